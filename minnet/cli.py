@@ -1,0 +1,208 @@
+"""What can be done from a terminal? The ``minnet`` command: results on stdout, progress on stderr, a line an error.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import minnet
+from minnet.data import DATASETS, check_name, load_dataset, load_raw
+from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
+from minnet.network import Network
+from minnet.optimizers import SGD
+from minnet.runs import RunFolder, write_run
+from minnet.training import History, evaluate, train
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and leave with exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def number(kind: type[float] | type[int], condition: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    """Make an argument type that takes numbers for which a condition holds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and condition(value)):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return parse
+
+
+def widths(text: str) -> list[int]:
+    """Parse the widths of hidden layers, such as 64,32; "none" is none."""
+    if text == "none":
+        return []
+    try:
+        hidden = [int(width) for width in text.split(",")]
+    except ValueError:
+        hidden = [0]
+    if min(hidden) < 1:
+        raise argparse.ArgumentTypeError(f"expected widths such as 64 or 64,32 (or none), got {text!r}")
+    return hidden
+
+
+def dataset_name(text: str) -> str:
+    """Parse the name of a data set."""
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def build_parser() -> Parser:
+    """Describe the command line."""
+    parser = Parser(prog="minnet", description="Train small neural networks, written from scratch in NumPy.")
+    parser.add_argument("--version", action="version", version=f"minnet {minnet.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    count = number(int, lambda value: value >= 1, "an integer of at least 1")
+    rate = number(float, lambda value: value > 0, "a finite number above 0")
+    part = number(float, lambda value: 0 <= value < 1, "a number of at least 0 and below 1")
+    decay = number(float, lambda value: value >= 0, "a finite number of at least 0")
+    seed = number(int, lambda value: 0 <= value < 2**32, "an integer from 0 to 4294967295")
+
+    trainer = commands.add_parser(
+        "train",
+        help="train a classifier on a data set",
+        description="Train a classifier on a data set and keep what happened in a run folder.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    trainer.set_defaults(command=command_train)
+    add = trainer.add_argument
+    add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
+    add("--hidden", metavar="W,…", type=widths, default="64", help="widths of the hidden layers, or none")
+    add("--activation", choices=list(ACTIVATIONS), default="relu", help="what follows each hidden layer")
+    add("--epochs", metavar="N", type=count, default=50, help="how often to go through the training part")
+    add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
+    add("--lr", metavar="X", type=rate, default=0.05, help="learning rate")
+    add("--momentum", metavar="X", type=part, default=0.9, help="share of the velocity kept at each step")
+    add("--nesterov", action="store_true", help="look ahead along the velocity")
+    add("--weight-decay", metavar="X", type=decay, default=0.0, help="λ of the penalty ½ λ Σ W²")
+    add("--dtype", choices=["float32", "float64"], default="float32", help="precision of the computation")
+    add("--seed", metavar="N", type=seed, default=0, help="determines the split, initial weights and order of samples")
+    add("--out", metavar="DIR", help="the run folder; by default the next free runs/DATASET-N")
+    add("--force", action="store_true", help="replace the run that --out already holds")
+    add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
+    add("--quiet", action="store_true", help="print no progress")
+
+    about = "list the built-in data sets"
+    commands.add_parser("datasets", help=about, description=about).set_defaults(command=command_datasets)
+    return parser
+
+
+def command_train(arguments: argparse.Namespace) -> None:
+    """``minnet train``: train on a data set and write the run folder."""
+    not_settings = ("command", "out", "force", "json", "quiet")
+    settings = {name: value for name, value in vars(arguments).items() if name not in not_settings}
+    with RunFolder(arguments.out, arguments.dataset, arguments.force) as folder:
+        dataset = load_dataset(arguments.dataset, arguments.seed, arguments.dtype)
+        layers: list[Layer] = []
+        D = dataset.D
+        for H in arguments.hidden:
+            layers += [Linear(D, H), ACTIVATIONS[arguments.activation]()]
+            D = H
+        network = Network([*layers, Linear(D, dataset.K)], seed=arguments.seed, dtype=arguments.dtype)
+        optimizer = SGD(arguments.lr, arguments.momentum, arguments.nesterov, arguments.weight_decay)
+        started = time.perf_counter()
+        with progress(arguments.epochs, arguments.quiet) as on_epoch:
+            history = train(network, optimizer, dataset, arguments.epochs, arguments.batch_size, on_epoch=on_epoch)
+        seconds = time.perf_counter() - started
+        test_loss, test_accuracy = evaluate(network, *dataset.test)
+        results = {
+            "dataset": dataset.name,
+            "seed": arguments.seed,
+            "epochs": history.epoch[-1],
+            "parameters": network.theta.size,
+            "train_loss": history.train_loss[-1],
+            "validation_loss": history.validation_loss[-1],
+            "test_loss": test_loss,
+            "test_accuracy": test_accuracy,
+            "seconds": seconds,
+        }
+        write_run(folder.staging, settings, history, results, network, dataset)
+    results["run"] = str(folder.path)
+    if arguments.json:
+        print(json.dumps(results))
+        return
+    right = round(test_accuracy * len(dataset.test.x))
+    print(f"test accuracy  {test_accuracy:.4f}  ({right} of {len(dataset.test.x)} samples right)")
+    print(f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})")
+    print(f"saved in       {folder.path}  ({', '.join(sorted(file.name for file in folder.path.iterdir()))})")
+
+
+@contextmanager
+def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
+    """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
+
+    def line(history: History) -> str:
+        loss, validation_loss = history.train_loss[-1], history.validation_loss[-1]
+        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {history.validation_accuracy[-1]:.1%} right"
+
+    if quiet:
+        yield lambda history: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("training", total=epochs, line="")
+            yield lambda history: bar.update(task, advance=1, line=line(history))
+    else:
+        every = max(1, epochs // 10)
+
+        def print_line(history: History) -> None:
+            epoch = history.epoch[-1]
+            if epoch % every == 0 or epoch in (1, epochs):
+                print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr)
+
+        yield print_line
+
+
+def command_datasets(arguments: argparse.Namespace) -> None:
+    """``minnet datasets``: what there is to train on."""
+    print(f"{'name':<15}{'samples':>8}{'features':>10}{'classes':>9}  what it is, and where it comes from")
+    for name, loader in DATASETS.items():
+        raw = load_raw(name)
+        about = (loader.__doc__ or "").rstrip(".")
+        print(f"{name:<15}{len(raw.x):>8}{len(raw.feature_names):>10}{len(raw.class_names):>9}  {about}")
+    print(f"{'openml:<name or number>':<42}  any data set for classification on openml.org, such as openml:mnist_784")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        arguments = build_parser().parse_args(argv)
+        arguments.command(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("minnet: interrupted; nothing was saved", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read stdout has left; point it elsewhere, since Python flushes it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
+        print(f"minnet: error: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,266 @@
+"""How do layers become one function of one vector? A network is a list of layers whose parameters all live in theta.
+
+``theta`` holds every weight and bias, ``dtheta`` every gradient, in the order of the layers; the layers' ``W, b, dW,
+db`` are views into the two, made once. ``forward`` and ``backward`` are two loops that mirror each other.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.layers import Layer, Linear
+from minnet.output import OutputLayer, SoftmaxCrossEntropy, target_rows
+
+Array = npt.NDArray[Any]
+
+
+class RandomStreams(NamedTuple):
+    """The separate sources of randomness of one run."""
+
+    weights: np.random.Generator
+    order: np.random.Generator
+    dropout: np.random.Generator
+
+
+def random_streams(seed: int) -> RandomStreams:
+    """Spawn the streams that one integer seed determines: initial weights, order of samples, dropout."""
+    return RandomStreams(*map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3)))
+
+
+class Network:
+    """A stack of layers with an output layer at its end, over one flat parameter vector.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the logits; at least one `Linear`, whose widths must fit together.
+    output : OutputLayer, default SoftmaxCrossEntropy()
+        What turns logits and targets into a loss.
+    seed : int, default 0
+        Determines the initial weights, and by default the order of samples in `train`.
+    dtype : {"float32", "float64"}, default float32
+        The dtype of parameters and computation.
+
+    Attributes
+    ----------
+    theta : array of shape (n,)
+        All parameters. Change its entries freely (``network.theta[...] = vector``); it is never another array.
+    dtheta : array of shape (n,)
+        All gradients of the mean loss, as the last ``backward`` left them.
+    decays : array of shape (n,), bool
+        Which entries of theta weight decay touches: those of parameters named W, not the biases.
+    D, K : int
+        Number of input features and of classes.
+
+    Raises
+    ------
+    TypeError
+        If something in ``layers`` is not a layer.
+    ValueError
+        If there is no `Linear`, neighbouring widths differ, a layer is listed twice, or the seed or dtype is not one.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        output: OutputLayer | None = None,
+        seed: int = 0,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"Network expected dtype float32 or float64, got {np.dtype(dtype)}")
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise ValueError(f"Network expected seed to be an integer of at least 0, got {seed!r}")
+        self.layers = list(layers)
+        self.output = SoftmaxCrossEntropy() if output is None else output
+        self.seed = int(seed)
+        self.D, self.K = check_widths(self.layers)
+
+        named = [(name, shape) for layer in self.layers for name, shape in layer.shapes.items()]
+        self.decays = np.concatenate([np.full(math.prod(shape), name == "W") for name, shape in named])
+        self._bind(np.zeros(self.decays.size, dtype=dtype))
+        weights = random_streams(self.seed).weights
+        for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
+            layer.initialize(weights, following)
+        first = self.layers[0]
+        if isinstance(first, Linear):
+            first.needs_dx = False
+
+    def _bind(self, theta: Array) -> None:
+        """Make theta and a dtheta like it the network's own, and each layer's parameters views into them."""
+        self.theta, self.dtheta = theta, np.zeros_like(theta)
+        self._forward_ran = False
+        start = 0
+        for layer in self.layers:
+            for name, shape in layer.shapes.items():
+                stop = start + math.prod(shape)
+                for attribute, flat in ((name, self.theta), ("d" + name, self.dtheta)):
+                    setattr(layer, attribute, flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
+                start = stop
+
+    def at(self, theta: Array) -> Self:
+        """Give the same network at another point: a function of one vector, evaluated elsewhere.
+
+        Parameters
+        ----------
+        theta : array of shape (n,) or (S, n)
+            The parameters, of any inexact dtype, complex included; with a leading axis the result is a stack of S
+            networks, whose loss has shape (S,). The array is not copied.
+
+        Returns
+        -------
+        Network
+            Independent of this one: layers of its own and a ``dtheta`` of its own.
+        """
+        if theta.shape[-1:] != self.theta.shape[-1:] or theta.ndim > 2:
+            raise ValueError(f"expected theta of shape ({self.theta.shape[-1]},) or (S, …), got {theta.shape}")
+        other = copy.copy(self)
+        other.layers = [copy.copy(layer) for layer in self.layers]
+        other.output = copy.copy(self.output)
+        other._bind(theta)
+        return other
+
+    def forward(self, x: Array, t: Array, check: bool = True) -> Any:
+        """C(theta): the mean loss over a batch.
+
+        Parameters
+        ----------
+        x : array of shape (N, D)
+            The samples.
+        t : array of shape (N,) or (N, K)
+            The targets: class numbers, or rows that sum to 1.
+        check : bool, default True
+            Whether to check and convert ``x`` and ``t`` first. `train` does that once for its whole data set and
+            turns it off here; ``t`` must then be rows.
+
+        Returns
+        -------
+        scalar, or array of shape (S,) for a stack
+            The mean loss, in nats. What the layers remember of the batch is theirs until the next ``forward``.
+        """
+        if check:
+            x, t = self.check_features(x), target_rows(t, self.K, self.theta.dtype)
+            if len(x) != len(t):
+                raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
+        for layer in self.layers:
+            x = layer.forward(x)
+        loss = self.output.forward(x, t)
+        self._forward_ran = True
+        return loss
+
+    def backward(self) -> None:
+        """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned.
+
+        Nothing accumulates: a second call leaves the same ``dtheta``.
+        """
+        if not self._forward_ran:
+            raise RuntimeError(
+                "backward was called before forward: call forward(x, t) first (logits and predict do not count, "
+                "and leave nothing for backward)"
+            )
+        doutput = self.output.backward()
+        for layer in reversed(self.layers):
+            doutput = layer.backward(doutput)
+
+    def logits(self, x: Array, check: bool = True) -> Array:
+        """Compute z, the input of the output layer, of shape (..., N, K), for samples x of shape (N, D)."""
+        if check:
+            x = self.check_features(x)
+        self._forward_ran = False  # the layers now remember x, the output layer still an older batch
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def predict_proba(self, x: Array) -> Array:
+        """Compute the probability of each class, of shape (..., N, K), for samples x of shape (N, D)."""
+        return self.output.probabilities(self.logits(x))
+
+    def predict(self, x: Array) -> Array:
+        """Compute the number of the most probable class, of shape (..., N), for samples x of shape (N, D)."""
+        classes: Array = self.logits(x).argmax(axis=-1)
+        return classes
+
+    def check_features(self, x: npt.ArrayLike) -> Array:
+        """Check samples and bring them to the network's dtype.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` does not hold floating-point numbers.
+        ValueError
+            If its shape is not (N, D) with N of at least 1, or an entry is NaN or infinite.
+        """
+        return check_features(x, self.D, f"Network({self.D} → {self.K})").astype(self.theta.dtype, copy=False)
+
+    def summary(self) -> str:
+        """Describe the network as a table: a line a layer with its parameters' shapes and their number."""
+        rows = [("layer", "parameters", "number")]
+        for layer in self.layers:
+            shapes = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in layer.shapes.items())
+            rows.append((repr(layer), shapes, f"{sum(map(math.prod, layer.shapes.values())):,}"))
+        rows.append((repr(self.output), "", "0"))
+        rows.append(("total", f"{self.theta.dtype}", f"{self.theta.shape[-1]:,}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "─" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"Network({self.layers}, {self.output!r}, seed={self.seed}, dtype={self.theta.dtype})"
+
+
+def check_widths(layers: Sequence[Layer]) -> tuple[int, int]:
+    """Return the number of inputs and of outputs of layers in a row, having checked that they fit together."""
+    for layer in layers:
+        missing = [name for name in ("shapes", "initialize", "forward", "backward") if not hasattr(layer, name)]
+        if missing or isinstance(layer, type):
+            remedy = f"; use {layer.__name__}(…)" if isinstance(layer, type) else f": it has no {', '.join(missing)}"
+            raise TypeError(f"Network expected layers, got {layer!r}{remedy}")
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError("Network expected each layer once: a layer keeps one batch and one set of parameters")
+    linears = [layer for layer in layers if isinstance(layer, Linear)]
+    if not linears:
+        raise ValueError("Network expected at least one Linear layer, got none: there is nothing to train")
+    for one, next_one in itertools.pairwise(linears):
+        if one.H != next_one.D:
+            raise ValueError(f"{one} gives {one.H} outputs, but the next, {next_one}, takes {next_one.D} inputs")
+    return linears[0].D, linears[-1].H
+
+
+def check_features(x: npt.ArrayLike, D: int | None, owner: str) -> Array:
+    """Return ``x`` as an array, having checked that it is finite floating-point samples of shape (N, D).
+
+    Parameters
+    ----------
+    x : array of shape (N, D)
+        The samples.
+    D : int or None
+        The number of features expected; None takes any.
+    owner : str
+        Who expected it, for the error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Network.check_features` says.
+    """
+    x = np.asarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise TypeError(f"{owner} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
+    if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or (D is not None and x.shape[1] != D):
+        remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
+        raise ValueError(f"{owner} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"{owner} expected finite numbers in x, got {x[row, column]} in row {row}, column {column}")
+    return x

@@ -1,0 +1,151 @@
+"""How wrong are the logits, and which way is better? Softmax and cross-entropy as one output layer.
+
+Together they have a backward pass that is shorter than either one's alone: y − t.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class OutputLayer(Protocol):
+    """What a network asks of its output layer."""
+
+    def forward(self, z: Array, t: Array) -> Array:
+        """Compute the mean loss of the logits ``z`` (..., N, K) against the targets ``t`` (..., N, K)."""
+
+    def backward(self) -> Array:
+        """Compute ``dz``, the mean loss's gradient at the logits of the last ``forward``."""
+
+    def probabilities(self, z: Array) -> Array:
+        """Turn logits into probabilities of the same shape."""
+
+
+class SoftmaxCrossEntropy:
+    """Softmax followed by cross-entropy: C = −(1/N) Σ_n Σ_k t_nk log y_nk with y = softmax(z).
+
+    Both passes start from log y, computed by log-sum-exp on logits shifted by their row's maximum. So no logarithm
+    of a rounded-off 0 is ever taken, and loss and gradient belong together for all finite logits whose
+    differences within a row are finite in their dtype, too.
+
+    Attributes
+    ----------
+    y : array of shape (..., N, K)
+        The probabilities of the last ``forward``.
+    t : array of shape (..., N, K)
+        Its targets.
+    """
+
+    def __init__(self) -> None:
+        self.y: Array | None = None
+        self.t: Array | None = None
+
+    def __repr__(self) -> str:
+        return "SoftmaxCrossEntropy()"
+
+    def forward(self, z: Array, t: Array) -> Array:
+        """C = −(1/N) Σ_n Σ_k t_nk log y_nk.
+
+        Parameters
+        ----------
+        z : array of shape (..., N, K)
+            The logits.
+        t : array of shape (..., N, K)
+            The targets: rows that sum to 1, which `target_rows` makes and checks. It is not checked here.
+
+        Returns
+        -------
+        array of shape (...)
+            The mean over the batch of each sample's loss, in nats.
+        """
+        log_y = log_softmax(z)
+        self.y, self.t = np.exp(log_y), t
+        loss: Array = -(t * log_y).sum(axis=(-2, -1)) / z.shape[-2]
+        return loss
+
+    def backward(self) -> Array:
+        """dz = (y − t)/N, of shape (..., N, K).
+
+        y − t is the gradient of the *summed* loss, and holds because each row of t sums to 1; of the mean loss it is
+        1/N of that. This is the only place where a gradient is divided by N.
+        """
+        if self.y is None or self.t is None:
+            raise RuntimeError(f"{self!r}.backward was called before forward: call forward first")
+        dz: Array = (self.y - self.t) / self.y.shape[-2]
+        return dz
+
+    def probabilities(self, z: Array) -> Array:
+        """y = softmax(z), over the last axis."""
+        y: Array = np.exp(log_softmax(z))
+        return y
+
+
+def log_softmax(z: Array) -> Array:
+    """log y_k = z_k − log Σ_j e^(z_j), over the last axis.
+
+    Shifting all z of a row by the same amount does not change y; shifted by their maximum, no exponential overflows
+    and at least one of them is 1, so that the sum is at least 1 and its logarithm at least 0.
+    """
+    shifted = z - z.max(axis=-1, keepdims=True)
+    log_y: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_y
+
+
+def target_rows(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Array:
+    """Check targets and bring them to the one form that the equations use: rows that sum to 1.
+
+    Parameters
+    ----------
+    t : array of shape (N,) or (N, K)
+        Class numbers 0 … K−1 as integers, or one row of K probabilities a sample (one-hot or soft).
+    K : int
+        Number of classes.
+    dtype : dtype, default float64
+        The dtype of the rows returned.
+
+    Returns
+    -------
+    array of shape (N, K)
+
+    Raises
+    ------
+    TypeError
+        If ``t`` holds something that is neither: floats as class numbers, booleans, strings, objects.
+    ValueError
+        If a class number is out of range, a row does not sum to 1 (within 1e-5) or has negative or non-finite
+        entries, or the shape is neither (N,) nor (N, K).
+    """
+    t = np.asarray(t)
+    if t.ndim == 1:
+        if not np.issubdtype(t.dtype, np.integer):
+            raise TypeError(
+                f"targets of shape (N,) are class numbers and must be integers, got {t.dtype}; "
+                "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
+            )
+        outside = np.flatnonzero((t < 0) | (t >= K))
+        if outside.size:
+            raise ValueError(f"class numbers must lie in 0 … {K - 1}, got {t[outside[0]]} at index {outside[0]}")
+        rows = np.zeros((t.size, K), dtype=dtype)
+        rows[np.arange(t.size), t] = 1
+        return rows
+    if t.ndim != 2 or t.shape[1] != K:
+        remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
+        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
+    if not (np.issubdtype(t.dtype, np.floating) or np.issubdtype(t.dtype, np.integer)):
+        raise TypeError(f"targets of shape (N, K) must be numbers, got {t.dtype}")
+    bad = np.flatnonzero(~np.isfinite(t).all(axis=1) | (t < 0).any(axis=1))
+    if bad.size:
+        raise ValueError(f"targets must be finite and at least 0, got {t[bad[0]]} in row {bad[0]}")
+    sums = t.sum(axis=1, dtype=np.float64)
+    off = np.flatnonzero(np.abs(sums - 1) > 1e-5)
+    if off.size:
+        raise ValueError(
+            "each row of targets must sum to 1 (only then is the gradient y − t), "
+            f"got {sums[off[0]]:.6g} in row {off[0]}"
+        )
+    return t.astype(dtype)

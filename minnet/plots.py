@@ -1,0 +1,194 @@
+"""What happened, to the eye: loss curves, confusion and decision boundaries. The only file that imports matplotlib.
+
+Each function returns a `matplotlib.figure.Figure` made without pyplot, so that no window is ever opened and nothing
+is kept alive; in a notebook it shows as the cell's last value once ``%matplotlib inline`` is on. Colours are Okabe
+and Ito's, which colour-blind readers can tell apart, and no meaning hangs on colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from minnet.training import History
+
+Array = npt.NDArray[Any]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+class Classifier(Protocol):
+    """Anything that predicts: a `minnet.Network`, or a `minnet.runs.Model` for raw samples."""
+
+    def predict(self, x: Array) -> Array:
+        """Compute class numbers (N,) for samples (N, D)."""
+
+
+def new_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """Return the axes given and their figure, or a new figure of that size in inches."""
+    if ax is None:
+        ax = Figure(figsize=(width, height), layout="constrained").add_subplot()
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("expected ax to belong to a figure")
+    return figure, ax
+
+
+def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "") -> Figure:
+    """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
+
+    Parameters
+    ----------
+    history : History
+        With at least one epoch.
+    ax : Axes or a pair of Axes, optional
+        Where to draw: the loss alone, or loss and accuracy. By default a new figure with both.
+    title : str, optional
+        Stands above.
+
+    Raises
+    ------
+    ValueError
+        If the history is empty.
+    """
+    if not history.epoch:
+        raise ValueError("expected a history with at least one epoch, got an empty one")
+    if ax is None:
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure.suptitle(title)
+        ax = list(figure.subplots(1, 2))
+    panels = [ax] if isinstance(ax, Axes) else list(ax)
+    few = len(history.epoch) <= 10
+
+    def curves(panel: Axes, training: list[float], validation: list[float], form: str) -> None:
+        for values, label, colour, line in (
+            (training, "training", COLOURS[0], "-"),
+            (validation, "validation", COLOURS[1], "--"),
+        ):
+            label = f"{label}, at the end {format(values[-1], form)}"
+            panel.plot(history.epoch, values, line, color=colour, label=label, marker="o" if few else "", markersize=4)
+        panel.set_xlabel("epoch")
+        panel.set_xlim(0, history.epoch[-1])
+        panel.grid(alpha=0.3)
+
+    loss = panels[0]
+    steps = np.arange(len(history.batch_loss)) * (history.epoch[-1] / len(history.batch_loss))
+    loss.plot(steps, history.batch_loss, color="0.6", linewidth=0.6, alpha=0.6, label="each batch", rasterized=True)
+    curves(loss, history.train_loss, history.validation_loss, "#.2g")
+    loss.set_ylabel("cross-entropy (nats)")
+    evaluated = history.train_loss + history.validation_loss
+    low, high = 0.5 * max(min(evaluated), 1e-12), 2 * max(*evaluated, history.batch_loss[0])
+    loss.set_yscale("log")
+    loss.set_ylim(low, high)
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    loss.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
+    loss.yaxis.set_minor_locator(NullLocator())
+    loss.legend()
+    if len(panels) > 1:
+        curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
+        panels[1].set_ylabel("accuracy (share of samples)")
+        panels[1].legend(loc="lower right")
+    return new_axes(loss, 0, 0)[0]
+
+
+def plot_confusion(
+    t: Array, predicted: Array, class_names: Sequence[str], ax: Axes | None = None, title: str = ""
+) -> Figure:
+    """Plot how often each class was taken for which, on samples that were not trained on.
+
+    Parameters
+    ----------
+    t : array of shape (N,) or (N, K)
+        The targets; of rows, each one's largest entry counts.
+    predicted : array of shape (N,)
+        The class numbers predicted.
+    class_names : sequence of str
+        Names of the K classes.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+    title : str, optional
+        Stands above, before the number of samples that are right.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    t, K = np.asarray(t), len(class_names)
+    t = t.argmax(axis=1) if t.ndim == 2 else t
+    counts = confusion_matrix(t, predicted, labels=np.arange(K))
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 2.4 + 0.36 * min(K, 30)
+    figure, ax = new_axes(ax, size, size)
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if K <= 30:
+        ax.set_xticks(range(K), class_names, rotation=0 if max(map(len, class_names)) < 3 else 35, ha="center")
+        ax.set_yticks(range(K), class_names)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    else:
+        figure.colorbar(image, ax=ax, label="share of the true class")
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    ax.set_title(f"{title}{': ' if title else ''}{counts.trace()} of {counts.sum()} right")
+    return figure
+
+
+def plot_decision_boundary(
+    classifier: Classifier,
+    x: Array,
+    t: Array,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] = ("x", "y"),
+    ax: Axes | None = None,
+) -> Figure:
+    """Plot which class a classifier gives each point of the plane, with samples on top.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Takes samples like ``x``.
+    x : array of shape (N, 2)
+        The samples.
+    t : array of shape (N,) or (N, K)
+        Their targets; of rows, each one's largest entry counts.
+    class_names : sequence of str, optional
+        Names for the legend; by default the class numbers.
+    feature_names : pair of str, default ("x", "y")
+        Names for the two axes.
+    ax : Axes, optional
+        Where to draw; by default a new figure.
+
+    Raises
+    ------
+    ValueError
+        If the samples have not exactly two features.
+    """
+    x, t = np.asarray(x), np.asarray(t)
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"a decision boundary needs samples of shape (N, 2), got {x.shape}")
+    t = t.argmax(axis=1) if t.ndim == 2 else t
+    K = int(t.max()) + 1
+    class_names = [str(k) for k in range(K)] if class_names is None else class_names
+    figure, ax = new_axes(ax, 5.4, 4.6)
+    low, high = x.min(axis=0), x.max(axis=0)
+    margin = 0.08 * (high - low) + 1e-9
+    across, up = (np.linspace(low[i] - margin[i], high[i] + margin[i], 300) for i in (0, 1))
+    grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
+    regions = classifier.predict(grid).reshape(300, 300)
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(class_names))]
+    colour_map = ListedColormap(colours)
+    ax.pcolormesh(across, up, regions, cmap=colour_map, vmin=-0.5, vmax=len(colours) - 0.5, alpha=0.3, rasterized=True)
+    for k in range(K):
+        look: dict[str, Any] = {"c": colours[k], "marker": MARKERS[k % len(MARKERS)], "label": class_names[k]}
+        ax.scatter(x[t == k, 0], x[t == k, 1], s=14, edgecolors="white", linewidths=0.4, **look)
+    ax.set_xlabel(feature_names[0])
+    ax.set_ylabel(feature_names[1])
+    ax.legend(loc="best")
+    return figure
