@@ -88,7 +88,7 @@ def build_parser() -> Parser:
         description="Train a classifier on a data set and keep what happened in a run folder.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    trainer.set_defaults(command=command_train)
+    trainer.set_defaults(command=command_train, parser=trainer)
     add = trainer.add_argument
     add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
     add("--hidden", metavar="W,…", type=widths, default="64", help="widths of the hidden layers, or none")
@@ -113,7 +113,9 @@ def build_parser() -> Parser:
 
 def command_train(arguments: argparse.Namespace) -> None:
     """``minnet train``: train on a data set and write the run folder."""
-    not_settings = ("command", "out", "force", "json", "quiet")
+    if arguments.nesterov and arguments.momentum == 0:
+        arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
+    not_settings = ("command", "parser", "out", "force", "json", "quiet")
     settings = {name: value for name, value in vars(arguments).items() if name not in not_settings}
     with RunFolder(arguments.out, arguments.dataset, arguments.force) as folder:
         dataset = load_dataset(arguments.dataset, arguments.seed, arguments.dtype)
@@ -203,6 +205,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
-        print(f"minnet: error: {error or type(error).__name__}", file=sys.stderr)
+        print(f"minnet: error: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0

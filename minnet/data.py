@@ -147,12 +147,12 @@ class Dataset:
         """
         owner = f"data set {name!r}"
         x, t = check_features(x, None, owner), np.asarray(t)
-        K = len(class_names) if class_names is not None else int(t.max(initial=0)) + 1 if t.dtype.kind in "iu" else 1
-        labels = target_rows(t, K).argmax(axis=1)
-        if t.ndim != 1 or len(labels) != len(x):
+        if t.shape != (len(x),):
             raise ValueError(
                 f"{owner} expected one class number a sample, got t of shape {t.shape} for {len(x)} samples"
             )
+        K = len(set(t.tolist()) if class_names is None else class_names)
+        labels = target_rows(t, K).argmax(axis=1)
         if feature_names is not None and len(feature_names) != x.shape[1]:
             raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
         class_names = tuple(map(str, range(K) if class_names is None else class_names))
@@ -165,7 +165,7 @@ class Dataset:
         if counts.min() < 3:
             raise ValueError(
                 f"{owner} has {counts.min()} samples of class {class_names[counts.argmin()]!r}: expected at least 3 of "
-                "each class, one for each part (class numbers must run from 0 without gaps)"
+                "each class, one for each part"
             )
         train, validation, test = stratified_split(labels, seed)
 

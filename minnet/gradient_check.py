@@ -1,4 +1,4 @@
-"""Is dtheta really the gradient of the loss? Hold it against a complex step, which is exact to rounding.
+"""Is ``dtheta`` really the gradient of the loss? Hold it against a complex step, which is exact to rounding.
 
 For an analytic function of real coefficients, f(θ + ih) = f(θ) + ih f'(θ) + O(h²): the imaginary part, divided by h,
 is the derivative, without the subtraction that spoils a difference quotient, so that h can be tiny (Squire and Trapp
@@ -96,15 +96,17 @@ def check_gradients(network: Network, x: Array, t: Array) -> GradientCheck:
     Raises
     ------
     ValueError
-        If every gradient is 0, so that nothing would be compared.
+        If every gradient is 0 to rounding, so that nothing would be compared.
     """
     double = network.at(network.theta.astype(np.float64))
     double.forward(x, t)
     double.backward()
     analytic, numeric = double.dtheta, numeric_gradient(network, x, t)
     scale = np.abs(numeric).max()
-    if not scale > 0:
-        raise ValueError("checked nothing: every numeric gradient is 0 or NaN; choose other samples or other weights")
+    if not scale > 1e-14:
+        raise ValueError(
+            "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
+        )
     errors = np.abs(analytic - numeric) / scale
     worst = int(np.where(np.isnan(errors), np.inf, errors).argmax())
     layer, parameter, entry = locate(network, worst)

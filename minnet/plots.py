@@ -1,4 +1,4 @@
-"""What happened, to the eye: loss curves, confusion and decision boundaries. The only file that imports matplotlib.
+"""What happened, to the eye? Loss curves, confusion and decision boundaries; the only file that imports matplotlib.
 
 Each function returns a `matplotlib.figure.Figure` made without pyplot, so that no window is ever opened and nothing
 is kept alive; in a notebook it shows as the cell's last value once ``%matplotlib inline`` is on. Colours are Okabe
@@ -84,10 +84,10 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     loss.plot(steps, history.batch_loss, color="0.6", linewidth=0.6, alpha=0.6, label="each batch", rasterized=True)
     curves(loss, history.train_loss, history.validation_loss, "#.2g")
     loss.set_ylabel("cross-entropy (nats)")
-    evaluated = history.train_loss + history.validation_loss
-    low, high = 0.5 * max(min(evaluated), 1e-12), 2 * max(*evaluated, history.batch_loss[0])
-    loss.set_yscale("log")
+    shown = np.maximum(history.train_loss + history.validation_loss, 1e-12)  # a loss of 0 has no logarithm
+    low, high = 0.5 * shown.min(), 2 * max(shown.max(), history.batch_loss[0])
     loss.set_ylim(low, high)
+    loss.set_yscale("log")
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     loss.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
     loss.yaxis.set_minor_locator(NullLocator())

@@ -234,6 +234,8 @@ class RunFolder:
             beside = Path("runs")
         else:
             beside = self.out if self.out.is_dir() else self.out.absolute().parent
+        if beside.exists() and not beside.is_dir():
+            raise NotADirectoryError(f"cannot write a run to {self.out or beside}: {beside} is a file")
         self.created: list[Path] = []
         try:
             self.created = [folder for folder in (beside, *beside.parents) if not folder.exists()]

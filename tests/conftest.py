@@ -1,0 +1,36 @@
+"""What several tests share."""
+
+import itertools
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before NumPy starts its threads; small products gain nothing from more
+
+import numpy as np
+import pytest
+
+from minnet import Linear, Network, ReLU, Sigmoid, Tanh
+from minnet.layers import Array, Layer
+
+ACTIVATIONS = (ReLU, Tanh, Sigmoid)
+
+
+def make_network(
+    widths: tuple[int, ...] = (4, 5, 3),
+    activation: type[ReLU | Tanh | Sigmoid] = Tanh,
+    dtype: str = "float64",
+    seed: int = 0,
+) -> Network:
+    """Make a small network with biases that are not 0."""
+    layers: list[Layer] = []
+    for D, H in itertools.pairwise(widths):
+        layers += [Linear(D, H), activation()]
+    network = Network(layers[:-1], seed=seed, dtype=dtype)
+    network.theta += np.random.default_rng(seed).normal(0, 0.1, network.theta.size).astype(dtype)
+    return network
+
+
+@pytest.fixture
+def batch() -> tuple[Array, Array]:
+    """Six samples of four features, and their class numbers out of three."""
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(6, 4)), np.array([0, 1, 2, 0, 1, 1])

@@ -1,0 +1,233 @@
+"""Is a network one function of one vector, and does it refuse what it cannot compute?"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minnet import Linear, Network, ReLU, Tanh
+from minnet.layers import Array
+from tests.conftest import make_network
+
+
+def test_every_parameter_is_a_view_into_theta_and_stays_one(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    for _ in range(2):
+        network.forward(*batch)
+        network.backward()
+    at = 0
+    for layer in network.layers:
+        for name, shape in layer.shapes.items():
+            for attribute, flat in ((name, network.theta), ("d" + name, network.dtheta)):
+                view = getattr(layer, attribute)
+                assert view.shape == shape
+                assert np.shares_memory(view, flat)
+                np.testing.assert_array_equal(view.ravel(), flat[at : at + view.size])
+            at += int(np.prod(shape))
+    assert at == network.theta.size == network.dtheta.size == network.decays.size
+    network.theta[...] = 0
+    assert not any(layer.W.any() for layer in network.layers if isinstance(layer, Linear))
+
+
+def test_decay_touches_weights_only() -> None:
+    network = make_network((2, 3, 2))
+    assert network.decays.sum() == 2 * 3 + 3 * 2
+    network.theta[network.decays] = 0
+    for layer in network.layers:
+        if isinstance(layer, Linear):
+            assert not layer.W.any()
+            assert layer.b.all()
+
+
+def test_forward_and_backward_agree_with_another_way_to_write_them(batch: tuple[Array, Array]) -> None:
+    """One hidden layer, sample by sample, by the scalar formulas."""
+    network = make_network((4, 5, 3))
+    loss = network.forward(*batch)
+    network.backward()
+    first, _, last = network.layers
+    assert isinstance(first, Linear)
+    assert isinstance(last, Linear)
+    total, dW2, dW1 = 0.0, np.zeros((5, 3)), np.zeros((4, 5))
+    for x, t in zip(*batch, strict=True):
+        a = np.array([np.tanh(sum(x[i] * first.W[i, j] for i in range(4)) + first.b[0, j]) for j in range(5)])
+        z = np.array([sum(a[j] * last.W[j, k] for j in range(5)) + last.b[0, k] for k in range(3)])
+        y = np.exp(z) / np.exp(z).sum()
+        total -= np.log(y[t]) / 6
+        dz = (y - np.eye(3)[t]) / 6
+        dW2 += np.outer(a, dz)
+        dW1 += np.outer(x, (last.W @ dz) * (1 - a**2))
+    assert loss == pytest.approx(total, rel=1e-13)
+    np.testing.assert_allclose(last.dW, dW2, rtol=1e-12)
+    np.testing.assert_allclose(first.dW, dW1, rtol=1e-12)
+
+
+def test_gradients_do_not_depend_on_the_size_of_the_batch(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    x, t = batch
+    network.forward(x, t)
+    network.backward()
+    once = network.dtheta.copy()
+    network.forward(np.tile(x, (3, 1)), np.tile(t, 3))
+    network.backward()
+    np.testing.assert_allclose(network.dtheta, once, rtol=1e-12)
+
+
+def test_backward_can_be_repeated_and_accumulates_nothing(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    network.forward(*batch)
+    network.backward()
+    first = network.dtheta.copy()
+    network.backward()
+    np.testing.assert_array_equal(network.dtheta, first)
+
+
+def test_a_stack_gives_what_its_members_give(batch: tuple[Array, Array]) -> None:
+    network = make_network((4, 5, 6, 3), activation=ReLU)
+    thetas = network.theta + np.random.default_rng(0).normal(0, 0.3, (3, network.theta.size))
+    stack = network.at(thetas)
+    losses = stack.forward(*batch)
+    stack.backward()
+    assert losses.shape == (3,)
+    for s, theta in enumerate(thetas):
+        single = network.at(theta)
+        assert single.forward(*batch) == pytest.approx(losses[s], rel=1e-13)
+        single.backward()
+        np.testing.assert_allclose(stack.dtheta[s], single.dtheta, rtol=1e-10, atol=1e-15)
+        np.testing.assert_array_equal(stack.predict(batch[0])[s], single.predict(batch[0]))
+
+
+def test_another_point_is_independent_of_this_one(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    loss = network.forward(*batch)
+    other = network.at(np.zeros_like(network.theta))
+    assert other.forward(*batch) == pytest.approx(np.log(3), rel=1e-14)
+    other.backward()
+    assert not network.dtheta.any()
+    assert network.forward(*batch) == loss
+    with pytest.raises(ValueError, match=r"expected theta of shape \(43,\) or \(S, …\), got \(42,\)"):
+        make_network((4, 5, 3)).at(np.zeros(42))
+
+
+def test_backward_without_a_forward_of_its_own_says_so(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    with pytest.raises(RuntimeError, match=r"backward was called before forward: call forward\(x, t\) first"):
+        network.backward()
+    network.forward(*batch)
+    network.predict(batch[0][:2])
+    with pytest.raises(RuntimeError, match="logits and predict do not count"):
+        network.backward()
+    network.forward(*batch)
+    with pytest.raises(RuntimeError):
+        network.at(network.theta.copy()).backward()
+
+
+def test_predictions_agree_with_the_loss_and_belong_to_the_caller(batch: tuple[Array, Array]) -> None:
+    network, (x, t) = make_network(), batch
+    y = network.predict_proba(x)
+    assert network.forward(x, t) == pytest.approx(-np.log(y[np.arange(6), t]).mean(), rel=1e-13)
+    np.testing.assert_array_equal(network.predict(x), y.argmax(axis=1))
+    kept, z = y.copy(), network.logits(x)
+    z_kept = z.copy()
+    network.predict_proba(x + 1)
+    np.testing.assert_array_equal(y, kept)
+    np.testing.assert_array_equal(z, z_kept)
+    z[...] = 0
+    np.testing.assert_array_equal(network.predict_proba(x), kept)
+
+
+def test_the_first_layers_dx_is_computed_only_on_request(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    first, others = network.layers[0], [layer for layer in network.layers[1:] if isinstance(layer, Linear)]
+    assert isinstance(first, Linear)
+    assert not first.needs_dx
+    assert all(layer.needs_dx for layer in others)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_everything_stays_in_the_networks_dtype(batch: tuple[Array, Array], dtype: str) -> None:
+    network = make_network(dtype=dtype)
+    loss = network.forward(*batch)
+    network.backward()
+    assert {a.dtype for a in (network.theta, network.dtheta, loss, network.predict_proba(batch[0]))} == {
+        np.dtype(dtype)
+    }
+
+
+def test_the_seed_determines_the_weights() -> None:
+    layers: list[list[Any]] = [[Linear(4, 8), ReLU(), Linear(8, 3)] for _ in range(3)]
+    one, same, other = (Network(layer, seed=seed) for layer, seed in zip(layers, (1, 1, 2), strict=True))
+    np.testing.assert_array_equal(one.theta, same.theta)
+    assert (one.theta != other.theta).any()
+
+
+def test_the_summary_counts_every_parameter() -> None:
+    network = Network([Linear(64, 32), ReLU(), Linear(32, 10)])
+    text = str(network)
+    assert "Linear(64, 32)" in text
+    assert "W 64×32, b 1×32" in text
+    assert text.splitlines()[-1].split() == ["total", "float32", f"{network.theta.size:,}"]
+    assert len({len(line) for line in text.splitlines()}) == 1
+    assert "ReLU()" in repr(network)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (
+            np.ones((32, 63)),
+            ValueError,
+            r"Network\(64 → 10\) expected x of shape \(N, 64\), N at least 1, got \(32, 63\)",
+        ),
+        (np.ones(64), ValueError, r"got \(64,\); for one sample use x\[np\.newaxis\]"),
+        (np.ones((2, 3, 64)), ValueError, r"got \(2, 3, 64\)"),
+        (np.ones((0, 64)), ValueError, r"N at least 1, got \(0, 64\)"),
+        (np.ones((2, 64), dtype=int), TypeError, r"floating-point numbers, got int64; use x\.astype"),
+        (np.ones((2, 64), dtype=np.uint8), TypeError, r"got uint8"),
+        (np.ones((2, 64), dtype=bool), TypeError, r"got bool"),
+        (np.ones((2, 64), dtype=object), TypeError, r"got object"),
+        (np.ones((2, 64), dtype=complex), TypeError, r"got complex128"),
+        (np.where(np.arange(128) == 70, np.nan, 1.0).reshape(2, 64), ValueError, r"got nan in row 1, column 6"),
+        (np.where(np.arange(128) == 3, -np.inf, 1.0).reshape(2, 64), ValueError, r"got -inf in row 0, column 3"),
+    ],
+)
+def test_samples_that_are_none_are_refused(x: Array, error: type[Exception], message: str) -> None:
+    network = Network([Linear(64, 10)])
+    t = np.array([0, 1])
+    for call in (network.predict, network.predict_proba, network.logits, lambda x: network.forward(x, t)):
+        with pytest.raises(error, match=message):
+            call(x)
+
+
+def test_targets_that_do_not_match_are_refused(batch: tuple[Array, Array]) -> None:
+    network, (x, t) = make_network(), batch
+    with pytest.raises(ValueError, match="got 5 targets for 6 samples"):
+        network.forward(x, t[:5])
+    with pytest.raises(ValueError, match=r"got \(6, 1\)"):
+        network.forward(x, t[:, np.newaxis])
+    with pytest.raises(ValueError, match="must sum to 1"):
+        network.forward(x, np.ones((6, 3)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        ([], ValueError, "at least one Linear layer"),
+        ([ReLU()], ValueError, "at least one Linear layer"),
+        ([Linear(4, 5), Tanh(), Linear(6, 3)], ValueError, r"Linear\(4, 5\) gives 5 outputs, but .* takes 6"),
+        ([Linear(4, 5), ReLU, Linear(5, 3)], TypeError, r"use ReLU\(…\)"),
+        ([Linear(4, 5), "relu"], TypeError, r"got 'relu': it has no shapes, initialize"),
+        ([shared := Linear(4, 4), ReLU(), shared], ValueError, "each layer once"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers: list[Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Network(layers)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for seed in (-1, 1.5, None, True):
+        with pytest.raises(ValueError, match="seed to be an integer of at least 0"):
+            Network([Linear(2, 2)], seed=seed)  # type: ignore[arg-type]
+    for dtype in ("int64", "float16", "complex128"):
+        with pytest.raises(ValueError, match="dtype float32 or float64"):
+            Network([Linear(2, 2)], dtype=dtype)

@@ -1,0 +1,121 @@
+"""Do the pictures show the numbers, without pyplot, in figures of one's own if asked?"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from minnet import History
+from minnet.plots import plot_confusion, plot_decision_boundary, plot_history
+from tests.conftest import make_network
+
+
+def made_up_history(epochs: int = 3) -> History:
+    falling = [1 / (epoch + 1) for epoch in range(epochs)]
+    return History(
+        epoch=list(range(1, epochs + 1)), train_loss=falling, validation_loss=[2 * v for v in falling],
+        train_accuracy=[1 - v / 2 for v in falling], validation_accuracy=[1 - v for v in falling],
+        penalty=falling, gradient_norm=falling, lr=falling, seconds=falling, batch_loss=[1.0, 0.5] * epochs,
+    )  # fmt: skip
+
+
+def test_the_history_is_drawn_as_it_is(tmp_path: Path) -> None:
+    history = made_up_history()
+    figure = plot_history(history, title="a run")
+    loss, accuracy = figure.axes
+    drawn = {str(line.get_label()).split(",")[0]: line for line in loss.get_lines()}
+    np.testing.assert_array_equal(drawn["training"].get_xdata(), history.epoch)
+    np.testing.assert_array_equal(drawn["training"].get_ydata(), history.train_loss)
+    np.testing.assert_array_equal(drawn["validation"].get_ydata(), history.validation_loss)
+    np.testing.assert_allclose(np.asarray(drawn["each batch"].get_xdata()), [0, 0.5, 1, 1.5, 2, 2.5])
+    np.testing.assert_array_equal(drawn["each batch"].get_ydata(), history.batch_loss)
+    np.testing.assert_array_equal(accuracy.get_lines()[1].get_ydata(), history.validation_accuracy)
+    assert loss.get_xlabel() == accuracy.get_xlabel() == "epoch"
+    assert loss.get_ylabel() == "cross-entropy (nats)"
+    assert "share" in accuracy.get_ylabel()
+    assert drawn["training"].get_linestyle() != drawn["validation"].get_linestyle()  # not by colour alone
+    figure.savefig(tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("scale", [1e-9, 0.0, 1.0, 1e6])
+def test_losses_of_any_size_leave_labels_on_the_axis(scale: float) -> None:
+    history = made_up_history()
+    history.train_loss = [scale * v for v in history.train_loss]
+    history.validation_loss = list(history.train_loss)
+    history.batch_loss = [scale * v for v in history.batch_loss]
+    figure = plot_history(history)
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels() if low <= tick.get_position()[1] <= high]
+    assert len([label for label in labels if label]) >= 1
+
+
+def test_a_single_epoch_is_visible() -> None:
+    assert plot_history(made_up_history(1)).axes[0].get_lines()[1].get_marker() == "o"
+    with pytest.raises(ValueError, match="at least one epoch"):
+        plot_history(History())
+
+
+def test_pictures_go_into_axes_of_ones_own() -> None:
+    figure = Figure()
+    axes = figure.subplots(2, 2).ravel()
+    assert plot_history(made_up_history(), ax=axes[0]) is figure
+    assert plot_history(made_up_history(), ax=axes[:2]) is figure
+    assert plot_confusion(np.array([0, 1]), np.array([0, 1]), ["a", "b"], ax=axes[2]) is figure
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    assert plot_decision_boundary(make_network((2, 2)), x, np.arange(9) % 2, ax=axes[3]) is figure
+    assert len(figure.axes) == 4
+
+
+def test_the_confusion_counts_each_pair() -> None:
+    t, predicted = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 1])
+    for targets in (t, np.eye(3)[t]):
+        ax = plot_confusion(targets, predicted, ["ant", "bee", "cat"], title="insects?").axes[0]
+        shown = {text.get_position(): text.get_text() for text in ax.texts}
+        assert shown == {(0, 0): "2", (1, 0): "1", (1, 1): "1", (1, 2): "1"}
+        assert ax.get_title() == "insects?: 3 of 5 right"
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["ant", "bee", "cat"]
+        image = ax.get_images()[0]
+        assert isinstance(image, AxesImage)
+        np.testing.assert_allclose(np.asarray(image.get_array())[0], [2 / 3, 1 / 3, 0])
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+def test_a_confusion_of_many_classes_has_a_colour_bar_instead_of_numbers() -> None:
+    t = np.arange(40)
+    figure = plot_confusion(t, t, [str(k) for k in range(40)])
+    assert len(figure.axes) == 2
+    assert not figure.axes[0].texts
+
+
+def test_the_decision_boundary_is_the_classifiers() -> None:
+    class RightOfOne:
+        def predict(self, x: np.ndarray) -> np.ndarray:
+            return (x[:, 0] > 1).astype(int)
+
+    x = np.array([[0.0, 0.0], [2.0, 1.0], [0.5, 3.0]])
+    figure = plot_decision_boundary(RightOfOne(), x, np.eye(2)[[0, 1, 0]], ["left", "right"], ["p", "q"])
+    ax = figure.axes[0]
+    (mesh,) = [collection for collection in ax.collections if type(collection).__name__ == "QuadMesh"]
+    regions = np.asarray(mesh.get_array()).reshape(300, 300)
+    across = np.linspace(-0.16, 2.16, 300)
+    np.testing.assert_array_equal(regions, np.tile(across > 1, (300, 1)))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("p", "q")
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["left", "right"]
+    with pytest.raises(ValueError, match=r"samples of shape \(N, 2\), got \(3, 3\)"):
+        plot_decision_boundary(RightOfOne(), np.ones((3, 3)), np.zeros(3, int))
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = (
+        "import sys, minnet.cli, minnet.plots as p; p.plot_confusion([0, 1], [0, 1], ['a', 'b']);"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

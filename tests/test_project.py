@@ -1,0 +1,116 @@
+"""Does the project as a newcomer meets it hold together: README, scripts, imports, names?"""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "minnet").glob("*.py"))
+
+
+def run_script(name: str, *arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-W", "error", str(ROOT / "scripts" / name), *arguments]
+    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_readmes_library_example_runs() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    printed = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], check=True, capture_output=True, text=True
+    ).stdout
+    assert float(printed.split("test accuracy ")[1].split()[0]) > 0.93
+    assert printed.endswith("(64, 64) (4810,)\n")
+    assert len(example.splitlines()) <= 12
+
+
+def test_what_the_readme_points_to_is_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / target).exists(), target
+    listed = set(re.findall(r"\]\(minnet/(\w+\.py)\)", text))
+    assert listed == {file.name for file in PACKAGE} - {"__init__.py", "__main__.py"}
+
+
+def test_the_readme_shows_each_files_own_question() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, question in re.findall(r"\| \[`minnet/(\w+)\.py`\]\([^)]*\) \| (.*?\?) \|", text):
+        docstring = ast.get_docstring(ast.parse((ROOT / "minnet" / f"{name}.py").read_text(encoding="utf-8")))
+        assert docstring is not None
+        assert docstring.split("\n")[0].replace("``", "`").startswith(question), name
+
+
+@pytest.mark.parametrize(("script", "accuracy"), [("train_iris", 0.9), ("train_digits", 0.94), ("train_spiral", 0.95)])
+def test_the_scripts_train_and_are_short(script: str, accuracy: float, tmp_path: Path) -> None:
+    printed = run_script(f"{script}.py", cwd=tmp_path)
+    found = re.search(r"test accuracy\s+(\d\.\d+)", printed)
+    assert found is not None
+    assert float(found[1]) >= accuracy
+    assert os.listdir(tmp_path) == (["spiral.png"] if script == "train_spiral" else [])
+    assert len((ROOT / "scripts" / f"{script}.py").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_the_benchmark_checks_agreement_and_reports_ratios(tmp_path: Path) -> None:
+    printed = run_script(
+        "benchmark.py", "--workload", "digits", "--rounds", "2", "--epochs", "2", "--json", cwd=tmp_path
+    )
+    figures = json.loads(printed)["digits"]
+    assert 0 < figures["difference"] < 1e-4
+    assert figures["ratio_min"] <= figures["ratio"] <= figures["ratio_max"]
+
+
+def test_the_comparison_of_accuracies_runs(tmp_path: Path) -> None:
+    printed = run_script("compare_accuracy.py", "iris", "--seeds", "1", cwd=tmp_path)
+    assert printed.splitlines()[1].split()[0] == "iris"
+
+
+def test_importing_minnet_imports_no_more_than_numpy() -> None:
+    code = (
+        "import sys, minnet; heavy = {'sklearn', 'scipy', 'matplotlib', 'rich', 'safetensors', 'importlib.metadata'};"
+        "sys.exit(sorted(heavy & set(sys.modules)) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).stderr == b""
+
+
+def test_the_mathematics_imports_numpy_only_and_imports_point_one_way() -> None:
+    order = ["layers", "output", "network", "optimizers", "gradient_check", "data", "training", "plots", "runs", "cli"]
+    for file in PACKAGE:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            for module in modules:
+                top, _, rest = module.partition(".")
+                if file.stem in order[:5] and top not in ("numpy", "minnet"):
+                    assert top in sys.stdlib_module_names, f"{file.name} imports {module}"
+                if top == "matplotlib":
+                    assert file.stem == "plots"
+                if top == "minnet" and rest and file.stem in order:
+                    assert order.index(rest) < order.index(file.stem), f"{file.name} imports {module}"
+
+
+def test_nothing_with_pickle_in_it_is_used() -> None:
+    for file in [*PACKAGE, *sorted((ROOT / "scripts").glob("*.py"))]:
+        assert not re.search(
+            r"pickle|joblib|np\.load\(|np\.save\(|\beval\(|\bexec\(", file.read_text(encoding="utf-8")
+        ), file
+
+
+def test_the_package_has_no_bare_assert() -> None:
+    for file in PACKAGE:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree)), file
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    (command,) = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "-m pytest" in line]
+    assert command.startswith("python3 -m venv .venv && ")
+    assert "grep -m 1 'pytest' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
