@@ -47,7 +47,7 @@ class GradientCheck(NamedTuple):
 
 
 def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30) -> Array:
-    """∂C/∂θ_k = imag C(θ + ih e_k) / h for every k, in double precision whatever the network's dtype.
+    """∂C/∂θ_k = imag C(θ + ih e_k) / h for every k, in double precision whatever the network's dtype (eq. 15).
 
     Parameters
     ----------

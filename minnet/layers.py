@@ -3,6 +3,7 @@
 A layer owns no parameters: its ``W, b`` and their gradients ``dW, db`` are views into the network's two flat
 vectors ``theta`` and ``dtheta``. Every equation holds for arrays with any leading axes, so that the same line
 serves one network and a stack of S of them, and for complex numbers, so that it can be checked by a complex step.
+Numbers of equations are those of docs/derivation.md, here and in all files.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Linear:
         return x @ self.W + self.b
 
     def backward(self, dz: Array) -> Array | None:
-        """dW = xᵀ dz, db = Σ_n dz_n, dx = dz Wᵀ; dz has shape (..., N, H)."""
+        """dW = xᵀ dz, db = Σ_n dz_n, dx = dz Wᵀ; dz has shape (..., N, H) (eqs. 12a, 12b, 12c)."""
         x = remembered(self, self.x)
         np.matmul(x.mT, dz, out=self.dW)
         np.sum(dz, axis=-2, keepdims=True, out=self.db)
@@ -120,7 +121,7 @@ class ReLU:
         return np.maximum(x, 0)
 
     def backward(self, da: Array) -> Array:
-        """dx = da where x > 0, else 0."""
+        """dx = da where x > 0, else 0 (eq. 13a)."""
         return da * (remembered(self, self.x) > 0)
 
 
@@ -143,7 +144,7 @@ class Tanh:
         return self.a
 
     def backward(self, da: Array) -> Array:
-        """dx = da (1 - a²)."""
+        """dx = da (1 − a²) (eq. 13b)."""
         a = remembered(self, self.a)
         dx: Array = da * (1 - a * a)
         return dx
@@ -168,7 +169,7 @@ class Sigmoid:
         return self.a
 
     def backward(self, da: Array) -> Array:
-        """dx = da a (1 - a)."""
+        """dx = da a (1 − a) (eq. 13c)."""
         a = remembered(self, self.a)
         dx: Array = da * a * (1 - a)
         return dx

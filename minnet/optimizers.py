@@ -60,6 +60,8 @@ class SGD:
     def step(self, network: Network) -> None:
         """Move ``network.theta`` by one step, in place; ``network.dtheta`` is read, not changed.
 
+        θ ← θ − lr·v with v ← m·v + g (eqs. 14a, 14b), or θ ← θ − lr·(g + m·v) (eq. 14c), g = ∇C + λW (eq. 14d).
+
         Raises
         ------
         ValueError
@@ -87,5 +89,5 @@ class SGD:
             theta -= np.multiply(v, self.lr, out=self._scratch)
 
     def penalty(self, network: Network) -> float:
-        """½ λ Σ W², the penalty whose gradient weight decay adds to each step."""
+        """½ λ Σ W², the penalty whose gradient weight decay adds to each step (eq. 14d)."""
         return 0.5 * self.weight_decay * float(np.sum(network.theta[network.decays] ** 2, dtype=np.float64))

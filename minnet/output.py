@@ -49,7 +49,7 @@ class SoftmaxCrossEntropy:
         return "SoftmaxCrossEntropy()"
 
     def forward(self, z: Array, t: Array) -> Array:
-        """C = −(1/N) Σ_n Σ_k t_nk log y_nk.
+        """C = −(1/N) Σ_n Σ_k t_nk log y_nk (eq. 2, and eq. 10 for the mean).
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class SoftmaxCrossEntropy:
         return loss
 
     def backward(self) -> Array:
-        """dz = (y − t)/N, of shape (..., N, K).
+        """dz = (y − t)/N, of shape (..., N, K) (eqs. 3, 4, 5, 6, 7, 8, 9 lead to y − t; eq. 10 divides it by N).
 
         y − t is the gradient of the *summed* loss, and holds because each row of t sums to 1; of the mean loss it is
         1/N of that. This is the only place where a gradient is divided by N.
@@ -80,13 +80,13 @@ class SoftmaxCrossEntropy:
         return dz
 
     def probabilities(self, z: Array) -> Array:
-        """y = softmax(z), over the last axis."""
+        """y = softmax(z), over the last axis (eq. 1)."""
         y: Array = np.exp(log_softmax(z))
         return y
 
 
 def log_softmax(z: Array) -> Array:
-    """log y_k = z_k − log Σ_j e^(z_j), over the last axis.
+    """log y_k = z_k − log Σ_j e^(z_j), over the last axis (eqs. 11a, 11b; eq. 11c says why not log(y + ε)).
 
     Shifting all z of a row by the same amount does not change y; shifted by their maximum, no exponential overflows
     and at least one of them is 1, so that the sum is at least 1 and its logarithm at least 0.

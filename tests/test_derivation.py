@@ -1,0 +1,290 @@
+"""Is every equation of docs/derivation.md true? Each test bears its equation's number and checks the statement."""
+
+import importlib
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minnet import SGD, Linear, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
+from minnet.gradient_check import numeric_gradient
+from minnet.layers import Array
+from minnet.output import log_softmax
+from tests.conftest import make_network
+
+DERIVATION = (Path(__file__).parent.parent / "docs" / "derivation.md").read_text(encoding="utf-8")
+H = 1e-30
+
+rng = np.random.default_rng(0)
+Z = rng.normal(0, 2, 5)  # one sample's logits
+T = rng.dirichlet(np.ones(5))  # its targets, soft
+Y = np.exp(Z) / np.exp(Z).sum()
+
+
+def softmax(z: Array) -> Array:
+    """Equation 1, as it is written."""
+    y: Array = np.exp(z) / np.exp(z).sum()
+    return y
+
+
+def steps(z: Array) -> list[Array]:
+    """z with a complex step on each entry in turn."""
+    return [z + 1j * H * (np.arange(z.size) == i) for i in range(z.size)]
+
+
+def jacobian() -> Array:
+    """∂y_k/∂z_i at [k, i], by complex steps."""
+    return np.stack([softmax(z).imag / H for z in steps(Z)], axis=1)
+
+
+def slope_of_the_loss() -> Array:
+    """∂C/∂z_i by complex steps, of the loss as equation 2 writes it."""
+    return np.array([-(T * np.log(softmax(z))).sum().imag / H for z in steps(Z)])
+
+
+def test_equation_1_softmax_makes_probabilities() -> None:
+    np.testing.assert_allclose(SoftmaxCrossEntropy().probabilities(Z[None])[0], Y, rtol=1e-14)
+    assert Y.sum() == pytest.approx(1, rel=1e-15)
+    assert (jacobian() != 0).all()  # every y depends on every z
+
+
+def test_equation_2_cross_entropy() -> None:
+    assert SoftmaxCrossEntropy().forward(Z[None], T[None]) == pytest.approx(-sum(T * np.log(Y)), rel=1e-14)
+    assert SoftmaxCrossEntropy().forward(Z[None], np.eye(5)[[2]]) == pytest.approx(-math.log(Y[2]), rel=1e-14)
+
+
+def test_equation_3_the_targets_stay_outside_and_the_sum_is_over_all_classes() -> None:
+    slopes_of_log_y = np.stack([np.log(softmax(z)).imag / H for z in steps(Z)], axis=1)
+    np.testing.assert_allclose(-(T[:, None] * slopes_of_log_y).sum(axis=0), slope_of_the_loss(), rtol=1e-13)
+    diagonal_only = -T * np.diagonal(slopes_of_log_y)
+    assert np.abs(diagonal_only - slope_of_the_loss()).max() > 0.1
+
+
+def test_equation_4_the_chain_rule() -> None:
+    np.testing.assert_allclose(-(T / Y) @ jacobian(), slope_of_the_loss(), rtol=1e-13)
+
+
+def test_equation_5_the_jacobians_diagonal() -> None:
+    np.testing.assert_allclose(np.diagonal(jacobian()), Y * (1 - Y), rtol=1e-13)
+    e, total = np.exp(Z), np.exp(Z).sum()
+    np.testing.assert_allclose((e * total - e * e) / total**2, Y * (1 - Y), rtol=1e-13)
+
+
+def test_equation_6_the_jacobian_off_its_diagonal() -> None:
+    off = ~np.eye(5, dtype=bool)
+    np.testing.assert_allclose(jacobian()[off], -np.outer(Y, Y)[off], rtol=1e-13)
+
+
+def test_equation_7_the_jacobian_in_one() -> None:
+    np.testing.assert_allclose(jacobian(), Y[:, None] * (np.eye(5) - Y), rtol=1e-13)
+
+
+def test_equation_8_substituted_and_summed_for_any_targets() -> None:
+    for t in (T, 3 * T, np.array([1.0, 1, 0, 0, 0])):  # targets need not sum to 1 yet
+        long_way = -(t / Y) @ (Y[:, None] * (np.eye(5) - Y))
+        np.testing.assert_allclose(long_way, -t + Y * t.sum(), atol=1e-14)
+        slope = [-(t * np.log(softmax(z))).sum().imag / H for z in steps(Z)]
+        np.testing.assert_allclose(long_way, slope, atol=1e-14)
+
+
+def test_equation_9_is_y_minus_t_just_because_the_targets_sum_to_1() -> None:
+    np.testing.assert_allclose(slope_of_the_loss(), Y - T, atol=1e-15)
+    output = SoftmaxCrossEntropy()
+    output.forward(Z[None], T[None])
+    np.testing.assert_allclose(output.backward()[0], slope_of_the_loss(), atol=1e-15)
+    assert (Y - T).sum() == pytest.approx(0, abs=1e-15)
+    twice = [-(2 * T * np.log(softmax(z))).sum().imag / H for z in steps(Z)]
+    assert np.abs(np.array(twice) - (Y - 2 * T)).max() > 0.1
+
+
+@pytest.mark.parametrize("N", [1, 2, 7])
+def test_equation_10_the_mean_and_its_one_over_n(N: int) -> None:
+    z, t = np.random.default_rng(N).normal(size=(N, 4)), np.eye(4)[np.arange(N) % 4]
+    output = SoftmaxCrossEntropy()
+    singles = [SoftmaxCrossEntropy().forward(z[[n]], t[[n]]) for n in range(N)]
+    assert output.forward(z, t) == pytest.approx(np.mean(singles), rel=1e-14)
+    np.testing.assert_allclose(output.backward(), (output.probabilities(z) - t) / N, rtol=1e-14)
+    for n in range(N):
+        for i in range(4):
+            stepped = z.astype(complex)
+            stepped[n, i] += 1j * H
+            assert output.backward()[n, i] == pytest.approx(
+                SoftmaxCrossEntropy().forward(stepped, t).imag / H, abs=1e-15
+            )
+
+
+@pytest.mark.parametrize("m", [-300.0, -1.0, 5.0, 300.0])
+def test_equation_11a_a_shift_changes_nothing(m: float) -> None:
+    np.testing.assert_allclose(np.exp(Z - m) / np.exp(Z - m).sum(), Y, rtol=1e-12)
+    np.testing.assert_allclose(log_softmax(Z - m), np.log(Y), rtol=1e-12)
+    far_apart = np.array([[1000.0, 1001.0], [-1000.0, -1001.0]])
+    np.testing.assert_allclose(np.exp(log_softmax(far_apart)).sum(axis=1), 1)
+    with np.errstate(invalid="ignore"):  # by the whole batch's maximum, the second row is 0/0
+        by_batch = np.exp(far_apart - far_apart.max())
+        assert np.isnan(by_batch / by_batch.sum(axis=1, keepdims=True)).any()
+
+
+def test_equation_11b_log_sum_exp_is_exact_where_y_is_rounded_to_0() -> None:
+    m = Z.max()
+    np.testing.assert_allclose((Z - m) - np.log(np.exp(Z - m).sum()), np.log(Y), rtol=1e-13)
+    np.testing.assert_allclose(log_softmax(Z), np.log(Y), rtol=1e-13)
+    np.testing.assert_array_equal(log_softmax(np.array([0.0, 20_000])), [-20_000, 0])
+    assert np.exp(log_softmax(np.array([0.0, 20_000])))[0] == 0
+
+
+def test_equation_11c_epsilon_parts_the_loss_from_its_gradient() -> None:
+    z, t, epsilon = np.array([0.0, 20.0]), np.array([1.0, 0.0]), 1e-7
+    y = softmax(z)
+    slope = [-(t * np.log(softmax(s) + epsilon)).sum().imag / H for s in steps(z)]
+    formula = [sum(t[k] * y[k] / (y[k] + epsilon) * (y[i] - (k == i)) for k in range(2)) for i in range(2)]
+    np.testing.assert_allclose(slope, formula, rtol=1e-12)
+    assert slope[0] == pytest.approx(-0.02, abs=0.001)
+    assert (y - t)[0] == pytest.approx(-1, abs=1e-8)
+
+
+def linear_and_numeric(name: str) -> tuple[Array, Array]:
+    """What Linear.backward gives for dq, and the slope of Σ dz·z with respect to q."""
+    rng = np.random.default_rng(1)
+    layer = Linear(3, 2)
+    layer.W, layer.b = rng.normal(size=(3, 2)), rng.normal(size=(1, 2))
+    layer.dW, layer.db = np.zeros((3, 2)), np.zeros((1, 2))
+    x, dz = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    values = {"x": x, "W": layer.W, "b": layer.b}
+    numeric = np.empty(values[name].shape)
+    for index in np.ndindex(*numeric.shape):
+        stepped = {key: value.astype(complex) for key, value in values.items()}
+        stepped[name][index] += 1j * H
+        numeric[index] = (dz * (stepped["x"] @ stepped["W"] + stepped["b"])).sum().imag / H
+    layer.forward(x)
+    dx = layer.backward(dz)
+    assert dx is not None
+    return {"x": dx, "W": layer.dW, "b": layer.db}[name], numeric
+
+
+def test_equation_12a_the_weights_gradient() -> None:
+    np.testing.assert_allclose(*linear_and_numeric("W"), rtol=1e-13)
+
+
+def test_equation_12b_the_biass_gradient() -> None:
+    np.testing.assert_allclose(*linear_and_numeric("b"), rtol=1e-13)
+
+
+def test_equation_12c_the_inputs_gradient() -> None:
+    np.testing.assert_allclose(*linear_and_numeric("x"), rtol=1e-13)
+
+
+def slope_of_an_activation(layer: ReLU | Tanh | Sigmoid, x: Array) -> tuple[Array, Array]:
+    """What backward gives for da = 2, and twice the slope of forward, by central differences."""
+    numeric = (layer.forward(x + 1e-6) - layer.forward(x - 1e-6)) / 1e-6
+    layer.forward(x)
+    return layer.backward(np.full(x.shape, 2.0)), numeric
+
+
+X = np.array([-3.0, -1, -0.1, 0.2, 1, 4])
+
+
+def test_equation_13a_relu() -> None:
+    np.testing.assert_allclose(*slope_of_an_activation(ReLU(), X), atol=1e-9)
+    relu = ReLU()
+    relu.forward(np.zeros(1))
+    assert relu.backward(np.ones(1)) == 0
+
+
+def test_equation_13b_tanh() -> None:
+    np.testing.assert_allclose(*slope_of_an_activation(Tanh(), X), atol=1e-9)
+    np.testing.assert_allclose(Tanh().forward(X), (np.exp(X) - np.exp(-X)) / (np.exp(X) + np.exp(-X)), rtol=1e-14)
+
+
+def test_equation_13c_sigmoid() -> None:
+    np.testing.assert_allclose(*slope_of_an_activation(Sigmoid(), X), atol=1e-9)
+    np.testing.assert_allclose(Sigmoid().forward(X), 1 / (1 + np.exp(-X)), rtol=1e-14)
+
+
+def test_equation_14a_a_small_step_lowers_the_loss_by_lr_times_the_squared_gradient(batch: tuple[Array, Array]) -> None:
+    network, lr = make_network(), 1e-6
+    before = network.forward(*batch)
+    network.backward()
+    theta, g = network.theta.copy(), network.dtheta.copy()
+    SGD(lr).step(network)
+    np.testing.assert_allclose(theta - network.theta, lr * g, rtol=0, atol=1e-15)
+    assert (before - network.forward(*batch)) / lr == pytest.approx(g @ g, rel=1e-4)
+
+
+def test_equation_14b_the_velocity_is_a_fading_sum_of_gradients() -> None:
+    network, optimizer, m, lr = make_network((1, 2)), SGD(0.1, 0.8), 0.8, 0.1
+    theta = network.theta.copy()
+    gradients = np.random.default_rng(0).normal(size=(6, theta.size))
+    for k in range(6):
+        network.dtheta[...] = gradients[k]
+        optimizer.step(network)
+        v = sum(m ** (k - j) * gradients[j] for j in range(k + 1))
+        theta = theta - lr * v
+        np.testing.assert_allclose(network.theta, theta, rtol=1e-12)
+    network.dtheta[...] = 1
+    for _ in range(200):
+        optimizer.step(network)
+    assert optimizer.velocity is not None
+    np.testing.assert_allclose(optimizer.velocity, 1 / (1 - m), rtol=1e-12)
+
+
+def test_equation_14c_nesterov_takes_the_gradient_where_the_velocity_leads(batch: tuple[Array, Array]) -> None:
+    """Sutskever's form: u ← m u − lr ∇C(ϑ + m u), ϑ ← ϑ + u; ours is at θ = ϑ + m u throughout."""
+    m, lr = 0.8, 0.1
+    network, optimizer = make_network(), SGD(lr, m, nesterov=True)
+    position, u = network.theta.copy(), np.zeros(network.theta.size)
+    for _ in range(5):
+        ahead = network.at(position + m * u)
+        ahead.forward(*batch)
+        ahead.backward()
+        u = m * u - lr * ahead.dtheta
+        position = position + u
+        network.forward(*batch)
+        network.backward()
+        optimizer.step(network)
+        np.testing.assert_allclose(network.theta, position + m * u, rtol=1e-10)
+
+
+def test_equation_14d_weight_decay_is_the_penaltys_gradient() -> None:
+    network, decay = make_network(), 0.3
+    optimizer = SGD(1.0, weight_decay=decay)
+    assert optimizer.penalty(network) == pytest.approx(
+        decay / 2 * sum((layer.W**2).sum() for layer in network.layers if isinstance(layer, Linear)), rel=1e-13
+    )
+    theta = network.theta.copy()
+    network.dtheta[...] = 0.25
+    optimizer.step(network)
+    np.testing.assert_allclose(theta - network.theta, 0.25 + decay * np.where(network.decays, theta, 0), rtol=1e-12)
+
+
+def test_equation_15_the_complex_step_is_exact_where_a_difference_is_not(batch: tuple[Array, Array]) -> None:
+    x = 1.5
+    exact = math.exp(x) * (math.sin(x) + math.cos(x))
+    assert (np.exp(x + 1j * H) * np.sin(x + 1j * H)).imag / H == pytest.approx(exact, rel=1e-15)
+    difference = (math.exp(x + 1e-5) * math.sin(x + 1e-5) - math.exp(x) * math.sin(x)) / 1e-5
+    assert abs(difference - exact) > 1e-7
+    network = make_network()
+    numeric = numeric_gradient(network, *batch)
+    assert np.abs(numeric - numeric_gradient(network, *batch, h=1e-20)).max() < 1e-15
+
+
+def test_every_equation_has_its_test_and_every_test_its_equation() -> None:
+    equations = re.findall(r"^### \((\w+)\)", DERIVATION, re.MULTILINE)
+    tests = [re.match(r"test_equation_(\d+[a-z]?)_", name) for name in globals()]
+    assert sorted(equations) == sorted(test[1] for test in tests if test)
+    assert len(set(equations)) == len(equations)
+    assert len(re.findall("```math", DERIVATION)) == len(equations)
+
+
+def test_every_equation_names_its_code_and_the_codes_docstring_names_it() -> None:
+    sections = re.split(r"^### \((\w+)\)", DERIVATION, flags=re.MULTILINE)
+    for number, section in zip(sections[1::2], sections[2::2], strict=True):
+        (code,) = re.findall(r"^\*Code:\* (.*)$", section, re.MULTILINE)
+        for path in re.findall(r"`([\w.]+)`", code):
+            module, _, rest = path.partition(".")[2].partition(".")
+            found: object = importlib.import_module(f"minnet.{module}")
+            for name in rest.split("."):
+                found = getattr(found, name)
+            named = re.findall(r"eqs?\. ([\w, ]+)", found.__doc__ or "")
+            assert number in re.findall(r"\b\d+[a-z]?\b", " ".join(named)), f"{path} does not name equation {number}"
