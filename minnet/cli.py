@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import minnet
-from minnet.data import DATASETS, check_name, load_dataset, load_raw
+from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
 from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD
@@ -70,6 +71,29 @@ def dataset_name(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def check_target(text: str) -> str:
+    """Parse what to check: the name of a data set, or FILE.py:ClassName."""
+    return text if ".py:" in text else dataset_name(text)
+
+
+def add_architecture(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what a network is made of."""
+    parser.add_argument("--hidden", metavar="W,…", type=widths, default="64", help="widths of hidden layers, or none")
+    parser.add_argument(
+        "--activation", choices=list(ACTIVATIONS), default="relu", help="what follows each hidden layer"
+    )
+
+
+def make_network(arguments: argparse.Namespace, dataset: Dataset, dtype: str) -> Network:
+    """Make the network that the flags describe."""
+    layers: list[Layer] = []
+    D = dataset.D
+    for H in arguments.hidden:
+        layers += [Linear(D, H), ACTIVATIONS[arguments.activation]()]
+        D = H
+    return Network([*layers, Linear(D, dataset.K)], seed=arguments.seed, dtype=dtype)
+
+
 def build_parser() -> Parser:
     """Describe the command line."""
     parser = Parser(prog="minnet", description="Train small neural networks, written from scratch in NumPy.")
@@ -91,8 +115,7 @@ def build_parser() -> Parser:
     trainer.set_defaults(command=command_train, parser=trainer)
     add = trainer.add_argument
     add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
-    add("--hidden", metavar="W,…", type=widths, default="64", help="widths of the hidden layers, or none")
-    add("--activation", choices=list(ACTIVATIONS), default="relu", help="what follows each hidden layer")
+    add_architecture(trainer)
     add("--epochs", metavar="N", type=count, default=50, help="how often to go through the training part")
     add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
     add("--lr", metavar="X", type=rate, default=0.05, help="learning rate")
@@ -108,10 +131,38 @@ def build_parser() -> Parser:
 
     about = "list the built-in data sets"
     commands.add_parser("datasets", help=about, description=about).set_defaults(command=command_datasets)
+
+    checker = commands.add_parser(
+        "check",
+        help="check gradients, and name what is wrong with them",
+        description="Check the gradients of a network on a data set, or of a layer of your own, and name the mistake.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    checker.set_defaults(command=command_check)
+    checker.add_argument("target", metavar="DATASET|FILE.py:Class", type=check_target, help="what to check")
+    add_architecture(checker)
+    checker.add_argument("--seed", metavar="N", type=seed, default=0, help="determines the weights")
+
+    lab = commands.add_parser(
+        "bugs",
+        help="see what classic mistakes look like",
+        description="A lab of classic mistakes: list them, train one beside the right program, or guess one.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    lab.set_defaults(command=command_bugs, parser=lab)
+    add = lab.add_argument
+    add("name", metavar="NAME", nargs="?", help="the mistake; without one, all are listed")
+    add("--dataset", metavar="DATASET", type=dataset_name, default="digits", help="what to train on")
+    add("--epochs", metavar="N", type=count, default=15, help="how long to train both")
+    add("--seed", metavar="N", type=seed, default=0, help="the seed of both")
+    add("--check", action="store_true", help="show what `minnet check` says of it, instead of training")
+    add("--mystery", metavar="N", type=seed, help="run the N-th mystery: guess which mistake it is")
+    add("--tell", action="store_true", help="say which mistake the mystery was, and what it means")
+    add("--out", metavar="FILE", help="where to save the picture; by default bug-NAME.png")
     return parser
 
 
-def command_train(arguments: argparse.Namespace) -> None:
+def command_train(arguments: argparse.Namespace) -> int:
     """``minnet train``: train on a data set and write the run folder."""
     if arguments.nesterov and arguments.momentum == 0:
         arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
@@ -119,12 +170,7 @@ def command_train(arguments: argparse.Namespace) -> None:
     settings = {name: value for name, value in vars(arguments).items() if name not in not_settings}
     with RunFolder(arguments.out, arguments.dataset, arguments.force) as folder:
         dataset = load_dataset(arguments.dataset, arguments.seed, arguments.dtype)
-        layers: list[Layer] = []
-        D = dataset.D
-        for H in arguments.hidden:
-            layers += [Linear(D, H), ACTIVATIONS[arguments.activation]()]
-            D = H
-        network = Network([*layers, Linear(D, dataset.K)], seed=arguments.seed, dtype=arguments.dtype)
+        network = make_network(arguments, dataset, arguments.dtype)
         optimizer = SGD(arguments.lr, arguments.momentum, arguments.nesterov, arguments.weight_decay)
         started = time.perf_counter()
         with progress(arguments.epochs, arguments.quiet) as on_epoch:
@@ -146,11 +192,12 @@ def command_train(arguments: argparse.Namespace) -> None:
     results["run"] = str(folder.path)
     if arguments.json:
         print(json.dumps(results))
-        return
+        return 0
     right = round(test_accuracy * len(dataset.test.x))
     print(f"test accuracy  {test_accuracy:.4f}  ({right} of {len(dataset.test.x)} samples right)")
     print(f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})")
     print(f"saved in       {folder.path}  ({', '.join(sorted(file.name for file in folder.path.iterdir()))})")
+    return 0
 
 
 @contextmanager
@@ -182,7 +229,7 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
         yield print_line
 
 
-def command_datasets(arguments: argparse.Namespace) -> None:
+def command_datasets(arguments: argparse.Namespace) -> int:
     """``minnet datasets``: what there is to train on."""
     print(f"{'name':<15}{'samples':>8}{'features':>10}{'classes':>9}  what it is, and where it comes from")
     for name, loader in DATASETS.items():
@@ -190,13 +237,58 @@ def command_datasets(arguments: argparse.Namespace) -> None:
         about = (loader.__doc__ or "").rstrip(".")
         print(f"{name:<15}{len(raw.x):>8}{len(raw.feature_names):>10}{len(raw.class_names):>9}  {about}")
     print(f"{'openml:<name or number>':<42}  any data set for classification on openml.org, such as openml:mnist_784")
+    return 0
+
+
+def command_check(arguments: argparse.Namespace) -> int:
+    """``minnet check``: exit code 1 if something is wrong."""
+    from minnet.learning.commands import check
+
+    report = check(arguments.target, lambda dataset: make_network(arguments, dataset, "float64"))
+    print(report)
+    return 0 if report.right else 1
+
+
+def command_bugs(arguments: argparse.Namespace) -> int:
+    """``minnet bugs``: the lab of mistakes."""
+    from minnet.learning.bugs import BUGS
+    from minnet.learning.commands import list_bugs, mystery, show_bug
+
+    for flag, needed, there in (
+        ("--tell", "--mystery", not arguments.tell or arguments.mystery is not None),
+        ("--check", "NAME", not arguments.check or arguments.name is not None),
+    ):
+        if not there:
+            arguments.parser.error(f"{flag} goes with {needed}")
+    if arguments.mystery is None and arguments.name is None:
+        print(list_bugs())
+        return 0
+    if arguments.mystery is not None and (arguments.name is not None or arguments.check):
+        arguments.parser.error("--mystery picks a mistake itself: leave out NAME and --check")
+    if arguments.mystery is None and arguments.name not in BUGS:
+        arguments.parser.error(
+            f"unknown mistake {arguments.name!r}; known are: {', '.join(nearest(arguments.name, BUGS))}"
+        )
+    bug = BUGS[arguments.name] if arguments.mystery is None else mystery(arguments.mystery)
+    dataset = load_dataset(arguments.dataset, arguments.seed)
+    told = arguments.mystery is None or arguments.tell
+    if told:
+        print(f"{bug.name}: {bug.mistake}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
+    if not arguments.check:
+        label = bug.name if arguments.mystery is None else f"mystery {arguments.mystery}"
+        out = Path(arguments.out or f"bug-{label.replace(' ', '-')}.png")
+        print(show_bug(bug, dataset, arguments.epochs, arguments.seed, label, out))
+    if arguments.check or arguments.mystery is not None:
+        report = bug.check(dataset)
+        print("\n" * (not arguments.check) + (str(report) if told else report.anonymous()))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
         arguments = build_parser().parse_args(argv)
-        arguments.command(arguments)
+        code: int = arguments.command(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("minnet: interrupted; nothing was saved", file=sys.stderr)
@@ -207,4 +299,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         print(f"minnet: error: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
-    return 0
+    return code

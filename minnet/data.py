@@ -7,7 +7,7 @@ with the statistics of the training part alone, so that nothing of the other two
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -311,12 +311,16 @@ def check_name(name: str) -> str:
     """Return the name of a data set if there may be one of that name, else raise ValueError with the nearest first."""
     if name in DATASETS or (name.startswith("openml:") and name != "openml:"):
         return name
+    raise ValueError(
+        f"unknown data set {name!r}; known are: {', '.join(nearest(name, DATASETS))}, openml:<name or number>"
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Sort known names so that those most like a name come first."""
     import difflib
 
-    nearest_first = sorted(
-        DATASETS, key=lambda known: difflib.SequenceMatcher(None, name.lower(), known).ratio(), reverse=True
-    )
-    raise ValueError(f"unknown data set {name!r}; known are: {', '.join(nearest_first)}, openml:<name or number>")
+    return sorted(known, key=lambda other: difflib.SequenceMatcher(None, name.lower(), other).ratio(), reverse=True)
 
 
 def load_raw(name: str) -> RawData:

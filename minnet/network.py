@@ -97,13 +97,7 @@ class Network:
         """Make theta and a dtheta like it the network's own, and each layer's parameters views into them."""
         self.theta, self.dtheta = theta, np.zeros_like(theta)
         self._forward_ran = False
-        start = 0
-        for layer in self.layers:
-            for name, shape in layer.shapes.items():
-                stop = start + math.prod(shape)
-                for attribute, flat in ((name, self.theta), ("d" + name, self.dtheta)):
-                    setattr(layer, attribute, flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
-                start = stop
+        bind(self.layers, self.theta, self.dtheta)
 
     def at(self, theta: Array) -> Self:
         """Give the same network at another point: a function of one vector, evaluated elsewhere.
@@ -217,6 +211,25 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.layers}, {self.output!r}, seed={self.seed}, dtype={self.theta.dtype})"
+
+
+def bind(layers: Sequence[Layer], theta: Array, dtheta: Array) -> None:
+    """Make each layer's parameters views into theta, and their gradients views into dtheta, in the layers' order.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        For each name q in their ``shapes`` they get the attributes ``q`` and ``dq``.
+    theta, dtheta : arrays of shape (n,) or (S, n)
+        With n the number of all their parameters.
+    """
+    start = 0
+    for layer in layers:
+        for name, shape in layer.shapes.items():
+            stop = start + math.prod(shape)
+            for attribute, flat in ((name, theta), ("d" + name, dtheta)):
+                setattr(layer, attribute, flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
+            start = stop
 
 
 def check_widths(layers: Sequence[Layer]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,6 +96,51 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
         curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
         panels[1].set_ylabel("accuracy (share of samples)")
         panels[1].legend(loc="lower right")
+    return new_axes(loss, 0, 0)[0]
+
+
+def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | None = None, title: str = "") -> Figure:
+    """Lay the curves of several runs over each other: training loss and validation accuracy against epochs.
+
+    Parameters
+    ----------
+    histories : mapping of str to History
+        The runs by name, each with at least one epoch.
+    axes : pair of Axes, optional
+        Where to draw; by default a new figure.
+    title : str, optional
+        Stands above.
+    """
+    if axes is None:
+        figure = Figure(figsize=(9, 3.8), layout="constrained")
+        figure.suptitle(title)
+        axes = list(figure.subplots(1, 2))
+    loss, accuracy = axes
+    ceiling = 2 * max(1.0, *(history.batch_loss[0] for history in histories.values() if history.batch_loss[0] < 1e9))
+    floor = ceiling
+    for k, (name, history) in enumerate(histories.items()):
+        finite = np.isfinite(history.train_loss)
+        shown = np.maximum(np.where(finite, history.train_loss, np.nan), 1e-12)
+        end = f"{history.train_loss[-1]:.2g}" if finite.all() else f"NaN from epoch {int(finite.argmin()) + 1}"
+        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k % 4]}
+        look |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 4, "linewidth": 3 if k == 0 else 1.5}
+        loss.plot(history.epoch, shown, label=f"{name}: {end}", **look)
+        accuracy.plot(
+            history.epoch, history.validation_accuracy, label=f"{name}: {history.validation_accuracy[-1]:.1%}", **look
+        )
+        floor = min(floor, np.nanmin(np.append(shown, ceiling)))
+    loss.set_ylim(floor / 2, ceiling)
+    loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ceiling < 100 * floor else (1,)))
+    loss.yaxis.set_major_formatter("{x:g}")
+    loss.yaxis.set_minor_locator(NullLocator())
+    loss.set_ylabel("training loss (nats)")
+    accuracy.set_ylabel("validation accuracy")
+    accuracy.set_ylim(-0.02, 1.02)
+    for panel in (loss, accuracy):
+        panel.set_xlabel("epoch")
+        panel.grid(alpha=0.3)
+        panel.legend()
     return new_axes(loss, 0, 0)[0]
 
 
