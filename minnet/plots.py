@@ -42,6 +42,15 @@ def new_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes
     return figure, ax
 
 
+def scale_losses(panel: Axes, low: float, high: float) -> None:
+    """Give a panel a logarithmic axis for losses, with labels that read as plain numbers."""
+    panel.set_ylim(low, high)
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    panel.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
+    panel.yaxis.set_minor_locator(NullLocator())
+
+
 def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "") -> Figure:
     """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
 
@@ -86,11 +95,7 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     loss.set_ylabel("cross-entropy (nats)")
     shown = np.maximum(history.train_loss + history.validation_loss, 1e-12)  # a loss of 0 has no logarithm
     low, high = 0.5 * shown.min(), 2 * max(shown.max(), history.batch_loss[0])
-    loss.set_ylim(low, high)
-    loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    loss.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
-    loss.yaxis.set_minor_locator(NullLocator())
+    scale_losses(loss, low, high)
     loss.legend()
     if len(panels) > 1:
         curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
@@ -116,24 +121,18 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
         figure.suptitle(title)
         axes = list(figure.subplots(1, 2))
     loss, accuracy = axes
-    ceiling = 2 * max(1.0, *(history.batch_loss[0] for history in histories.values() if history.batch_loss[0] < 1e9))
-    floor = ceiling
+    everything = np.concatenate([[*h.train_loss, h.batch_loss[0]] for h in histories.values()])
+    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 1e6)  # what is beyond is drawn on the border
+    low, high = 0.5 * drawn.min(initial=1.0), 2 * drawn.max(initial=1.0)
     for k, (name, history) in enumerate(histories.items()):
         finite = np.isfinite(history.train_loss)
-        shown = np.maximum(np.where(finite, history.train_loss, np.nan), 1e-12)
-        end = f"{history.train_loss[-1]:.2g}" if finite.all() else f"NaN from epoch {int(finite.argmin()) + 1}"
+        end = f"{history.train_loss[-1]:.3g}" if finite.all() else f"NaN from epoch {int(finite.argmin()) + 1}"
         look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k % 4]}
         look |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 4, "linewidth": 3 if k == 0 else 1.5}
-        loss.plot(history.epoch, shown, label=f"{name}: {end}", **look)
-        accuracy.plot(
-            history.epoch, history.validation_accuracy, label=f"{name}: {history.validation_accuracy[-1]:.1%}", **look
-        )
-        floor = min(floor, np.nanmin(np.append(shown, ceiling)))
-    loss.set_ylim(floor / 2, ceiling)
-    loss.set_yscale("log")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ceiling < 100 * floor else (1,)))
-    loss.yaxis.set_major_formatter("{x:g}")
-    loss.yaxis.set_minor_locator(NullLocator())
+        loss.plot(history.epoch, np.clip(history.train_loss, low, high), label=f"{name}: {end}", **look)
+        label = f"{name}: {history.validation_accuracy[-1]:.1%}"
+        accuracy.plot(history.epoch, history.validation_accuracy, label=label, **look)
+    scale_losses(loss, low, high)
     loss.set_ylabel("training loss (nats)")
     accuracy.set_ylabel("validation accuracy")
     accuracy.set_ylim(-0.02, 1.02)

@@ -1,5 +1,6 @@
 """Do the pictures show the numbers, without pyplot, in figures of one's own if asked?"""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from minnet import History
-from minnet.plots import plot_confusion, plot_decision_boundary, plot_history
+from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history
 from tests.conftest import make_network
 
 
@@ -70,6 +71,25 @@ def test_pictures_go_into_axes_of_ones_own() -> None:
     x = np.random.default_rng(0).normal(size=(9, 2))
     assert plot_decision_boundary(make_network((2, 2)), x, np.arange(9) % 2, ax=axes[3]) is figure
     assert len(figure.axes) == 4
+
+
+def test_a_comparison_lays_runs_over_each_other_and_survives_nan() -> None:
+    right, wrong = made_up_history(), made_up_history()
+    wrong.train_loss = [1e20, math.nan, math.nan]
+    loss, accuracy = plot_comparison({"right": right, "wrong": wrong}, title="both").axes
+    first, second = loss.get_lines()
+    np.testing.assert_array_equal(first.get_ydata(), right.train_loss)
+    low, high = loss.get_ylim()
+    assert (np.asarray(second.get_ydata())[0], np.isnan(np.asarray(second.get_ydata())[1:]).all()) == (high, True)
+    assert low < min(right.train_loss)
+    assert first.get_label() == "right: 0.333"
+    assert second.get_label() == "wrong: NaN from epoch 2"
+    np.testing.assert_array_equal(accuracy.get_lines()[1].get_ydata(), wrong.validation_accuracy)
+    axes = list(Figure().subplots(1, 2))
+    assert (
+        plot_comparison({"all of it": History([1], [math.nan], [1], [0], [0], [0], [1], [1], [1], [1])}, axes).axes
+        == axes
+    )
 
 
 def test_the_confusion_counts_each_pair() -> None:
