@@ -6,7 +6,7 @@ from minnet.layers import Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD
 from minnet.output import SoftmaxCrossEntropy
-from minnet.runs import load
+from minnet.runs import Model, load, save
 from minnet.training import History, evaluate, train
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __all__ = [
     "Dataset",
     "History",
     "Linear",
+    "Model",
     "Network",
     "ReLU",
     "Sigmoid",
@@ -25,5 +26,6 @@ __all__ = [
     "evaluate",
     "load",
     "load_dataset",
+    "save",
     "train",
 ]

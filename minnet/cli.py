@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, n
 from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD
-from minnet.runs import RunFolder, write_run
+from minnet.runs import RUN_FILES, RunFolder, write_run
 from minnet.training import History, evaluate, train
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -33,6 +34,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that states defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
 
 
 def number(kind: type[float] | type[int], condition: Callable[[float], bool], expected: str) -> Callable[[str], float]:
@@ -61,6 +69,13 @@ def widths(text: str) -> list[int]:
     if min(hidden) < 1:
         raise argparse.ArgumentTypeError(f"expected widths such as 64 or 64,32 (or none), got {text!r}")
     return hidden
+
+
+def path(text: str) -> str:
+    """Parse the name of a file or folder to write."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
 
 
 def dataset_name(text: str) -> str:
@@ -110,7 +125,7 @@ def build_parser() -> Parser:
         "train",
         help="train a classifier on a data set",
         description="Train a classifier on a data set and keep what happened in a run folder.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     trainer.set_defaults(command=command_train, parser=trainer)
     add = trainer.add_argument
@@ -124,10 +139,10 @@ def build_parser() -> Parser:
     add("--weight-decay", metavar="X", type=decay, default=0.0, help="λ of the penalty ½ λ Σ W²")
     add("--dtype", choices=["float32", "float64"], default="float32", help="precision of the computation")
     add("--seed", metavar="N", type=seed, default=0, help="determines the split, initial weights and order of samples")
-    add("--out", metavar="DIR", help="the run folder; by default the next free runs/DATASET-N")
+    add("--out", metavar="DIR", type=path, help="the run folder; by default the next free runs/DATASET-N")
     add("--force", action="store_true", help="replace the run that --out already holds")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
-    add("--quiet", action="store_true", help="print no progress")
+    add("--quiet", action="store_true", help="print no progress, only the results")
 
     about = "list the built-in data sets"
     commands.add_parser("datasets", help=about, description=about).set_defaults(command=command_datasets)
@@ -136,7 +151,7 @@ def build_parser() -> Parser:
         "check",
         help="check gradients, and name what is wrong with them",
         description="Check the gradients of a network on a data set, or of a layer of your own, and name the mistake.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     checker.set_defaults(command=command_check)
     checker.add_argument("target", metavar="DATASET|FILE.py:Class", type=check_target, help="what to check")
@@ -147,7 +162,7 @@ def build_parser() -> Parser:
         "bugs",
         help="see what classic mistakes look like",
         description="A lab of classic mistakes: list them, train one beside the right program, or guess one.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     lab.set_defaults(command=command_bugs, parser=lab)
     add = lab.add_argument
@@ -158,7 +173,7 @@ def build_parser() -> Parser:
     add("--check", action="store_true", help="show what `minnet check` says of it, instead of training")
     add("--mystery", metavar="N", type=seed, help="run the N-th mystery: guess which mistake it is")
     add("--tell", action="store_true", help="say which mistake the mystery was, and what it means")
-    add("--out", metavar="FILE", help="where to save the picture; by default bug-NAME.png")
+    add("--out", metavar="FILE", type=path, help="where to save the picture; by default bug-NAME.png")
     return parser
 
 
@@ -196,7 +211,7 @@ def command_train(arguments: argparse.Namespace) -> int:
     right = round(test_accuracy * len(dataset.test.x))
     print(f"test accuracy  {test_accuracy:.4f}  ({right} of {len(dataset.test.x)} samples right)")
     print(f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})")
-    print(f"saved in       {folder.path}  ({', '.join(sorted(file.name for file in folder.path.iterdir()))})")
+    print(f"saved in       {folder.path}  ({', '.join(sorted(RUN_FILES))})")
     return 0
 
 
@@ -284,8 +299,19 @@ def command_bugs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def prepare_streams() -> None:
+    """Make stdout and stderr take whatever is printed: closed ones nothing, narrow ones a ? for what they lack."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    prepare_streams()
     try:
         arguments = build_parser().parse_args(argv)
         code: int = arguments.command(arguments)

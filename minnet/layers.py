@@ -20,8 +20,9 @@ Array = npt.NDArray[Any]
 class Layer(Protocol):
     """What a network asks of a layer; write these four members and a class of your own is a layer.
 
-    A layer remembers in ``forward`` what ``backward`` needs, as plain attributes that can be printed. Constructor
-    arguments are kept as attributes of the same name, so that a saved network can be built again.
+    A layer remembers in ``forward`` what ``backward`` needs, as plain attributes that can be printed. Minnet's own
+    layers keep their constructor's arguments as attributes of the same name, so that a saved network can be built
+    again; a layer of one's own can be trained and checked, but not saved, since a model file holds no code.
     """
 
     @property
@@ -77,10 +78,11 @@ class Linear:
     def initialize(self, rng: np.random.Generator, following: object) -> None:
         """Draw W so that the signal keeps its size on its way through the layers; set b to 0.
 
-        Before a ReLU, which silences half of its inputs: W ~ Normal(0, σ²). With σ² = 2/D the activations keep their
-        size on the way forward, with σ² = 2/H the gradients theirs on the way back (He et al. 2015, eqs. 10 and 14);
-        the smaller of the two is taken, so that neither grows. Otherwise W ~ Uniform(−r, r) with r = √(6/(D + H)),
-        the compromise between the two ways for units without a kink (Glorot and Bengio 2010, eq. 16).
+        Before a `ReLU` (or a subclass of it), which silences half of its inputs: W ~ Normal(0, σ²). With σ² = 2/D the
+        activations keep their size on the way forward, with σ² = 2/H the gradients theirs on the way back (He et al.
+        2015, eqs. 10 and 14); the smaller of the two is taken, so that neither grows. Otherwise W ~ Uniform(−r, r)
+        with r = √(6/(D + H)), the compromise between the two ways for units without a kink (Glorot and Bengio 2010,
+        eq. 16).
         """
         if isinstance(following, ReLU):
             self.W[...] = rng.normal(0.0, np.sqrt(2 / max(self.D, self.H)), self.W.shape)

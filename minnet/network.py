@@ -198,7 +198,14 @@ class Network:
         rows = [("layer", "parameters", "number")]
         for layer in self.layers:
             shapes = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in layer.shapes.items())
-            rows.append((repr(layer), shapes, f"{sum(map(math.prod, layer.shapes.values())):,}"))
+            plain = type(layer).__repr__ is object.__repr__  # which would show an address in memory
+            rows.append(
+                (
+                    type(layer).__name__ if plain else repr(layer),
+                    shapes,
+                    f"{sum(map(math.prod, layer.shapes.values())):,}",
+                )
+            )
         rows.append((repr(self.output), "", "0"))
         rows.append(("total", f"{self.theta.dtype}", f"{self.theta.shape[-1]:,}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -7,6 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from minnet.training import History
 
@@ -86,6 +87,7 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
             panel.plot(history.epoch, values, line, color=colour, label=label, marker="o" if few else "", markersize=4)
         panel.set_xlabel("epoch")
         panel.set_xlim(0, history.epoch[-1])
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
 
     loss = panels[0]
@@ -100,7 +102,7 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     if len(panels) > 1:
         curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
         panels[1].set_ylabel("accuracy (share of samples)")
-        panels[1].legend(loc="lower right")
+        panels[1].legend(loc="best")
     return new_axes(loss, 0, 0)[0]
 
 
@@ -138,6 +140,7 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
     accuracy.set_ylim(-0.02, 1.02)
     for panel in (loss, accuracy):
         panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
         panel.legend()
     return new_axes(loss, 0, 0)[0]
@@ -159,7 +162,7 @@ def plot_confusion(
     ax : Axes, optional
         Where to draw; by default a new figure.
     title : str, optional
-        Stands above, before the number of samples that are right.
+        Stands above, over the number of samples that are right.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -167,7 +170,7 @@ def plot_confusion(
     t = t.argmax(axis=1) if t.ndim == 2 else t
     counts = confusion_matrix(t, predicted, labels=np.arange(K))
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.4 + 0.36 * min(K, 30)
+    size = 2.8 + 0.36 * min(K, 30)
     figure, ax = new_axes(ax, size, size)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if K <= 30:
@@ -180,7 +183,8 @@ def plot_confusion(
         figure.colorbar(image, ax=ax, label="share of the true class")
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
-    ax.set_title(f"{title}{': ' if title else ''}{counts.trace()} of {counts.sum()} right")
+    right = f"{counts.trace()} of {counts.sum()} right"
+    ax.set_title("\n".join([*textwrap.wrap(title, 26 + 2 * K), right]), fontsize="medium")
     return figure
 
 
@@ -197,7 +201,8 @@ def plot_decision_boundary(
     Parameters
     ----------
     classifier : Classifier
-        Takes samples like ``x``.
+        Takes samples like ``x``: a network takes standardised ones, as a `minnet.Dataset` holds them; a
+        `minnet.Model` raw ones.
     x : array of shape (N, 2)
         The samples.
     t : array of shape (N,) or (N, K)

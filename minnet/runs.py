@@ -54,6 +54,11 @@ class Model:
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
 
+    @classmethod
+    def of(cls, network: Network, dataset: Dataset) -> Self:
+        """Take the preprocessing and the names from the data set on which the network was trained."""
+        return cls(network, dataset.standardization, dataset.class_names, dataset.feature_names)
+
     def standardize(self, x: npt.ArrayLike) -> Array:
         """Check raw samples of shape (N, D) and standardise them for the network."""
         return self.standardization(check_features(x, self.network.D, "the model"), self.network.theta.dtype)
@@ -317,8 +322,7 @@ def write_run(
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(columns)
         rows.writerows(zip(*columns.values(), strict=True))
-    model = Model(network, dataset.standardization, dataset.class_names, dataset.feature_names)
-    save(folder / "model.safetensors", model)
+    save(folder / "model.safetensors", Model.of(network, dataset))
     plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}").savefig(folder / "loss.png", dpi=120)
     predicted = network.predict(dataset.test.x)
     confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=f"{dataset.name}, test part")

@@ -66,7 +66,7 @@ def train(
     optimizer: SGD,
     dataset: Dataset,
     epochs: int,
-    batch_size: int,
+    batch_size: int = 32,
     seed: int | None = None,
     on_epoch: Callable[[History], object] | None = None,
 ) -> History:
@@ -82,7 +82,7 @@ def train(
         Its training part is learned, its validation part evaluated after each epoch; its test part is not touched.
     epochs : int
         How often to go through the training part, at least 1.
-    batch_size : int
+    batch_size : int, default 32
         Samples a step, at least 1. The last batch of an epoch may be shorter, and its loss is the mean over its own
         samples; a size beyond the training part makes one batch of all of it.
     seed : int, optional

@@ -124,7 +124,10 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out.startswith(expected)
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    assert "(default: 0.05)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "(default: 0.05)" in shown
+    assert "None" not in shown
+    assert "False" not in shown
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "iris", "--weight-decay=-1"], "--weight-decay: expected a finite number of at least 0"),
         (["train", "iris", "--seed=-1"], "--seed: expected an integer from 0"),
         (["train", "iris", "--seed", "4294967296"], "--seed: expected an integer from 0"),
+        (["train", "iris", "--out", ""], "--out: expected a name, got an empty one"),
         (["train", "iris", "--nesterov", "--momentum", "0"], "--nesterov needs --momentum above 0"),
     ],
 )  # fmt: skip
@@ -215,6 +219,27 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "</dev/null >/dev/null"])
+def test_a_closed_stream_is_no_failure(redirection: str) -> None:
+    command = f"{sys.executable} -m minnet train iris --epochs 1 --out r {redirection}"
+    run = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)  # noqa: S607
+    assert (run.returncode, "Traceback" in run.stderr) == (0, False)
+    assert sorted(os.listdir("r")) == sorted(RUN_FILES)
+
+
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run([*MINNET, "datasets"], check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1
+    assert run.stderr == "minnet: error: [Errno 28] No space left on device\n"
+
+
+def test_a_terminal_that_knows_ascii_only_is_no_failure() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    run = subprocess.run([*MINNET, "datasets"], check=True, capture_output=True, env=environment)
+    assert b"8?8 pixels" in run.stdout
 
 
 def on_a_terminal(arguments: list[str], **environment: str) -> str:

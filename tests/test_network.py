@@ -1,6 +1,6 @@
 """Is a network one function of one vector, and does it refuse what it cannot compute?"""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -168,6 +168,19 @@ def test_the_summary_counts_every_parameter() -> None:
     assert text.splitlines()[-1].split() == ["total", "float32", f"{network.theta.size:,}"]
     assert len({len(line) for line in text.splitlines()}) == 1
     assert "ReLU()" in repr(network)
+
+    class Plain:
+        shapes: ClassVar[dict[str, tuple[int, ...]]] = {}
+
+        def initialize(self, rng: object, following: object) -> None: ...
+
+        def forward(self, x: Array) -> Array:
+            return x
+
+        def backward(self, da: Array) -> Array:
+            return da
+
+    assert "\nPlain " in str(Network([Linear(2, 3), Plain(), Linear(3, 2)]))
 
 
 @pytest.mark.parametrize(

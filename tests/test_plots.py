@@ -98,12 +98,23 @@ def test_the_confusion_counts_each_pair() -> None:
         ax = plot_confusion(targets, predicted, ["ant", "bee", "cat"], title="insects?").axes[0]
         shown = {text.get_position(): text.get_text() for text in ax.texts}
         assert shown == {(0, 0): "2", (1, 0): "1", (1, 1): "1", (1, 2): "1"}
-        assert ax.get_title() == "insects?: 3 of 5 right"
+        assert ax.get_title() == "insects?\n3 of 5 right"
         assert [label.get_text() for label in ax.get_yticklabels()] == ["ant", "bee", "cat"]
         image = ax.get_images()[0]
         assert isinstance(image, AxesImage)
         np.testing.assert_allclose(np.asarray(image.get_array())[0], [2 / 3, 1 / 3, 0])
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+@pytest.mark.parametrize("K", [2, 3, 10])
+def test_titles_fit_into_the_picture_however_long(K: int) -> None:
+    t = np.arange(K)
+    figure = plot_confusion(t, t, [f"class {k}" for k in t], title="openml:a-very-long-name-of-a-data-set, test part")
+    figure.draw_without_rendering()
+    title = figure.axes[0].title.get_window_extent()
+    assert title.x0 >= 0
+    assert title.x1 <= figure.bbox.x1
+    assert title.y1 <= figure.bbox.y1
 
 
 def test_a_confusion_of_many_classes_has_a_colour_bar_instead_of_numbers() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from minnet import SGD, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh, load, load_dataset, train
+from minnet import SGD, Dataset, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh, load, load_dataset, train
 from minnet.data import Standardization, load_raw
 from minnet.layers import Array
 from minnet.runs import RUN_FILES, Model, RunFolder, save, write_run
@@ -159,6 +159,16 @@ def test_every_way_to_cut_a_model_file_short_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="not a model"):
             load(path)
+
+
+def test_a_model_of_ones_own_arrays_takes_raw_samples(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)) * [1, 1000]
+    t = (x[:, 1] > 0).astype(int)
+    dataset = Dataset.from_arrays(x, t)
+    network = Network([Linear(2, 2)])
+    train(network, SGD(0.5), dataset, 30)
+    save(tmp_path / "m", Model.of(network, dataset))
+    assert (load(tmp_path / "m").predict(x) == t).mean() > 0.9
 
 
 def test_raw_samples_are_checked_before_a_model_predicts(tmp_path: Path) -> None:
