@@ -52,8 +52,16 @@ def scale_losses(panel: Axes, low: float, high: float) -> None:
     panel.yaxis.set_minor_locator(NullLocator())
 
 
+def legend_above(panel: Axes) -> None:
+    """Put a panel's legend where it hides no data."""
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}
+    panel.legend(**place, frameon=False, fontsize="small", columnspacing=1.2)
+
+
 def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "") -> Figure:
     """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
+
+    The legend gives the values at the end. Batch losses far below the evaluated ones are cut off.
 
     Parameters
     ----------
@@ -83,7 +91,7 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
             (training, "training", COLOURS[0], "-"),
             (validation, "validation", COLOURS[1], "--"),
         ):
-            label = f"{label}, at the end {format(values[-1], form)}"
+            label = f"{label}: {format(values[-1], form)}"
             panel.plot(history.epoch, values, line, color=colour, label=label, marker="o" if few else "", markersize=4)
         panel.set_xlabel("epoch")
         panel.set_xlim(0, history.epoch[-1])
@@ -98,11 +106,11 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     shown = np.maximum(history.train_loss + history.validation_loss, 1e-12)  # a loss of 0 has no logarithm
     low, high = 0.5 * shown.min(), 2 * max(shown.max(), history.batch_loss[0])
     scale_losses(loss, low, high)
-    loss.legend()
+    legend_above(loss)
     if len(panels) > 1:
         curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
         panels[1].set_ylabel("accuracy (share of samples)")
-        panels[1].legend(loc="best")
+        legend_above(panels[1])
     return new_axes(loss, 0, 0)[0]
 
 
@@ -142,7 +150,7 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
-        panel.legend()
+        legend_above(panel)
     return new_axes(loss, 0, 0)[0]
 
 

@@ -28,7 +28,7 @@ def test_the_history_is_drawn_as_it_is(tmp_path: Path) -> None:
     history = made_up_history()
     figure = plot_history(history, title="a run")
     loss, accuracy = figure.axes
-    drawn = {str(line.get_label()).split(",")[0]: line for line in loss.get_lines()}
+    drawn = {str(line.get_label()).split(":")[0]: line for line in loss.get_lines()}
     np.testing.assert_array_equal(drawn["training"].get_xdata(), history.epoch)
     np.testing.assert_array_equal(drawn["training"].get_ydata(), history.train_loss)
     np.testing.assert_array_equal(drawn["validation"].get_ydata(), history.validation_loss)
