@@ -43,16 +43,17 @@ class Network:
         From the input to the logits; at least one `Linear`, whose widths must fit together.
     output : OutputLayer, default SoftmaxCrossEntropy()
         What turns logits and targets into a loss.
-    seed : int, default 0
-        Determines the initial weights, and by default the order of samples in `train`.
+    seed : int or sequence of int, default 0
+        Determines the initial weights, and by default the order of samples in `train`. A sequence of S seeds makes a
+        stack of S networks, each with the weights that a single network of its seed has.
     dtype : {"float32", "float64"}, default float32
         The dtype of parameters and computation.
 
     Attributes
     ----------
-    theta : array of shape (n,)
+    theta : array of shape (n,), or (S, n) for a stack
         All parameters. Change its entries freely (``network.theta[...] = vector``); it is never another array.
-    dtheta : array of shape (n,)
+    dtheta : array of the shape of theta
         All gradients of the mean loss, as the last ``backward`` left them.
     decays : array of shape (n,), bool
         Which entries of theta weight decay touches: those of parameters named W, not the biases.
@@ -71,24 +72,26 @@ class Network:
         self,
         layers: Sequence[Layer],
         output: OutputLayer | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f"Network expected dtype float32 or float64, got {np.dtype(dtype)}")
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-            raise ValueError(f"Network expected seed to be an integer of at least 0, got {seed!r}")
+        self.seed = check_seed(seed)
         self.layers = list(layers)
         self.output = SoftmaxCrossEntropy() if output is None else output
-        self.seed = int(seed)
         self.D, self.K = check_widths(self.layers)
 
         named = [(name, shape) for layer in self.layers for name, shape in layer.shapes.items()]
         self.decays = np.concatenate([np.full(math.prod(shape), name == "W") for name, shape in named])
-        self._bind(np.zeros(self.decays.size, dtype=dtype))
-        weights = random_streams(self.seed).weights
-        for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
-            layer.initialize(weights, following)
+        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        thetas = np.zeros((len(seeds), self.decays.size), dtype=dtype)
+        for theta, each in zip(thetas, seeds, strict=True):
+            bind(self.layers, theta, np.zeros_like(theta))
+            weights = random_streams(each).weights
+            for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
+                layer.initialize(weights, following)
+        self._bind(thetas[0] if isinstance(self.seed, int) else thetas)
         first = self.layers[0]
         if isinstance(first, Linear):
             first.needs_dx = False
@@ -121,18 +124,35 @@ class Network:
         other._bind(theta)
         return other
 
+    def __getitem__(self, s: int) -> Self:
+        """Give network s of a stack, with a theta of its own.
+
+        Raises
+        ------
+        TypeError
+            If this is a single network.
+        IndexError
+            If there is no network s.
+        """
+        if self.theta.ndim == 1:
+            raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
+        member = self.at(self.theta[s].copy())
+        member.seed = self.seed if isinstance(self.seed, int) else self.seed[s]
+        return member
+
     def forward(self, x: Array, t: Array, check: bool = True) -> Any:
         """C(theta): the mean loss over a batch.
 
         Parameters
         ----------
         x : array of shape (N, D)
-            The samples.
+            The samples; a stack takes the same ones for each of its networks.
         t : array of shape (N,) or (N, K)
             The targets: class numbers, or rows that sum to 1.
         check : bool, default True
             Whether to check and convert ``x`` and ``t`` first. `train` does that once for its whole data set and
-            turns it off here; ``t`` must then be rows.
+            turns it off here; ``t`` must then be rows, and a stack may be given other samples for each network, in
+            arrays of shape (S, N, D) and (S, N, K).
 
         Returns
         -------
@@ -172,13 +192,28 @@ class Network:
             x = layer.forward(x)
         return x
 
-    def predict_proba(self, x: Array) -> Array:
-        """Compute the probability of each class, of shape (..., N, K), for samples x of shape (N, D)."""
-        return self.output.probabilities(self.logits(x))
+    def predict_proba(self, x: Array, average: bool = False) -> Array:
+        """Compute the probability of each class for samples x of shape (N, D).
 
-    def predict(self, x: Array) -> Array:
-        """Compute the number of the most probable class, of shape (..., N), for samples x of shape (N, D)."""
-        classes: Array = self.logits(x).argmax(axis=-1)
+        Parameters
+        ----------
+        x : array of shape (N, D)
+            The samples.
+        average : bool, default False
+            Whether the networks of a stack give one answer together, the mean of their probabilities (an ensemble).
+
+        Returns
+        -------
+        array of shape (N, K), or (S, N, K) for a stack that is not averaged
+        """
+        y = self.output.probabilities(self.logits(x))
+        together: Array = y.mean(axis=0) if average and y.ndim == 3 else y
+        return together
+
+    def predict(self, x: Array, average: bool = False) -> Array:
+        """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""
+        scores = self.predict_proba(x, average) if average else self.logits(x)
+        classes: Array = scores.argmax(axis=-1)
         return classes
 
     def check_features(self, x: npt.ArrayLike) -> Array:
@@ -218,6 +253,18 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.layers}, {self.output!r}, seed={self.seed}, dtype={self.theta.dtype})"
+
+
+def check_seed(seed: object) -> int | tuple[int, ...]:
+    """Return one seed as an int, several as a tuple, or raise ValueError."""
+    several = isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str)
+    seeds: list[Any] = list(seed) if several else [seed]  # type: ignore[call-overload]
+    if not seeds:
+        raise ValueError("Network expected at least one seed for a stack, got none")
+    for each in seeds:
+        if not isinstance(each, int | np.integer) or isinstance(each, bool) or each < 0:
+            raise ValueError(f"Network expected seed to be an integer of at least 0, or several, got {each!r}")
+    return tuple(map(int, seeds)) if several else int(seeds[0])
 
 
 def bind(layers: Sequence[Layer], theta: Array, dtheta: Array) -> None:

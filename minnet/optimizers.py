@@ -1,8 +1,11 @@
-"""How does a step down the gradient look? Updates of the whole parameter vector theta, in place, from dtheta."""
+"""How does a step down the gradient look? Updates of the whole parameter vector theta, in place, from dtheta.
+
+A hyperparameter is a number, or for a stack of networks an array with one number for each of them.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,38 +21,43 @@ class SGD:
 
     Parameters
     ----------
-    lr : float
+    lr : float or array of shape (S,)
         The learning rate, above 0. It may be changed between steps.
-    momentum : float, default 0
+    momentum : float or array of shape (S,), default 0
         m, at least 0 and below 1.
     nesterov : bool, default False
         Look ahead along the velocity: θ ← θ − lr·(g + m·v) (Sutskever et al. 2013, in the form in which the gradient
         is taken at θ itself). Needs momentum.
-    weight_decay : float, default 0
+    weight_decay : float or array of shape (S,), default 0
         λ, at least 0, the weight of the penalty ½ λ Σ W². Biases are not decayed, and the penalty is no part of any
         loss reported.
 
     Attributes
     ----------
     velocity : array of the shape of theta
-        v, zero before the first step.
+        v; None before the first step.
 
     Raises
     ------
     ValueError
-        If a hyperparameter is outside its range.
+        If a hyperparameter is outside its range, or neither a number nor a list of them.
     """
 
-    def __init__(self, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> None:
-        if not (math.isfinite(lr) and lr > 0):
-            raise ValueError(f"SGD expected lr to be a finite number above 0, got {lr}")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"SGD expected momentum to be at least 0 and below 1, got {momentum}")
-        if not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"SGD expected weight_decay to be a finite number of at least 0, got {weight_decay}")
-        if nesterov and momentum == 0:
+    def __init__(
+        self,
+        lr: npt.ArrayLike,
+        momentum: npt.ArrayLike = 0.0,
+        nesterov: bool = False,
+        weight_decay: npt.ArrayLike = 0.0,
+    ) -> None:
+        self.lr = hyperparameter("lr", lr, "a finite number above 0", lambda v: v > 0)
+        self.momentum = hyperparameter("momentum", momentum, "at least 0 and below 1", lambda v: (v >= 0) & (v < 1))
+        self.weight_decay = hyperparameter(
+            "weight_decay", weight_decay, "a finite number of at least 0", lambda v: v >= 0
+        )
+        self.nesterov = nesterov
+        if nesterov and not np.all(self.momentum):
             raise ValueError("SGD expected momentum above 0 with nesterov=True: it looks ahead along the velocity")
-        self.lr, self.momentum, self.nesterov, self.weight_decay = lr, momentum, nesterov, weight_decay
         self.velocity: Array | None = None
 
     def __repr__(self) -> str:
@@ -75,19 +83,48 @@ class SGD:
                 f"this SGD has the velocity of a network with theta of shape {self.velocity.shape}, "
                 f"got one with {theta.shape}; make a new SGD for each network"
             )
+        lr, m, decay = (column(value, theta) for value in (self.lr, self.momentum, self.weight_decay))
         v, g = self.velocity, dtheta
-        if self.weight_decay:
-            g = dtheta + self.weight_decay * network.decays * theta
-        v *= self.momentum
+        if np.any(self.weight_decay):
+            g = dtheta + decay * network.decays * theta
+        v *= m
         v += g
         if self.nesterov:
-            v_ahead = np.multiply(v, self.momentum, out=self._scratch)
+            v_ahead = np.multiply(v, m, out=self._scratch)
             v_ahead += g
-            v_ahead *= self.lr
+            v_ahead *= lr
             theta -= v_ahead
         else:
-            theta -= np.multiply(v, self.lr, out=self._scratch)
+            theta -= np.multiply(v, lr, out=self._scratch)
 
-    def penalty(self, network: Network) -> float:
-        """½ λ Σ W², the penalty whose gradient weight decay adds to each step (eq. 14d)."""
-        return 0.5 * self.weight_decay * float(np.sum(network.theta[network.decays] ** 2, dtype=np.float64))
+    def penalty(self, network: Network) -> Any:
+        """½ λ Σ W², of shape (S,) for a stack: the penalty whose gradient weight decay adds to each step (eq. 14d)."""
+        W = network.theta[..., network.decays]
+        return 0.5 * self.weight_decay * np.sum(W * W, axis=-1, dtype=np.float64)
+
+
+def hyperparameter(name: str, value: npt.ArrayLike, expected: str, holds: Callable[[Array], Array]) -> Any:
+    """Return a hyperparameter as a float or a 1-D array of float64, or raise ValueError."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"SGD expected {name} to be {expected}, got {value!r}") from None
+    if array.ndim > 1 or array.size == 0 or not (np.isfinite(array) & holds(array)).all():
+        raise ValueError(f"SGD expected {name} to be {expected}, got {value!r}")
+    return float(array) if array.ndim == 0 else array
+
+
+def column(value: Any, theta: Array) -> Any:
+    """Give a hyperparameter the shape in which it multiplies theta: (S, 1) if there is one for each network.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as networks.
+    """
+    if isinstance(value, float):
+        return value
+    if theta.ndim != 2 or len(value) != len(theta):
+        stack = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
+        raise ValueError(f"this SGD has hyperparameters for a stack of {len(value)} networks, but steps {stack}")
+    return value[:, np.newaxis].astype(theta.dtype)

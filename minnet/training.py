@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,53 +12,84 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.data import Dataset
-from minnet.network import Network, random_streams
+from minnet.network import Network, check_seed, random_streams
 from minnet.optimizers import SGD
 from minnet.output import target_rows
 
 Array = npt.NDArray[Any]
 
-EVALUATION_ROWS = 4096  # rows evaluated at a time, so that memory does not grow with the data set
+EVALUATION_ROWS = 4096  # evaluated at a time by all networks together, so that memory does not grow with the data
 
 
 @dataclass
 class History:
     """What happened in a training run: a list with an entry an epoch each, and one with an entry a step.
 
+    For a single network the entries are numbers; for a stack of S networks they are arrays of shape (S,), so that
+    ``np.array(history.train_loss)`` has shape (epochs, S).
+
     Attributes
     ----------
     epoch : list of int
         1, 2, …
-    train_loss, validation_loss : lists of float
+    train_loss, validation_loss : lists
         Mean cross-entropy in nats, of the network as it was at the end of the epoch.
-    train_accuracy, validation_accuracy : lists of float
+    train_accuracy, validation_accuracy : lists
         Share of samples whose most probable class is the right one, likewise.
-    penalty : list of float
+    penalty : list
         The weight decay's ½ λ Σ W², which is no part of the losses.
-    gradient_norm : list of float
+    gradient_norm : list
         Mean over the epoch's steps of the Euclidean norm of the batch's gradient.
-    lr : list of float
+    lr : list
         The learning rate of the epoch.
     seconds : list of float
         How long the epoch took, its evaluation included.
-    batch_loss : list of float
+    batch_loss : list
         By step: the batch's mean cross-entropy before the step.
     """
 
     epoch: list[int] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    validation_accuracy: list[float] = field(default_factory=list)
-    penalty: list[float] = field(default_factory=list)
-    gradient_norm: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
+    train_loss: list[Any] = field(default_factory=list)
+    validation_loss: list[Any] = field(default_factory=list)
+    train_accuracy: list[Any] = field(default_factory=list)
+    validation_accuracy: list[Any] = field(default_factory=list)
+    penalty: list[Any] = field(default_factory=list)
+    gradient_norm: list[Any] = field(default_factory=list)
+    lr: list[Any] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    batch_loss: list[float] = field(default_factory=list)
+    batch_loss: list[Any] = field(default_factory=list)
 
     def by_epoch(self) -> dict[str, list[Any]]:
         """Return the columns that have an entry an epoch, by name, in the order above."""
         return {name: column for name, column in vars(self).items() if name != "batch_loss"}
+
+    def member(self, s: int) -> History:
+        """Return the history of network s of a stack."""
+        pick = {name: [v[s] if np.ndim(v) else v for v in column] for name, column in vars(self).items()}
+        return History(**pick)
+
+    def diverged(self) -> Any:
+        """Tell which networks diverged, by a loss that is not finite: a bool, or an array of S of them."""
+        return ~np.isfinite(np.array([*self.train_loss, *self.validation_loss, *self.batch_loss])).all(axis=0)
+
+    def best_epoch(self) -> Any:
+        """Return the epoch with the lowest validation loss, of each network of a stack; 0 for one without any."""
+        losses = np.array(self.validation_loss)
+        finite = np.isfinite(losses)
+        return np.where(finite.any(axis=0), np.where(finite, losses, np.inf).argmin(axis=0) + 1, 0)[()]
+
+    def best(self) -> int:
+        """Return the number of the network with the lowest validation loss at the end, of those that did not diverge.
+
+        Raises
+        ------
+        ValueError
+            If this is not the history of a stack, or all of it diverged.
+        """
+        last = np.where(self.diverged(), np.inf, self.validation_loss[-1])
+        if last.ndim == 0 or not np.isfinite(last).any():
+            raise ValueError("expected the history of a stack with a network that did not diverge")
+        return int(last.argmin())
 
 
 def train(
@@ -67,15 +98,17 @@ def train(
     dataset: Dataset,
     epochs: int,
     batch_size: int = 32,
-    seed: int | None = None,
+    seed: int | Sequence[int] | None = None,
     on_epoch: Callable[[History], object] | None = None,
+    keep_best: bool = False,
 ) -> History:
-    """Train a network in place.
+    """Train a network, or each network of a stack, in place.
 
     Parameters
     ----------
     network : Network
-        Its D and K must be the data set's.
+        Its D and K must be the data set's. Each network of a stack goes its own way through the same samples, and
+        ends where a single one of its seed would have.
     optimizer : SGD
         Keeps its velocity, so that a second call goes on where the first one ended.
     dataset : Dataset
@@ -85,10 +118,12 @@ def train(
     batch_size : int, default 32
         Samples a step, at least 1. The last batch of an epoch may be shorter, and its loss is the mean over its own
         samples; a size beyond the training part makes one batch of all of it.
-    seed : int, optional
-        Determines the order of samples; by default the network's seed.
+    seed : int or sequence of int, optional
+        Determines the order of samples; by default the network's. A stack needs one for each of its networks.
     on_epoch : callable, optional
         Called with the history after each epoch.
+    keep_best : bool, default False
+        Whether to give each network the weights of its epoch of lowest validation loss back at the end.
 
     Returns
     -------
@@ -97,9 +132,11 @@ def train(
     Raises
     ------
     ValueError
-        If ``epochs`` or ``batch_size`` is below 1, or the data set does not fit the network.
+        If ``epochs`` or ``batch_size`` is below 1, the data set does not fit the network, or seeds and networks are
+        not equally many.
     FloatingPointError
-        If training diverged: a loss is no longer finite. The network is then of no use.
+        If training diverged: a loss is no longer finite. The network is then of no use. A network of a stack that
+        diverges is left behind, which `History.diverged` tells; the error is raised when none is left.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
@@ -109,69 +146,89 @@ def train(
             f"data set {dataset.name!r} has {dataset.D} features and {dataset.K} classes, "
             f"but the network takes {network.D} and gives {network.K}"
         )
+    seeds = check_seed(network.seed if seed is None else seed)
+    stack = network.theta.shape[:-1]
+    if stack != (() if isinstance(seeds, int) else (len(seeds),)):
+        raise ValueError(f"train expected one seed for each network, got {seeds} for networks of shape {stack}")
+    orders = [random_streams(each).order for each in ((seeds,) if isinstance(seeds, int) else seeds)]
     x = network.check_features(dataset.train.x)
     t = target_rows(dataset.train.t, network.K, network.theta.dtype)
-    order = random_streams(network.seed if seed is None else seed).order
 
     history = History()
+    lowest, best_theta = np.full(stack, np.inf), network.theta.copy() if keep_best else network.theta
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore"):  # overflow shows in the losses, which are checked below
-            batch_losses, gradient_norm = train_epoch(network, optimizer, x, t, batch_size, order)
+            batch_losses, gradient_norm = train_epoch(network, optimizer, x, t, batch_size, orders)
             train_loss, train_accuracy = evaluate(network, x, t)
             validation_loss, validation_accuracy = evaluate(network, *dataset.validation)
-        if not all(map(math.isfinite, [*batch_losses, train_loss, validation_loss])):
-            raise FloatingPointError(
-                f"training diverged in epoch {epoch}: the loss is no longer finite; "
-                f"lower the learning rate, which is {optimizer.lr}"
-            )
+            penalty = optimizer.penalty(network)
         history.epoch.append(epoch)
         history.train_loss.append(train_loss)
         history.validation_loss.append(validation_loss)
         history.train_accuracy.append(train_accuracy)
         history.validation_accuracy.append(validation_accuracy)
-        history.penalty.append(optimizer.penalty(network))
+        history.penalty.append(penalty)
         history.gradient_norm.append(gradient_norm)
         history.lr.append(optimizer.lr)
         history.batch_loss += batch_losses
         history.seconds.append(time.perf_counter() - started)
+        if not np.isfinite([*batch_losses, train_loss, validation_loss]).all(axis=0).any():
+            raise FloatingPointError(
+                f"training diverged in epoch {epoch}: the loss is no longer finite; "
+                f"lower the learning rate, which is {optimizer.lr}"
+            )
+        if keep_best:
+            better = validation_loss < lowest
+            lowest = np.where(better, validation_loss, lowest)
+            np.copyto(best_theta, network.theta, where=np.expand_dims(better, -1))
         if on_epoch is not None:
             on_epoch(history)
+    if keep_best:
+        network.theta[...] = best_theta
     return history
 
 
 def train_epoch(
-    network: Network, optimizer: SGD, x: Array, t: Array, batch_size: int, order: np.random.Generator
-) -> tuple[list[float], float]:
+    network: Network, optimizer: SGD, x: Array, t: Array, batch_size: int, orders: Sequence[np.random.Generator]
+) -> tuple[list[Any], Any]:
     """Go through all samples once, in a new random order, and step after each batch.
 
     Parameters
     ----------
     x, t : arrays of shape (N, D) and (N, K)
         Samples and target rows, checked and in the network's dtype.
-    order : numpy.random.Generator
-        Draws the order of samples.
+    orders : sequence of numpy.random.Generator
+        Draws the order of samples, one for each network.
 
     Returns
     -------
-    batch_losses : list of float
-        Each batch's loss before its step.
-    gradient_norm : float
+    batch_losses : list
+        Each batch's loss before its step, a float, or for a stack an array of shape (S,).
+    gradient_norm : float or array of shape (S,)
         The mean of the batch gradients' Euclidean norms.
     """
-    shuffled = order.permutation(len(x))
+    N, stack = len(x), network.theta.shape[:-1]
+    shuffled = np.stack([order.permutation(N) for order in orders]).reshape(*stack, N)
     losses, squared_norms = [], []
-    for start in range(0, len(x), batch_size):
-        rows = shuffled[start : start + batch_size]
-        losses.append(float(network.forward(x[rows], t[rows], check=False)))
+    for start in range(0, N, batch_size):
+        rows = shuffled[..., start : start + batch_size]
+        losses.append(network.forward(x[rows], t[rows], check=False))
         network.backward()
-        squared_norms.append(float(network.dtheta @ network.dtheta))
+        squared_norms.append(np.vecdot(network.dtheta, network.dtheta))
         optimizer.step(network)
-    return losses, float(np.sqrt(squared_norms).mean())
+    if not stack:
+        losses = [float(loss) for loss in losses]
+    return losses, plain(np.sqrt(squared_norms).mean(axis=0))
 
 
-def evaluate(network: Network, x: Array, t: Array) -> tuple[float, float]:
-    """Compute the mean loss and the accuracy of a network on samples, a few thousand at a time.
+def plain(value: Any) -> Any:
+    """Return a number for a single network, an array for a stack."""
+    return float(value) if np.ndim(value) == 0 else value
+
+
+def evaluate(network: Network, x: Array, t: Array) -> tuple[Any, Any]:
+    """Compute the mean loss and the accuracy of a network, or of each network of a stack, a few samples at a time.
 
     Parameters
     ----------
@@ -182,9 +239,9 @@ def evaluate(network: Network, x: Array, t: Array) -> tuple[float, float]:
 
     Returns
     -------
-    loss : float
+    loss : float or array of shape (S,)
         The mean cross-entropy, in nats.
-    accuracy : float
+    accuracy : float or array of shape (S,)
         The share of samples whose most probable class is the target's largest.
 
     Raises
@@ -195,10 +252,11 @@ def evaluate(network: Network, x: Array, t: Array) -> tuple[float, float]:
     t = target_rows(t, network.K, network.theta.dtype)
     if len(x) != len(t):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
-    summed_loss, right = 0.0, 0
-    for start in range(0, len(x), EVALUATION_ROWS):
-        x_part, t_part = x[start : start + EVALUATION_ROWS], t[start : start + EVALUATION_ROWS]
+    rows = max(1, EVALUATION_ROWS // math.prod(network.theta.shape[:-1]))
+    summed_loss, right = np.zeros(network.theta.shape[:-1]), np.zeros(network.theta.shape[:-1], dtype=int)
+    for start in range(0, len(x), rows):
+        x_part, t_part = x[start : start + rows], t[start : start + rows]
         z = network.logits(x_part)
-        summed_loss += float(network.output.forward(z, t_part)) * len(x_part)
-        right += int((z.argmax(axis=-1) == t_part.argmax(axis=-1)).sum())
-    return summed_loss / len(x), right / len(x)
+        summed_loss += network.output.forward(z, t_part).astype(np.float64) * len(x_part)
+        right += (z.argmax(axis=-1) == t_part.argmax(axis=-1)).sum(axis=-1)
+    return plain(summed_loss / len(x)), plain(right / len(x))

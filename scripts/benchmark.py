@@ -81,10 +81,10 @@ def compare(workload: str, rounds: int, epochs: int) -> dict[str, float]:
     steps = epochs * -(-rows // batch_size)
 
     def minnet() -> None:
-        network, optimizer, order = make_network(widths), SGD(LR, MOMENTUM), random_streams(0).order
+        network, optimizer, orders = make_network(widths), SGD(LR, MOMENTUM), [random_streams(0).order]
         t = target_rows(labels, widths[-1], np.float32)
         for _ in range(epochs):
-            train_epoch(network, optimizer, x, t, batch_size, order)
+            train_epoch(network, optimizer, x, t, batch_size, orders)
 
     def scikit_learn() -> None:
         with warnings.catch_warnings():

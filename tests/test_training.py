@@ -80,7 +80,7 @@ def test_every_sample_is_seen_once_an_epoch_with_its_own_target() -> None:
 
     network.output.forward = output_forward  # type: ignore[method-assign]
     rows = np.eye(2)[t]
-    losses, _ = module.train_epoch(network, SGD(0.01), x, rows, 3, np.random.default_rng(0))
+    losses, _ = module.train_epoch(network, SGD(0.01), x, rows, 3, [np.random.default_rng(0)])
     assert len(losses) == 3
     assert sorted(seen) == [(float(i + 1), i % 2) for i in range(7)]
     assert seen != sorted(seen)

@@ -7,7 +7,7 @@ mistakes were collected from issue threads of public projects, where people made
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from minnet.output import SoftmaxCrossEntropy, log_softmax, target_rows
 from minnet.training import History, evaluate, train_epoch
 
 Array = npt.NDArray[Any]
-Epoch = Callable[[Network, SGD, Array, Array, int, np.random.Generator], tuple[list[float], float]]
+Epoch = Callable[[Network, SGD, Array, Array, int, Sequence[np.random.Generator]], tuple[list[Any], Any]]
 
 HIDDEN, BATCH_SIZE, LR, MOMENTUM = 64, 32, 0.05, 0.9
 
@@ -130,11 +130,11 @@ def run(program: Program, dataset: Dataset, epochs: int, seed: int, lr: float) -
     K, training, validation = program.samples(dataset)
     layers = [program.linear(dataset.D, HIDDEN), program.activation(), program.linear(HIDDEN, K)]
     network, optimizer = Network(layers, program.output(), seed=seed), SGD(lr, MOMENTUM)
-    order, history = random_streams(seed).order, History()
+    orders, history = [random_streams(seed).order], History()
     with np.errstate(all="ignore"):
         for epoch in range(1, epochs + 1):
             started = time.perf_counter()
-            losses, norm = program.epoch(network, optimizer, *training, BATCH_SIZE, order)
+            losses, norm = program.epoch(network, optimizer, *training, BATCH_SIZE, orders)
             train_loss, train_accuracy = program.evaluate(network, *training)
             validation_loss, validation_accuracy = program.evaluate(network, *validation)
             history.epoch.append(epoch)
@@ -395,10 +395,10 @@ def scaler_before_split(dataset: Dataset) -> Samples:
 
 
 def x_shuffled_alone(
-    network: Network, optimizer: SGD, x: Array, t: Array, batch_size: int, order: np.random.Generator
-) -> tuple[list[float], float]:
+    network: Network, optimizer: SGD, x: Array, t: Array, batch_size: int, orders: Sequence[np.random.Generator]
+) -> tuple[list[Any], Any]:
     """Shuffle the samples, and leave the targets where they were."""
-    return train_epoch(network, optimizer, x[order.permutation(len(x))], t, batch_size, order)
+    return train_epoch(network, optimizer, x[orders[0].permutation(len(x))], t, batch_size, orders)
 
 
 def evaluate_unchecked(network: Network, x: Array, t: Array) -> tuple[float, float]:
@@ -439,7 +439,7 @@ def overfits_one_batch(dataset: Dataset) -> str:
     for epoch in (train_epoch, x_shuffled_alone):
         network = Network([Linear(dataset.D, dataset.K)], dtype="float64")
         x, t = dataset.train.x.astype(float), target_rows(dataset.train.t, dataset.K)
-        epoch(network, SGD(LR), x, t, len(x), np.random.default_rng(0))
+        epoch(network, SGD(LR), x, t, len(x), [np.random.default_rng(0)])
         gradients.append(network.dtheta)
     return differs(gradients[0], gradients[1], "a full batch in another order should give the same gradient")
 
