@@ -15,15 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import minnet
 from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
 from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD
-from minnet.runs import RUN_FILES, RunFolder, write_run
+from minnet.runs import RUN_FILES, STACK_FILE, RunFolder, save_picture, write_run
+from minnet.search import MOMENTA, RATES, Setting, free_memory, train_grid
 from minnet.training import History, evaluate, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
@@ -56,6 +60,23 @@ def number(kind: type[float] | type[int], condition: Callable[[float], bool], ex
         return value
 
     return parse
+
+
+def several(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
+    """Make an argument type that takes one or several values with commas between them."""
+    return lambda text: [kind(part) for part in text.split(",")]
+
+
+def size(text: str) -> float:
+    """Parse a size in bytes, such as 500M or 2G."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    try:
+        value = float(text[:-1]) * units[text[-1].upper()] if text[-1:].upper() in units else float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a size above 0, such as 500M or 2G, got {text!r}")
+    return value
 
 
 def widths(text: str) -> list[int]:
@@ -99,14 +120,16 @@ def add_architecture(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_network(arguments: argparse.Namespace, dataset: Dataset, dtype: str) -> Network:
-    """Make the network that the flags describe."""
+def make_network(
+    arguments: argparse.Namespace, dataset: Dataset, dtype: str, seed: int | Sequence[int] | None = None
+) -> Network:
+    """Make the network that the flags describe, or a stack of them."""
     layers: list[Layer] = []
     D = dataset.D
     for H in arguments.hidden:
         layers += [Linear(D, H), ACTIVATIONS[arguments.activation]()]
         D = H
-    return Network([*layers, Linear(D, dataset.K)], seed=arguments.seed, dtype=dtype)
+    return Network([*layers, Linear(D, dataset.K)], seed=arguments.seed if seed is None else seed, dtype=dtype)
 
 
 def build_parser() -> Parser:
@@ -133,14 +156,35 @@ def build_parser() -> Parser:
     add_architecture(trainer)
     add("--epochs", metavar="N", type=count, default=50, help="how often to go through the training part")
     add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
-    add("--lr", metavar="X", type=rate, default=0.05, help="learning rate")
+    add("--lr", metavar="X,…", type=several(rate), default="0.05", help="learning rate; several are trained at once")
     add("--momentum", metavar="X", type=part, default=0.9, help="share of the velocity kept at each step")
     add("--nesterov", action="store_true", help="look ahead along the velocity")
     add("--weight-decay", metavar="X", type=decay, default=0.0, help="λ of the penalty ½ λ Σ W²")
     add("--dtype", choices=["float32", "float64"], default="float32", help="precision of the computation")
     add("--seed", metavar="N", type=seed, default=0, help="determines the split, initial weights and order of samples")
+    add("--seeds", metavar="N", type=count, default=1, help="train N networks at once, of the seeds from --seed on")
+    add("--memory", metavar="SIZE", type=size, help="bound for training several, such as 2G; a quarter of what is free")
     add("--out", metavar="DIR", type=path, help="the run folder; by default the next free runs/DATASET-N")
     add("--force", action="store_true", help="replace the run that --out already holds")
+    add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
+    add("--quiet", action="store_true", help="print no progress, only the results")
+
+    tuner = commands.add_parser(
+        "tune",
+        help="find a learning rate",
+        description="Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs.",
+        formatter_class=HelpFormatter,
+    )
+    tuner.set_defaults(command=command_tune)
+    add = tuner.add_argument
+    add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
+    add_architecture(tuner)
+    add("--epochs", metavar="N", type=count, default=25, help="how long to train each network")
+    add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
+    add("--seed", metavar="N", type=seed, default=0, help="determines the split, and the first seed")
+    add("--seeds", metavar="N", type=count, default=4, help="networks of each learning rate and momentum")
+    add("--memory", metavar="SIZE", type=size, help="bound, such as 2G; a quarter of what is free")
+    add("--out", metavar="FILE", type=path, help="where to save the picture; by default tune-DATASET.png")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print no progress, only the results")
 
@@ -178,41 +222,208 @@ def build_parser() -> Parser:
 
 
 def command_train(arguments: argparse.Namespace) -> int:
-    """``minnet train``: train on a data set and write the run folder."""
+    """``minnet train``: train one network, or several at once, on a data set and write the run folder."""
     if arguments.nesterov and arguments.momentum == 0:
         arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
-    not_settings = ("command", "parser", "out", "force", "json", "quiet")
+    not_settings = ("command", "parser", "out", "force", "json", "quiet", "memory")
     settings = {name: value for name, value in vars(arguments).items() if name not in not_settings}
+    together = arguments.seeds > 1 or len(arguments.lr) > 1
     with RunFolder(arguments.out, arguments.dataset, arguments.force) as folder:
         dataset = load_dataset(arguments.dataset, arguments.seed, arguments.dtype)
-        network = make_network(arguments, dataset, arguments.dtype)
-        optimizer = SGD(arguments.lr, arguments.momentum, arguments.nesterov, arguments.weight_decay)
         started = time.perf_counter()
-        with progress(arguments.epochs, arguments.quiet) as on_epoch:
-            history = train(network, optimizer, dataset, arguments.epochs, arguments.batch_size, on_epoch=on_epoch)
+        ranking: list[Setting] = []
+        if together:
+            network, history, ranking = train_several(arguments, dataset)
+        else:
+            settings["lr"] = arguments.lr[0]
+            network = make_network(arguments, dataset, arguments.dtype)
+            optimizer = SGD(arguments.lr[0], arguments.momentum, arguments.nesterov, arguments.weight_decay)
+            with progress(arguments.epochs, arguments.quiet) as on_epoch:
+                history = train(network, optimizer, dataset, arguments.epochs, arguments.batch_size, on_epoch=on_epoch)
         seconds = time.perf_counter() - started
-        test_loss, test_accuracy = evaluate(network, *dataset.test)
-        results = {
-            "dataset": dataset.name,
-            "seed": arguments.seed,
-            "epochs": history.epoch[-1],
-            "parameters": network.theta.size,
-            "train_loss": history.train_loss[-1],
-            "validation_loss": history.validation_loss[-1],
-            "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
-            "seconds": seconds,
-        }
-        write_run(folder.staging, settings, history, results, network, dataset)
+        results, lines = (summarize_stack if together else summarize)(arguments, dataset, network, history, ranking)
+        results["seconds"] = seconds
+        groups = {f"lr {setting.lr:g}": setting.networks for setting in sorted(ranking)}
+        write_run(folder.staging, settings, history, results, network, dataset, groups if len(groups) > 1 else None)
     results["run"] = str(folder.path)
     if arguments.json:
         print(json.dumps(results))
         return 0
-    right = round(test_accuracy * len(dataset.test.x))
-    print(f"test accuracy  {test_accuracy:.4f}  ({right} of {len(dataset.test.x)} samples right)")
-    print(f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})")
-    print(f"saved in       {folder.path}  ({', '.join(sorted(RUN_FILES))})")
+    files = [*RUN_FILES, *([STACK_FILE] if together else [])]
+    print("\n".join([*lines, f"saved in       {folder.path}  ({', '.join(sorted(files))})"]))
     return 0
+
+
+def train_several(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Network, History, list[Setting]]:
+    """Train a network for each learning rate and seed, all at once."""
+    with progress(arguments.epochs, arguments.quiet) as on_epoch:
+        trained = train_grid(
+            lambda seeds: make_network(arguments, dataset, arguments.dtype, seeds),
+            dataset,
+            arguments.lr,
+            [arguments.momentum],
+            range(arguments.seed, arguments.seed + arguments.seeds),
+            arguments.epochs,
+            arguments.batch_size,
+            memory_bound(arguments),
+            arguments.nesterov,
+            arguments.weight_decay,
+            on_epoch,
+        )
+    if trained[1].diverged().all():
+        raise FloatingPointError(f"all networks diverged; lower the learning rate, which is {arguments.lr}")
+    return trained
+
+
+def memory_bound(arguments: argparse.Namespace) -> float:
+    """Return how many bytes training a stack may take."""
+    return free_memory() / 4 if arguments.memory is None else float(arguments.memory)
+
+
+def summarize(
+    arguments: argparse.Namespace, dataset: Dataset, network: Network, history: History, _: list[Setting]
+) -> tuple[dict[str, Any], list[str]]:
+    """Tell how one network did: as an object, and as lines to read."""
+    test_loss, test_accuracy = evaluate(network, *dataset.test)
+    results = {
+        "dataset": dataset.name,
+        "seed": arguments.seed,
+        "epochs": history.epoch[-1],
+        "parameters": network.theta.size,
+        "train_loss": history.train_loss[-1],
+        "validation_loss": history.validation_loss[-1],
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "seconds": None,  # keeps its place
+    }
+    right, N = round(test_accuracy * len(dataset.test.x)), len(dataset.test.x)
+    lines = [
+        f"test accuracy  {test_accuracy:.4f}  ({right} of {N} samples right)",
+        f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})",
+    ]
+    return results, lines
+
+
+def summarize_stack(
+    arguments: argparse.Namespace, dataset: Dataset, network: Network, history: History, ranking: list[Setting]
+) -> tuple[dict[str, Any], list[str]]:
+    """Tell how a stack of networks did, those that diverged left out: mean ± standard deviation, and a ranking."""
+    test_loss, test_accuracy = evaluate(network, *dataset.test)
+    best, kept = history.best(), ~history.diverged()
+    columns = {
+        "train_loss": history.train_loss[-1],
+        "validation_loss": history.validation_loss[-1],
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+    }
+    S = arguments.seeds
+    results: dict[str, Any] = {
+        "dataset": dataset.name,
+        "seed": arguments.seed,
+        "seeds": S,
+        "networks": len(network.theta),
+        "diverged": int((~kept).sum()),
+        "epochs": history.epoch[-1],
+        "parameters": network.theta.shape[-1],
+        **{name: float(values[kept].mean()) for name, values in columns.items()},
+        **{f"{name}_deviation": float(values[kept].std()) for name, values in columns.items()},
+        "best": {
+            "network": best,
+            "seed": arguments.seed + best % S,
+            "lr": arguments.lr[best // S],
+            **{name: float(values[best]) for name, values in columns.items()},
+        },
+        "ranking": [
+            {
+                "lr": setting.lr,
+                "diverged": setting.diverged,
+                "validation_loss": None if setting.diverged else setting.loss,
+                "test_accuracy": None if setting.diverged else float(test_accuracy[setting.networks].mean()),
+            }
+            for setting in ranking
+        ],
+        "seconds": None,  # keeps its place
+    }
+    lines = []
+    if len(ranking) > 1:
+        lines.append(f"{'lr':>8}  {'validation loss':>18}  {'test accuracy':>18}")
+        for setting in ranking:
+            who = setting.networks[~history.diverged()[setting.networks]]
+            lost = f"  {setting.diverged} of {S} diverged" if setting.diverged else ""
+            loss, right = mean_and_deviation(history.validation_loss[-1][who]), mean_and_deviation(test_accuracy[who])
+            lines.append(f"{setting.lr:>8g}  {loss:>18}  {right:>18}{lost}")
+    else:
+        lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[kept])}  ({kept.sum()} networks)")
+        lines.append(
+            f"test loss      {mean_and_deviation(test_loss[kept])}  (guessing gives {math.log(dataset.K):.4f})"
+        )
+        if not kept.all():
+            lines.append(f"diverged       {(~kept).sum()} networks, left out above")
+    chosen = results["best"]
+    lines.append(
+        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: validation loss {chosen['validation_loss']:.4f}, "
+        f"test accuracy {chosen['test_accuracy']:.4f}"
+    )
+    return results, lines
+
+
+def mean_and_deviation(values: Any) -> str:
+    """Format the mean over networks and its standard deviation."""
+    return f"{values.mean():.4f} ± {values.std():.4f}" if len(values) else "-"
+
+
+def command_tune(arguments: argparse.Namespace) -> int:
+    """``minnet tune``: rank learning rates and momenta, and recommend a command."""
+    dataset = load_dataset(arguments.dataset, arguments.seed)
+    with progress(arguments.epochs, arguments.quiet) as on_epoch:
+        _, history, ranking = train_grid(
+            lambda seeds: make_network(arguments, dataset, "float32", seeds),
+            dataset,
+            RATES,
+            MOMENTA,
+            range(arguments.seed, arguments.seed + arguments.seeds),
+            arguments.epochs,
+            arguments.batch_size,
+            memory_bound(arguments),
+            on_epoch=on_epoch,
+        )
+    best = ranking[0]
+    if best.diverged:
+        raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
+    hidden = ",".join(map(str, arguments.hidden)) or "none"
+    command = f"minnet train {dataset.name} --hidden {hidden} --activation {arguments.activation}"
+    command += f" --batch-size {arguments.batch_size} --lr {best.lr:g} --momentum {best.momentum:g}"
+    out = Path(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
+    save_picture(picture_of_rates(ranking, history, dataset), out)
+    if arguments.json:
+        rows = [{**s._asdict(), "networks": len(s.networks), "loss": None if s.diverged else s.loss,
+                 "deviation": None if s.diverged else s.deviation} for s in ranking]  # fmt: skip
+        print(json.dumps({"dataset": dataset.name, "ranking": rows, "command": command, "picture": str(out)}))
+        return 0
+    print(f"{'lr':>8}{'momentum':>10}  {'validation loss':>18}  {'accuracy':>8}")
+    for setting in ranking[:8]:
+        fared = f"{setting.loss:.4f} ± {setting.deviation:.4f}"
+        print(f"{setting.lr:>8g}{setting.momentum:>10g}  {fared:>18}  {setting.accuracy:>8.4f}")
+    lost = sum(setting.diverged > 0 for setting in ranking)
+    print(f"({len(ranking)} settings of {arguments.seeds} networks each; in {lost} of them some diverged)")
+    print(f"recommended    {command}")
+    print(f"picture in     {out}")
+    return 0
+
+
+def picture_of_rates(ranking: list[Setting], history: History, dataset: Dataset) -> Figure:
+    """Draw what each learning rate led to."""
+    import numpy as np
+
+    from minnet.plots import plot_rates
+
+    losses, diverged = {}, {}
+    for momentum in MOMENTA:
+        settings = sorted(setting for setting in ranking if setting.momentum == momentum)
+        losses[f"momentum {momentum:g}"] = np.array([history.validation_loss[-1][s.networks] for s in settings])
+        diverged[f"momentum {momentum:g}"] = np.array([history.diverged()[s.networks] for s in settings])
+    title = f"{dataset.name}, after {history.epoch[-1]} epochs"
+    return plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title)
 
 
 @contextmanager
@@ -220,8 +431,11 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
 
     def line(history: History) -> str:
-        loss, validation_loss = history.train_loss[-1], history.validation_loss[-1]
-        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {history.validation_accuracy[-1]:.1%} right"
+        loss, validation_loss, accuracy = (
+            column[-1] if isinstance(column[-1], float) else column[-1][~history.diverged()].mean()
+            for column in (history.train_loss, history.validation_loss, history.validation_accuracy)
+        )
+        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {accuracy:.1%} right"
 
     if quiet:
         yield lambda history: None

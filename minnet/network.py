@@ -140,6 +140,12 @@ class Network:
         member.seed = self.seed if isinstance(self.seed, int) else self.seed[s]
         return member
 
+    def part(self, start: int, stop: int) -> Self:
+        """Give networks start … stop − 1 of a stack, as a stack over the same theta: what it learns, this one knows."""
+        slice_of_it = self.at(self.theta[start:stop])
+        slice_of_it.seed = self.seed if isinstance(self.seed, int) else self.seed[start:stop]
+        return slice_of_it
+
     def forward(self, x: Array, t: Array, check: bool = True) -> Any:
         """C(theta): the mean loss over a batch.
 

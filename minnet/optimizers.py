@@ -97,6 +97,12 @@ class SGD:
         else:
             theta -= np.multiply(v, lr, out=self._scratch)
 
+    def part(self, start: int, stop: int) -> SGD:
+        """Make an optimizer with the same settings for networks start … stop − 1 of a stack, without velocity."""
+        settings = (self.lr, self.momentum, self.weight_decay)
+        lr, momentum, decay = (value if isinstance(value, float) else value[start:stop] for value in settings)
+        return SGD(lr, momentum, self.nesterov, decay)
+
     def penalty(self, network: Network) -> Any:
         """½ λ Σ W², of shape (S,) for a stack: the penalty whose gradient weight decay adds to each step (eq. 14d)."""
         W = network.theta[..., network.decays]

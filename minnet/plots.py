@@ -52,9 +52,9 @@ def scale_losses(panel: Axes, low: float, high: float) -> None:
     panel.yaxis.set_minor_locator(NullLocator())
 
 
-def legend_above(panel: Axes) -> None:
+def legend_above(panel: Axes, columns: int = 3) -> None:
     """Put a panel's legend where it hides no data."""
-    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
     panel.legend(**place, frameon=False, fontsize="small", columnspacing=1.2)
 
 
@@ -112,6 +112,100 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
         panels[1].set_ylabel("accuracy (share of samples)")
         legend_above(panels[1])
     return new_axes(loss, 0, 0)[0]
+
+
+def plot_stack(history: History, groups: Mapping[str, Array] | None = None, title: str = "") -> Figure:
+    """Plot the losses and accuracies of a stack of networks: the mean over networks, in a band of ± one deviation.
+
+    Parameters
+    ----------
+    history : History
+        Of a stack. Networks that diverged are left out, and counted in the legend.
+    groups : mapping of str to array of int, optional
+        Which networks belong together, by name, for one validation curve each; by default all of them are one group,
+        whose training curve is drawn as well.
+    title : str, optional
+        Stands above.
+    """
+    diverged = history.diverged()
+    everyone = np.arange(len(diverged))
+    curves = [(name, "validation", who) for name, who in (groups or {"validation": everyone}).items()]
+    if not groups:
+        curves.insert(0, ("training", "train", everyone))
+    figure = Figure(figsize=(9, 3.8 + 0.09 * len(curves)), layout="constrained")
+    figure.suptitle(title)
+    panels = figure.subplots(1, 2)
+    bounds = [1.0]
+    for k, (name, of, who) in enumerate(curves):
+        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k % 4]}
+        kept = ~diverged[who]
+        lost = f", {(~kept).sum()} diverged" if not kept.all() else ""
+        for panel, what, form in zip(panels, ("loss", "accuracy"), (".3g", ".1%"), strict=True):
+            if not kept.any():
+                panel.plot([], [], label=f"{name}: all diverged", **look)
+                continue
+            values = np.array(history.by_epoch()[f"{of}_{what}"])[:, who[kept]]
+            mean, deviation = values.mean(axis=1), values.std(axis=1)
+            panel.plot(history.epoch, mean, label=f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}", **look)
+            low = np.maximum(mean - deviation, 0.5 * mean) if panel is panels[0] else mean - deviation
+            panel.fill_between(history.epoch, low, mean + deviation, color=look["color"], alpha=0.2, linewidth=0)
+            if panel is panels[0]:
+                bounds += [low.min(), (mean + deviation).max()]
+    bounds = bounds[1:] or bounds
+    scale_losses(panels[0], 0.7 * max(min(bounds), 1e-12), 1.5 * min(max(bounds), 1e6))
+    for panel, label in zip(panels, ("cross-entropy (nats)", "accuracy (share of samples)"), strict=True):
+        panel.set_ylabel(f"validation {label}" if groups else label)
+        panel.set_xlabel("epoch")
+        panel.set_xlim(0, history.epoch[-1])
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+        legend_above(panel, 2)
+    return figure
+
+
+def plot_rates(
+    lr: Array, losses: Mapping[str, Array], diverged: Mapping[str, Array], chance: float, title: str = ""
+) -> Figure:
+    """Plot the final validation loss against the learning rate: the mean over seeds, in a band from least to largest.
+
+    Parameters
+    ----------
+    lr : array of shape (R,)
+        The learning rates, rising, at least two.
+    losses, diverged : mappings of str to array of shape (R, seeds)
+        Final losses, and which networks diverged, for each curve by name.
+    chance : float
+        The loss of guessing, ln K, for a line.
+    title : str, optional
+        Stands above.
+    """
+    figure = Figure(figsize=(6.6, 4.4), layout="constrained")
+    figure.suptitle(title)
+    ax = figure.add_subplot()
+    middles, shown = np.sqrt(lr[:-1] * lr[1:]), [chance]
+    edges = np.array([lr[0] ** 2 / middles[0], *middles, lr[-1] ** 2 / middles[-1]])
+    for k, (name, values) in enumerate(losses.items()):
+        fine = ~diverged[name].any(axis=1)
+        colour, mean = COLOURS[k % len(COLOURS)], np.where(fine, values.mean(axis=1), np.nan)
+        ax.plot(lr, mean, color=colour, marker=MARKERS[k], linestyle=("-", "--", "-.")[k % 3], label=name)
+        ax.fill_between(lr, values.min(axis=1), values.max(axis=1), where=fine, color=colour, alpha=0.2, linewidth=0)
+        shown += values[fine].ravel().tolist()
+        for i in np.flatnonzero(~fine):  # each curve has a lane of its own at the top
+            lane = {"ymin": 1 - 0.05 * (k + 1), "ymax": 1 - 0.05 * k}
+            ax.axvspan(edges[i], edges[i + 1], **lane, color=colour, alpha=0.45, linewidth=0)
+    lost = np.logical_or.reduce([d.any(axis=1) for d in diverged.values()])
+    if lost.any():
+        ax.axvspan(edges[lost.argmax()], edges[-1], color="0.9", zorder=0, label="some diverged")
+    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle=":", label="guessing")
+    ax.set_xscale("log")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.xaxis.set_major_formatter("{x:g}")
+    scale_losses(ax, 0.7 * max(min(shown), 1e-12), 1.6 * min(max(shown), 10 * chance))
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("final validation loss (nats)")
+    ax.grid(alpha=0.3)
+    legend_above(ax, 4)
+    return figure
 
 
 def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | None = None, title: str = "") -> Figure:

@@ -14,10 +14,11 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,14 @@ from minnet.network import Network, check_features
 from minnet.output import SoftmaxCrossEntropy
 from minnet.training import History
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Array = npt.NDArray[Any]
 
 FORMAT = 1
 RUN_FILES = ("config.json", "metrics.csv", "results.json", "model.safetensors", "loss.png", "confusion.png")
+STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
 SAVABLE_LAYERS: dict[str, type[Any]] = {cls.__name__: cls for cls in (Linear, ReLU, Tanh, Sigmoid)}
 
 
@@ -42,7 +47,7 @@ class Model:
     Attributes
     ----------
     network : Network
-        The network, which takes standardised samples.
+        The network, which takes standardised samples; or a stack, whose predictions have a leading axis.
     standardization : Standardization
         The map from raw samples to those.
     class_names, feature_names : tuple of str
@@ -161,8 +166,9 @@ def load(path: str | os.PathLike[str]) -> Model:
             layers = [make_layer(description) for description in header["layers"]]
             n = sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
             D = next((layer.D for layer in layers if isinstance(layer, Linear)), 0)
-            if shapes != {"theta": [n], "mean": [D], "scale": [D]}:
-                refuse("tensors", f"have the shapes {shapes}, expected theta [{n}], mean and scale [{D}]")
+            stack = [len(header["seed"])] if isinstance(header["seed"], list) else []
+            if shapes != {"theta": [*stack, n], "mean": [D], "scale": [D]}:
+                refuse("tensors", f"have the shapes {shapes}, expected theta {[*stack, n]}, mean and scale [{D}]")
             if dtypes["theta"] not in ("F32", "F64") or dtypes["mean"] != "F64" or dtypes["scale"] != "F64":
                 refuse("tensors", f"have the dtypes {dtypes}, expected theta F32 or F64, mean and scale F64")
             tensors = {name: file.get_tensor(name) for name in shapes}
@@ -232,7 +238,8 @@ class RunFolder:
     def __enter__(self) -> Self:
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise FileExistsError(f"{self.out} is a file: expected a folder for the run")
-        taken = [] if self.out is None else [name for name in RUN_FILES if (self.out / name).exists()]
+        ours = (*RUN_FILES, STACK_FILE)
+        taken = [] if self.out is None else [name for name in ours if (self.out / name).exists()]
         if taken and not self.force:
             raise FileExistsError(f"{self.out} already holds a run ({taken[0]}): choose another folder, or use --force")
         if self.out is None:
@@ -286,6 +293,8 @@ class RunFolder:
         if not self.out.exists():
             os.rename(self.staging, self.out)
         else:
+            if not (self.staging / STACK_FILE).exists():
+                (self.out / STACK_FILE).unlink(missing_ok=True)  # of the run that is replaced
             for file in self.staging.iterdir():
                 os.replace(file, self.out / file.name)
         return self.out
@@ -298,6 +307,7 @@ def write_run(
     results: dict[str, Any],
     network: Network,
     dataset: Dataset,
+    groups: Mapping[str, Array] | None = None,
 ) -> None:
     """Write all files of a run into a folder.
 
@@ -310,23 +320,50 @@ def write_run(
     history, results : History, dict
         What happened, by epoch and at the end.
     network, dataset : Network, Dataset
-        The trained network, and the data set whose test part it is tried on.
+        The trained network, and the data set whose test part it is tried on. Of a stack the best network, by validation
+        loss, becomes ``model.safetensors``, and all of it ``stack.safetensors``.
+    groups : mapping of str to array of int, optional
+        Which networks of a stack belong together in the picture.
     """
     from minnet import plots
 
+    best = network if isinstance(network.seed, int) else network[history.best()]
     config = {**config, "layers": [describe(layer) for layer in network.layers], "versions": versions()}
     for name, content in (("config.json", config), ("results.json", results)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    columns = history.by_epoch()
-    with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(columns)
-        rows.writerows(zip(*columns.values(), strict=True))
-    save(folder / "model.safetensors", Model.of(network, dataset))
-    plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}").savefig(folder / "loss.png", dpi=120)
-    predicted = network.predict(dataset.test.x)
-    confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=f"{dataset.name}, test part")
+    write_metrics(folder / "metrics.csv", history, network)
+    save(folder / "model.safetensors", Model.of(best, dataset))
+    if best is network:
+        picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}")
+    else:
+        save(folder / STACK_FILE, Model.of(network, dataset))
+        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(network.theta)} networks")
+    picture.savefig(folder / "loss.png", dpi=120)
+    title = f"{dataset.name}, test part" + ("" if best is network else ", best network")
+    confusion = plots.plot_confusion(dataset.test.t, best.predict(dataset.test.x), dataset.class_names, title=title)
     confusion.savefig(folder / "confusion.png", dpi=120)
+
+
+def write_metrics(path: Path, history: History, network: Network) -> None:
+    """Write a row an epoch, and for a stack one for each network, with its seed, in each epoch."""
+    seeds = () if isinstance(network.seed, int) else network.seed
+    members = [history.member(s).by_epoch() for s in range(len(seeds))] or [history.by_epoch()]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*(["network", "seed"] if seeds else []), *members[0]])
+        for epoch in range(len(history.epoch)):
+            for s, columns in enumerate(members):
+                rows.writerow([*([s, seeds[s]] if seeds else []), *(column[epoch] for column in columns.values())])
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        figure.savefig(beside, dpi=120, format="png")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from minnet.output import target_rows
 
 Array = npt.NDArray[Any]
 
-EVALUATION_ROWS = 4096  # evaluated at a time by all networks together, so that memory does not grow with the data
+EVALUATION_ROWS = 512  # evaluated at a time, so that memory does not grow with the data set
 
 
 @dataclass
@@ -67,6 +67,15 @@ class History:
         """Return the history of network s of a stack."""
         pick = {name: [v[s] if np.ndim(v) else v for v in column] for name, column in vars(self).items()}
         return History(**pick)
+
+    @classmethod
+    def joined(cls, parts: Sequence[History]) -> History:
+        """Join the histories of the slices of a stack into one of the whole."""
+        together = cls()
+        for name, columns in vars(together).items():
+            for entries in zip(*(getattr(part, name) for part in parts), strict=True):
+                columns.append(sum(entries) if name == "seconds" else joined(entries))
+        return together
 
     def diverged(self) -> Any:
         """Tell which networks diverged, by a loss that is not finite: a bool, or an array of S of them."""
@@ -135,8 +144,8 @@ def train(
         If ``epochs`` or ``batch_size`` is below 1, the data set does not fit the network, or seeds and networks are
         not equally many.
     FloatingPointError
-        If training diverged: a loss is no longer finite. The network is then of no use. A network of a stack that
-        diverges is left behind, which `History.diverged` tells; the error is raised when none is left.
+        If training a single network diverged: a loss is no longer finite, and the network of no use. In a stack the
+        networks that diverge are left behind, which `History.diverged` tells.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
@@ -173,7 +182,7 @@ def train(
         history.lr.append(optimizer.lr)
         history.batch_loss += batch_losses
         history.seconds.append(time.perf_counter() - started)
-        if not np.isfinite([*batch_losses, train_loss, validation_loss]).all(axis=0).any():
+        if not stack and not np.isfinite([*batch_losses, train_loss, validation_loss]).all():
             raise FloatingPointError(
                 f"training diverged in epoch {epoch}: the loss is no longer finite; "
                 f"lower the learning rate, which is {optimizer.lr}"
@@ -187,6 +196,64 @@ def train(
     if keep_best:
         network.theta[...] = best_theta
     return history
+
+
+def train_in_slices(
+    network: Network,
+    optimizer: SGD,
+    dataset: Dataset,
+    epochs: int,
+    batch_size: int = 32,
+    memory: float = math.inf,
+    on_epoch: Callable[[History], object] | None = None,
+    keep_best: bool = False,
+) -> History:
+    """Train a stack of networks in slices that fit into memory, with the same results as all at once.
+
+    Parameters
+    ----------
+    network : Network
+        A stack.
+    memory : float, default inf
+        How many bytes training may use beside the data set and the stack's own theta.
+    optimizer, dataset, epochs, batch_size, on_epoch, keep_best
+        As `train` takes them; ``on_epoch`` is called for each slice.
+
+    Returns
+    -------
+    History
+        Of the whole stack.
+
+    Raises
+    ------
+    ValueError
+        If not even one network fits, or as `train`.
+    """
+    S = len(network.theta)
+    shared, each = bytes_of_training(network, batch_size, len(dataset.train.x))
+    fitting = S if math.isinf(memory) else min(S, int((memory - shared) // each))
+    if fitting < 1:
+        raise ValueError(
+            f"training even one of these networks takes about {(shared + each) / 2**20:.1f} MiB, "
+            f"but only {memory / 2**20:.1f} MiB are allowed"
+        )
+    histories = []
+    for start in range(0, S, fitting):
+        stop = min(start + fitting, S)
+        part, optimizer_part = network.part(start, stop), optimizer.part(start, stop)
+        histories.append(train(part, optimizer_part, dataset, epochs, batch_size, None, on_epoch, keep_best))
+    return History.joined(histories)
+
+
+def bytes_of_training(network: Network, batch_size: int, N: int) -> tuple[int, int]:
+    """Estimate the memory that training takes: once for any number of networks, and for each network of a stack."""
+    n, itemsize = network.theta.shape[-1], network.theta.itemsize
+    widths = sum(shape[-1] for layer in network.layers for name, shape in layer.shapes.items() if name == "W")
+    shared = EVALUATION_ROWS * (network.D + network.K)  # the samples evaluated
+    each = 6 * n  # dtheta, velocity, scratch, the best theta so far, temporaries of weight decay
+    each += min(batch_size, N) * (network.D + network.K + 6 * widths)  # a batch; each layer's z, a, dz, da, temporaries
+    each += EVALUATION_ROWS * 5 * widths
+    return itemsize * shared, itemsize * each + 8 * N  # and an order of samples
 
 
 def train_epoch(
@@ -222,6 +289,11 @@ def train_epoch(
     return losses, plain(np.sqrt(squared_norms).mean(axis=0))
 
 
+def joined(entries: Sequence[Any]) -> Any:
+    """Join what the slices of a stack have, each a number for all of its networks or an array of one for each."""
+    return np.concatenate(entries) if np.ndim(entries[0]) else entries[0]
+
+
 def plain(value: Any) -> Any:
     """Return a number for a single network, an array for a stack."""
     return float(value) if np.ndim(value) == 0 else value
@@ -252,10 +324,9 @@ def evaluate(network: Network, x: Array, t: Array) -> tuple[Any, Any]:
     t = target_rows(t, network.K, network.theta.dtype)
     if len(x) != len(t):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
-    rows = max(1, EVALUATION_ROWS // math.prod(network.theta.shape[:-1]))
     summed_loss, right = np.zeros(network.theta.shape[:-1]), np.zeros(network.theta.shape[:-1], dtype=int)
-    for start in range(0, len(x), rows):
-        x_part, t_part = x[start : start + rows], t[start : start + rows]
+    for start in range(0, len(x), EVALUATION_ROWS):
+        x_part, t_part = x[start : start + EVALUATION_ROWS], t[start : start + EVALUATION_ROWS]
         z = network.logits(x_part)
         summed_loss += network.output.forward(z, t_part).astype(np.float64) * len(x_part)
         right += (z.argmax(axis=-1) == t_part.argmax(axis=-1)).sum(axis=-1)

@@ -66,7 +66,7 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     config = json.loads(Path("r/config.json").read_text())
     assert {key: config[key] for key in config if key not in ("layers", "versions")} == {
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
-        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9,
+        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "seeds": 1,
     }  # fmt: skip
     network = load("r").network
     assert [repr(layer) for layer in network.layers] == [
@@ -124,7 +124,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out.startswith(expected)
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "(default: 0.05)" in shown
     assert "None" not in shown
     assert "False" not in shown

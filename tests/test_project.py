@@ -92,7 +92,7 @@ def test_importing_minnet_imports_no_more_than_numpy() -> None:
 
 def test_the_mathematics_imports_numpy_only_and_imports_point_one_way() -> None:
     order = [
-        "layers", "output", "network", "optimizers", "gradient_check", "data", "training", "plots", "runs",
+        "layers", "output", "network", "optimizers", "gradient_check", "data", "training", "plots", "runs", "search",
         "learning.diagnosis", "learning.check", "learning.bugs", "learning.commands", "cli",
     ]  # fmt: skip
     for file in PACKAGE:

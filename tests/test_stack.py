@@ -1,5 +1,6 @@
 """Is a stack of networks what its members are alone? Every layer, option and dtype; nobody catches another's NaN."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from minnet import SGD, Dataset, History, Linear, Network, ReLU, Sigmoid, Tanh, evaluate, load_dataset, train
 from minnet.layers import Array, Layer
+from minnet.training import bytes_of_training, train_in_slices
 from tests.conftest import ACTIVATIONS
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -88,8 +90,7 @@ def test_one_that_diverges_is_marked_and_the_others_are_not_touched(iris: Datase
     assert history.best() in (0, 2)
     assert history.best_epoch()[1] == 0
     assert np.isfinite(evaluate(stack[history.best()], *iris.test)[0])
-    with pytest.raises(FloatingPointError, match="training diverged in epoch"):
-        train(make(ReLU, [0, 1], "float32"), SGD(1e30, 0.9), iris, 30, 16)
+    assert train(make(ReLU, [0, 1], "float32"), SGD(1e30, 0.9), iris, 3, 16).diverged().all()
 
 
 @pytest.mark.parametrize("seed", [7, [7, 8, 9]])
@@ -166,3 +167,45 @@ def test_what_does_not_match_is_refused(iris: Dataset) -> None:
         train(make(ReLU, range(3), "float32"), SGD(0.1), iris, 1, seed=0)
     with pytest.raises(ValueError, match="one seed for each network"):
         train(make(ReLU, 0, "float32"), SGD(0.1), iris, 1, seed=[1, 2])
+
+
+@pytest.mark.parametrize("networks_at_a_time", [1, 2, 3, 100])
+def test_a_stack_trained_in_slices_has_identical_results(networks_at_a_time: int, iris: Dataset) -> None:
+    def optimizer() -> SGD:
+        return SGD([0.01, 0.1, 0.05, 0.02, 0.2], 0.9, weight_decay=0.01)
+
+    whole = make(ReLU, range(5), "float32")
+    expected = train(whole, optimizer(), iris, 3, 25, keep_best=True)
+    sliced = make(ReLU, range(5), "float32")
+    calls: list[History] = []
+    shared, each = bytes_of_training(sliced, 25, len(iris.train.x))
+    memory = shared + networks_at_a_time * each
+    history = train_in_slices(sliced, optimizer(), iris, 3, 25, memory, calls.append, keep_best=True)
+    assert len(calls) == 3 * -(-5 // networks_at_a_time)
+    np.testing.assert_array_equal(sliced.theta, whole.theta)
+    for name, column in vars(history).items():
+        if name != "seconds":
+            np.testing.assert_array_equal(column, getattr(expected, name))
+
+
+def test_a_network_too_large_for_the_memory_is_refused(iris: Dataset) -> None:
+    with pytest.raises(ValueError, match=r"takes about \d+\.\d MiB, but only 0\.0 MiB are allowed"):
+        train_in_slices(make(ReLU, range(2), "float32"), SGD(0.1), iris, 1, memory=1000)
+
+
+def test_the_estimate_bounds_what_training_takes() -> None:
+    """A stack of 64 networks in slices of 4: the peak of what NumPy allocates stays under the bound."""
+    data = load_dataset("digits")
+    stack = Network([Linear(64, 128), ReLU(), Linear(128, 10)], seed=range(64))
+    shared, each = bytes_of_training(stack, 32, len(data.train.x))
+    bound = shared + 4 * each
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        train_in_slices(stack, SGD(0.05, 0.9, weight_decay=0.01), data, 1, 32, bound, keep_best=True)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert peak < bound
+    assert bound < 3 * peak  # nor is it wasteful
+    assert peak < 64 * each / 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from minnet.learning.bugs import BUGS, Bug, compare
 from minnet.learning.check import Report, check_class, check_network
 from minnet.network import Network
 from minnet.plots import plot_comparison
+from minnet.runs import save_picture
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
 
@@ -85,12 +85,7 @@ def show_bug(bug: Bug, dataset: Dataset, epochs: int, seed: int, name: str, out:
     """Train the right program and the wrong one side by side, save one picture of both, and tell both results."""
     right, wrong = compare(bug, dataset, epochs, seed)
     picture = plot_comparison({"right": right, name: wrong}, title=f"{dataset.name}, seed {seed}: {name}")
-    beside = out.with_name(f".{out.name}.{os.urandom(4).hex()}.png")
-    try:
-        picture.savefig(beside, dpi=120, format="png")
-        os.replace(beside, out)
-    finally:
-        beside.unlink(missing_ok=True)
+    save_picture(picture, out)
     lines = [f"{'':<{len(name)}}  {'training loss':>14}  {'validation accuracy':>20}"]
     for label, history in (("right", right), (name, wrong)):
         lines.append(f"{label:<{len(name)}}  {history.train_loss[-1]:>14.4g}  {history.validation_accuracy[-1]:>20.4f}")

@@ -1,0 +1,107 @@
+"""Which settings are worth a long run? Many networks at once, over learning rates, momenta and seeds."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.data import Dataset
+from minnet.network import Network
+from minnet.optimizers import SGD
+from minnet.training import History, train_in_slices
+
+Array = npt.NDArray[Any]
+
+RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
+MOMENTA = (0.0, 0.9)
+
+
+class Setting(NamedTuple):
+    """One learning rate and momentum, and how its networks fared.
+
+    Attributes
+    ----------
+    lr, momentum : float
+        The setting.
+    networks : array of int
+        Which networks of the stack had it.
+    loss, deviation : float
+        Mean and standard deviation, over its networks, of the validation loss at the end; inf if one diverged.
+    accuracy : float
+        Mean validation accuracy at the end.
+    diverged : int
+        How many of its networks diverged.
+    """
+
+    lr: float
+    momentum: float
+    networks: Array
+    loss: float
+    deviation: float
+    accuracy: float
+    diverged: int
+
+
+def train_grid(
+    make_network: Callable[[Sequence[int]], Network],
+    dataset: Dataset,
+    rates: Sequence[float],
+    momenta: Sequence[float],
+    seeds: Sequence[int],
+    epochs: int,
+    batch_size: int,
+    memory: float,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    on_epoch: Callable[[History], object] | None = None,
+) -> tuple[Network, History, list[Setting]]:
+    """Train a network for each learning rate, momentum and seed, all in one stack, and rank the settings.
+
+    Parameters
+    ----------
+    make_network : callable
+        Makes a stack of networks from its seeds.
+    dataset : Dataset
+        What to train on.
+    rates, momenta, seeds : sequences
+        What to combine.
+    epochs, batch_size, memory, on_epoch
+        As `minnet.training.train_in_slices` takes them.
+    nesterov, weight_decay
+        As `SGD` takes them.
+
+    Returns
+    -------
+    network : Network
+        The stack, in the order of ``itertools.product(rates, momenta, seeds)``.
+    history : History
+        Its history.
+    settings : list of Setting
+        The best first; those with networks that diverged last.
+    """
+    grid = list(itertools.product(rates, momenta, seeds))
+    network = make_network([seed for _, _, seed in grid])
+    optimizer = SGD([lr for lr, _, _ in grid], [momentum for _, momentum, _ in grid], nesterov, weight_decay)
+    history = train_in_slices(network, optimizer, dataset, epochs, batch_size, memory, on_epoch)
+    diverged, loss, accuracy = history.diverged(), history.validation_loss[-1], history.validation_accuracy[-1]
+    settings = []
+    for k, (lr, momentum) in enumerate(itertools.product(rates, momenta)):
+        who = np.arange(k * len(seeds), (k + 1) * len(seeds))
+        lost = int(diverged[who].sum())
+        mean = float("inf") if lost else float(loss[who].mean())
+        deviation = float("inf") if lost else float(loss[who].std())
+        settings.append(Setting(lr, momentum, who, mean, deviation, float(accuracy[who].mean()), lost))
+    return network, history, sorted(settings, key=lambda setting: (setting.loss, setting.diverged))
+
+
+def free_memory() -> float:
+    """Return how many bytes of memory are free, or inf where the system does not say."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
