@@ -15,19 +15,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import minnet
 from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
 from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD
-from minnet.runs import RUN_FILES, STACK_FILE, RunFolder, save_picture, write_run
+from minnet.runs import RUN_FILES, STACK_FILE, RunFolder, write_run
 from minnet.search import MOMENTA, RATES, Setting, free_memory, train_grid
 from minnet.training import History, evaluate, train
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
 
@@ -394,7 +391,7 @@ def command_tune(arguments: argparse.Namespace) -> int:
     command = f"minnet train {dataset.name} --hidden {hidden} --activation {arguments.activation}"
     command += f" --batch-size {arguments.batch_size} --lr {best.lr:g} --momentum {best.momentum:g}"
     out = Path(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
-    save_picture(picture_of_rates(ranking, history, dataset), out)
+    draw_rates(ranking, history, dataset, out)
     if arguments.json:
         rows = [{**s._asdict(), "networks": len(s.networks), "loss": None if s.diverged else s.loss,
                  "deviation": None if s.diverged else s.deviation} for s in ranking]  # fmt: skip
@@ -411,11 +408,11 @@ def command_tune(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def picture_of_rates(ranking: list[Setting], history: History, dataset: Dataset) -> Figure:
+def draw_rates(ranking: list[Setting], history: History, dataset: Dataset, out: Path) -> None:
     """Draw what each learning rate led to."""
     import numpy as np
 
-    from minnet.plots import plot_rates
+    from minnet.plots import plot_rates, save_picture
 
     losses, diverged = {}, {}
     for momentum in MOMENTA:
@@ -423,7 +420,7 @@ def picture_of_rates(ranking: list[Setting], history: History, dataset: Dataset)
         losses[f"momentum {momentum:g}"] = np.array([history.validation_loss[-1][s.networks] for s in settings])
         diverged[f"momentum {momentum:g}"] = np.array([history.diverged()[s.networks] for s in settings])
     title = f"{dataset.name}, after {history.epoch[-1]} epochs"
-    return plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title)
+    save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +43,16 @@ def new_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes
     if figure is None:
         raise ValueError("expected ax to belong to a figure")
     return figure, ax
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        figure.savefig(beside, dpi=120, format="png")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def scale_losses(panel: Axes, low: float, high: float) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,6 @@ from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network, check_features
 from minnet.output import SoftmaxCrossEntropy
 from minnet.training import History
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
 
@@ -338,10 +335,10 @@ def write_run(
     else:
         save(folder / STACK_FILE, Model.of(network, dataset))
         picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(network.theta)} networks")
-    picture.savefig(folder / "loss.png", dpi=120)
+    plots.save_picture(picture, folder / "loss.png")
     title = f"{dataset.name}, test part" + ("" if best is network else ", best network")
     confusion = plots.plot_confusion(dataset.test.t, best.predict(dataset.test.x), dataset.class_names, title=title)
-    confusion.savefig(folder / "confusion.png", dpi=120)
+    plots.save_picture(confusion, folder / "confusion.png")
 
 
 def write_metrics(path: Path, history: History, network: Network) -> None:
@@ -354,16 +351,6 @@ def write_metrics(path: Path, history: History, network: Network) -> None:
         for epoch in range(len(history.epoch)):
             for s, columns in enumerate(members):
                 rows.writerow([*([s, seeds[s]] if seeds else []), *(column[epoch] for column in columns.values())])
-
-
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
-        figure.savefig(beside, dpi=120, format="png")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

@@ -13,8 +13,7 @@ from minnet.data import Dataset, load_dataset
 from minnet.learning.bugs import BUGS, Bug, compare
 from minnet.learning.check import Report, check_class, check_network
 from minnet.network import Network
-from minnet.plots import plot_comparison
-from minnet.runs import save_picture
+from minnet.plots import plot_comparison, save_picture
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
 
