@@ -100,7 +100,7 @@ class Linear:
         """dW = xᵀ dz, db = Σ_n dz_n, dx = dz Wᵀ; dz has shape (..., N, H) (eqs. 12a, 12b, 12c)."""
         x = remembered(self, self.x)
         np.matmul(x.mT, dz, out=self.dW)
-        np.sum(dz, axis=-2, keepdims=True, out=self.db)
+        dz.sum(axis=-2, keepdims=True, out=self.db)
         return dz @ self.W.mT if self.needs_dx else None
 
 

@@ -85,7 +85,7 @@ class SGD:
             )
         lr, m, decay = (column(value, theta) for value in (self.lr, self.momentum, self.weight_decay))
         v, g = self.velocity, dtheta
-        if np.any(self.weight_decay):
+        if not isinstance(decay, float) or decay > 0:
             g = dtheta + decay * network.decays * theta
         v *= m
         v += g

@@ -280,7 +280,7 @@ def train_epoch(
     losses, squared_norms = [], []
     for start in range(0, N, batch_size):
         rows = shuffled[..., start : start + batch_size]
-        losses.append(network.forward(x[rows], t[rows], check=False))
+        losses.append(network.forward(x.take(rows, axis=0), t.take(rows, axis=0), check=False))
         network.backward()
         squared_norms.append(np.vecdot(network.dtheta, network.dtheta))
         optimizer.step(network)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minnet import Linear, Network, ReLU, Sigmoid, Tanh
+from minnet import Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
 from minnet.layers import Array, Layer
 from tests.conftest import ACTIVATIONS
 
@@ -131,10 +131,20 @@ def test_initial_weights_have_the_size_that_suits_what_follows() -> None:
         assert np.abs(layer.W).max() <= limit
         np.testing.assert_allclose(layer.W.std(), limit / np.sqrt(3), rtol=0.02)
     for layer in (first, second, third):
+        assert abs(layer.W.mean()) < 0.02 * layer.W.std()
+        assert not layer.b.any()
+        layer.b[...] = 1
+        layer.initialize(np.random.default_rng(0), None)
         assert not layer.b.any()
     wide = Network([Linear(100, 400), ReLU(), Linear(400, 2)], dtype="float64").layers[0]
     assert isinstance(wide, Linear)
     np.testing.assert_allclose(wide.W.std(), np.sqrt(2 / 400), rtol=0.02)
+
+
+def test_layers_print_as_they_are_made() -> None:
+    assert [repr(layer) for layer in (Linear(3, 4), ReLU(), Tanh(), Sigmoid(), SoftmaxCrossEntropy())] == [
+        "Linear(3, 4)", "ReLU()", "Tanh()", "Sigmoid()", "SoftmaxCrossEntropy()",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("D", "H"), [(0, 3), (3, -1), (2.5, 3), ("4", 3), (True, 2)])

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from minnet import Linear, Network, ReLU, Tanh
+from minnet import Linear, Network, ReLU, Tanh, check_gradients
+from minnet.gradient_check import numeric_gradient
 from minnet.layers import Array
+from minnet.network import check_features
 from tests.conftest import make_network
 
 
@@ -104,8 +106,18 @@ def test_another_point_is_independent_of_this_one(batch: tuple[Array, Array]) ->
     other.backward()
     assert not network.dtheta.any()
     assert network.forward(*batch) == loss
-    with pytest.raises(ValueError, match=r"expected theta of shape \(43,\) or \(S, …\), got \(42,\)"):
-        make_network((4, 5, 3)).at(np.zeros(42))
+    for shape in ((42,), (2, 2, 43)):
+        with pytest.raises(ValueError, match=r"expected theta of shape \(43,\) or \(S, …\), got \("):
+            make_network((4, 5, 3)).at(np.zeros(shape))
+
+
+def test_another_points_forward_leaves_this_ones_backward_alone(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    network.forward(*batch)
+    network.at(np.zeros_like(network.theta)).forward(*batch)
+    network.backward()
+    assert check_gradients(network, *batch).error < 1e-13
+    np.testing.assert_allclose(network.dtheta, numeric_gradient(network, *batch), atol=1e-14)
 
 
 def test_backward_without_a_forward_of_its_own_says_so(batch: tuple[Array, Array]) -> None:
@@ -158,6 +170,33 @@ def test_the_seed_determines_the_weights() -> None:
     one, same, other = (Network(layer, seed=seed) for layer, seed in zip(layers, (1, 1, 2), strict=True))
     np.testing.assert_array_equal(one.theta, same.theta)
     assert (one.theta != other.theta).any()
+    default, zero = Network([Linear(4, 3)]), Network([Linear(4, 3)], seed=0)
+    np.testing.assert_array_equal(default.theta, zero.theta)
+
+
+def test_the_summary_is_a_table() -> None:
+    assert str(Network([Linear(64, 32), ReLU(), Linear(32, 10)])).splitlines() == [
+        "layer                  parameters       number",
+        "──────────────────────────────────────────────",
+        "Linear(64, 32)         W 64×32, b 1×32   2,080",
+        "ReLU()                                       0",
+        "Linear(32, 10)         W 32×10, b 1×10     330",
+        "SoftmaxCrossEntropy()                        0",
+        "──────────────────────────────────────────────",
+        "total                  float32           2,410",
+    ]
+
+
+def test_lists_are_taken_as_arrays(batch: tuple[Array, Array]) -> None:
+    network, (x, t) = make_network(), batch
+    expected = network.forward(x, t)
+    assert network.forward(x.tolist(), t.tolist()) == expected
+
+
+def test_samples_without_features_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1, got \(3, 0\)"):
+        check_features(np.ones((3, 0)), None, "it")
+    assert check_features(np.ones((1, 1)), None, "it").shape == (1, 1)
 
 
 def test_the_summary_counts_every_parameter() -> None:

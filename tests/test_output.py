@@ -106,6 +106,8 @@ def test_class_numbers_become_rows(dtype: type) -> None:
         ([[1, 0, 0], [1, 1, 0]], ValueError, r"must sum to 1 .* got 2 in row 1"),
         ([[1.5, -0.5, 0]], ValueError, r"finite and at least 0, got .* in row 0"),
         ([[np.nan, 0.5, 0.5]], ValueError, r"finite and at least 0"),
+        ([[1, 0, 0], [1, 1, -1]], ValueError, r"finite and at least 0, got \[ 1  1 -1\] in row 1"),
+        ([[1, 0, 0], [1, 0, 0], [1, 0, np.inf]], ValueError, r"finite and at least 0, got .* in row 2"),
         ([["a", "b", "c"]], TypeError, r"must be numbers"),
     ],
 )

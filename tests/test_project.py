@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -68,13 +69,30 @@ def test_the_scripts_train_and_are_short(script: str, accuracy: float, tmp_path:
     assert len((ROOT / "scripts" / f"{script}.py").read_text(encoding="utf-8").splitlines()) <= 40
 
 
-def test_the_benchmark_checks_agreement_and_reports_ratios(tmp_path: Path) -> None:
-    printed = run_script(
-        "benchmark.py", "--workload", "digits", "--rounds", "2", "--epochs", "2", "--json", cwd=tmp_path
-    )
-    figures = json.loads(printed)["digits"]
-    assert 0 < figures["difference"] < 1e-4
-    assert figures["ratio_min"] <= figures["ratio"] <= figures["ratio_max"]
+def test_the_benchmark_times_who_agrees_and_names_who_is_missing(tmp_path: Path) -> None:
+    flags = ["--rounds", "2", "--epochs", "2", "--seconds", "0.01", "--json", "--picture", "ratios.png"]
+    printed = run_script("benchmark.py", "--workload", "digits", "--workload", "iris-32", *flags, cwd=tmp_path)
+    for figures in json.loads(printed).values():
+        assert figures["minnet"]["ratio"] == 1
+        for name in ("scikit-learn", "floor"):
+            r = figures[name]
+            assert 0 < r["ratio_min"] <= r["ratio"] <= r["ratio_max"]
+            assert r["trained_s"] > 0
+        for name in ("PyTorch", "JAX scan"):
+            assert "missing" in figures[name] or figures[name]["ratio"] > 0
+    assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("workload", ["iris", "softreg", "digits-32"])
+def test_the_benchmark_refuses_a_contender_that_computes_something_else(
+    workload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = runpy.run_path(str(ROOT / "scripts" / "benchmark.py"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert 0 < benchmark["disagreement"](workload, "scikit-learn") < 1e-4
+    losses, weights = benchmark["Minnet"](benchmark["WORKLOADS"][workload]).steps(5)
+    assert losses[4] < losses[0]
+    assert len(weights) == 2 * (len(benchmark["WORKLOADS"][workload].widths) - 1)
 
 
 def test_the_comparison_of_accuracies_runs(tmp_path: Path) -> None:
