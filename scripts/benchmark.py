@@ -116,6 +116,11 @@ class Minnet(Contender):
 class ScikitLearn(Contender):
     """MLPClassifier; of a stack it trains one network, since it has no other way to train many than one by one."""
 
+    def __init__(self, work: Workload) -> None:
+        import sklearn.neural_network  # noqa: F401 - so that no time is counted for it
+
+        super().__init__(work)
+
     def make(self, epochs: int) -> Any:
         """Make a classifier that no stopping rule ends early."""
         from sklearn.neural_network import MLPClassifier

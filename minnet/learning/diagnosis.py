@@ -28,7 +28,7 @@ class Mistake(NamedTuple):
 
 MISTAKES = {
     # The gradient, times something
-    "sign-flipped": Mistake("the sign is wrong: t − y instead of y − t; the loss climbs", "9"),
+    "sign-flipped": Mistake("the sign is wrong, as in t − y instead of y − t; the loss climbs", "9"),
     "factor-two": Mistake("a stray factor 2, as from a square's derivative", "9"),
     "factor-half": Mistake("a stray factor ½", "9"),
     "mean-forgotten": Mistake("the loss is a mean over the batch, but its 1/N is missing in backward", "10"),
@@ -90,16 +90,22 @@ MISTAKES = {
     # Not to be compared at all
     "wrong-shape": Mistake("a gradient has the shape of what it is the gradient of", "12a"),
     "wrong-dtype": Mistake("float64 went in, something else came out", "15"),
+    "rounding": Mistake("right but for rounding: float32 somewhere inside, or a tiny constant added", "15"),
+    "random": Mistake("forward gives another output for the same input; seed it, or nothing can be checked", "15"),
+    "not-a-mean": Mistake(
+        "the loss is a sum over the batch, but should be the mean, with its 1/N in forward too", "10"
+    ),
     "not-finite": Mistake("the result is NaN or infinite for harmless input", "11a"),
     "raises": Mistake("it raises an error for harmless input", "12a"),
     "protocol": Mistake(
         "it lacks a member that a network needs; the protocol is in minnet/layers.py and output.py", "12a"
     ),
     "no-stack": Mistake(
-        "right for one network, wrong for a stack: use axis=-1, axis=-2 and .mT instead of 0, 1 and .T", "12a"
+        "right alone, wrong in a stack: use axis=-1, axis=-2, .mT, and parameters of shape (1, D)",
+        "12a",
     ),
     "outside-the-layers": Mistake("the layers are right; the mistake is in what is done with them", "10"),
-    "unknown": Mistake("none of the known mistakes fits; compare the entries below with the equations", "12a"),
+    "unknown": Mistake("none of the known mistakes fits; compare these entries with the equations", "12a"),
 }
 
 
@@ -128,6 +134,8 @@ class Comparison:
         For a layer: what was given to backward, and its weight.
     y, t : arrays or None
         For an output layer: the true probabilities, and the targets.
+    in_stack : bool
+        Whether the arrays have a leading axis, for a stack of networks.
     """
 
     quantity: str
@@ -140,6 +148,7 @@ class Comparison:
     W: Array | None = None
     y: Array | None = None
     t: Array | None = None
+    in_stack: bool = False
     errors: Array = field(init=False)
 
     def __post_init__(self) -> None:
@@ -285,6 +294,9 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
     if not wrong:
         return []
     quantity = wrong[0].quantity
+    if all(explains(c.numeric, c.analytic) for c in comparisons):
+        largest = max(c.error for c in wrong)
+        return [Finding("rounding", f"{quantity}: the error is only {largest:.1e}, but exact code has about 1e-16")]
     for sign in (1, -1):
         flipped = [Finding("sign-flipped", f"{quantity}: its sign is the opposite of what it should be")] * (sign < 0)
         for name, formula in FORMULAS.items():
@@ -300,7 +312,8 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
             return [Finding("constant-factor", f"{quantity}: analytic / numeric is {ratios[0]:.6g} everywhere")]
     if all(rows_are_shuffled(c) for c in wrong):
         return [Finding("rows-shuffled", f"{quantity}: the rows are all there, but in another order")]
-    return [Finding("unknown", f"{quantity}: {worst_entries(max(wrong, key=lambda c: c.error))}")]
+    shown = max(wrong, key=lambda c: (c.N > 1, c.error))  # one sample alone shows less of a pattern
+    return [Finding("unknown", f"{quantity}: {worst_entries(shown)}")]
 
 
 def fits(

@@ -80,8 +80,11 @@ class AbsoluteValue(ReLU):
         return dx
 
 
-class NaiveCrossEntropy(SoftmaxCrossEntropy):
+class SquaredError(SoftmaxCrossEntropy):
     """Half the squared error of the logits themselves: another canonical pair, with its right gradient."""
+
+    def probabilities(self, z: Array) -> Array:
+        return z
 
     def forward(self, z: Array, t: Array) -> Array:
         self.y, self.t = z, t
@@ -89,7 +92,22 @@ class NaiveCrossEntropy(SoftmaxCrossEntropy):
         return loss
 
 
-@pytest.mark.parametrize("cls", [Linear, ReLU, Tanh, Sigmoid, SoftmaxCrossEntropy, Softplus, Scale])
+class BinaryCrossEntropy(SoftmaxCrossEntropy):
+    """A sigmoid for each class, and the binary cross-entropies summed: the third canonical pair."""
+
+    def probabilities(self, z: Array) -> Array:
+        y: Array = 0.5 + 0.5 * np.tanh(0.5 * z)
+        return y
+
+    def forward(self, z: Array, t: Array) -> Array:
+        self.y, self.t = self.probabilities(z), t
+        loss: Array = -(t * np.log(self.y) + (1 - t) * np.log(1 - self.y)).sum(axis=(-2, -1)) / z.shape[-2]
+        return loss
+
+
+@pytest.mark.parametrize(
+    "cls", [Linear, ReLU, Tanh, Sigmoid, SoftmaxCrossEntropy, Softplus, Scale, SquaredError, BinaryCrossEntropy]
+)
 def test_what_is_right_is_found_right_and_exactly_so(cls: type[Any]) -> None:
     report = check_class(cls)
     assert report.right, str(report)
@@ -245,6 +263,40 @@ class OldTranspose(Linear):
         return dz @ self.W.T
 
 
+class Dropout(ReLU):
+    """Draws a new mask each time: right, but not to be checked unseeded."""
+
+    def forward(self, x: Array) -> Array:
+        self.mask = np.random.default_rng().random(x.shape) < 0.5
+        return x * self.mask
+
+    def backward(self, da: Array) -> Array:
+        return da * self.mask
+
+
+class Summed(SoftmaxCrossEntropy):
+    """Loss and gradient both of the sum over the batch."""
+
+    def forward(self, z: Array, t: Array) -> Array:
+        loss: Array = super().forward(z, t) * z.shape[-2]
+        return loss
+
+    def backward(self) -> Array:
+        dz: Array = super().backward() * remembered(self, self.y).shape[-2]
+        return dz
+
+
+class FlatParameter(Scale):
+    """A parameter of shape (D,), which does not broadcast in a stack."""
+
+    def __init__(self, D: int) -> None:
+        self.shapes = {"g": (D,)}  # type: ignore[dict-item]
+
+    def backward(self, dz: Array) -> Array:
+        np.sum(self.x * dz, axis=-2, out=self.dg)
+        return dz * self.g
+
+
 class NoMaximumButSafe(SoftmaxCrossEntropy):
     """log of a probability that was rounded to 0."""
 
@@ -287,6 +339,13 @@ class NoMaximumButSafe(SoftmaxCrossEntropy):
         ("wrong-dtype", SinglePrecision),
         ("wrong-shape", on_dx(lambda layer, dz, dx: dx.sum(axis=-2))),
         ("wrong-shape", linear(lambda layer, dz, dx: None)),
+        ("bias-all-axes", on_db(lambda layer, dz: dz.sum())),
+        ("rounding", on_dx(lambda layer, dz, dx: dx * (1 + 1e-9))),
+        ("rounding", on_dW(lambda layer, dz: layer.dW.astype(np.float32))),
+        ("random", Dropout),
+        ("not-a-mean", Summed),
+        ("sign-flipped", activation(lambda da, a: -da * (1 - a * a))),
+        ("no-stack", FlatParameter),
         ("not-finite", on_dx(lambda layer, dz, dx: dx / 0)),
         ("no-stack", OldTranspose),
         ("log-of-zero", NoMaximumButSafe),
@@ -404,3 +463,15 @@ def test_a_report_for_a_quiz_has_the_numbers_and_not_the_name() -> None:
     assert "Mutant" not in quiz
     assert "analytic" in quiz
     assert "2.0e+00" in quiz
+
+
+def test_hard_targets_only_is_no_excuse_for_a_wrong_gradient() -> None:
+    class TakesTheLargest(SoftmaxCrossEntropy):
+        def forward(self, z: Array, t: Array) -> Array:
+            return super().forward(z, np.eye(t.shape[-1])[t.argmax(axis=-1)])
+
+        def backward(self) -> Array:
+            dz: Array = super().backward() * 1.5
+            return dz
+
+    assert names(check_class(TakesTheLargest)) == ["constant-factor"]
