@@ -6,11 +6,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -450,7 +453,8 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
         def print_line(history: History) -> None:
             epoch = history.epoch[-1]
             if epoch % every == 0 or epoch in (1, epochs):
-                print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr)
+                with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
+                    print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
 
         yield print_line
 
@@ -523,6 +527,8 @@ def prepare_streams() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     prepare_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, what is half done is removed
     try:
         arguments = build_parser().parse_args(argv)
         code: int = arguments.command(arguments)
@@ -533,7 +539,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read stdout has left; point it elsewhere, since Python flushes it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
-        print(f"minnet: error: {str(error) or type(error).__name__}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+        print(f"minnet: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return 1
     return code

@@ -6,9 +6,12 @@ with the statistics of the training part alone, so that nothing of the other two
 
 from __future__ import annotations
 
+import contextlib
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -286,13 +289,21 @@ def load_openml(name: str) -> RawData:
 
     from sklearn.datasets import fetch_openml
 
+    had_folder = Path("data").exists()
     which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
     parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each retry warns; what matters is said once, below
         try:
             bunch = fetch_openml(**which, data_home="data", as_frame=False, parser=parser, n_retries=1)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
+            for folder in sorted(Path("data").rglob("*"), reverse=True):  # deepest first: what the attempt left empty
+                if folder.is_dir() and "openml" in folder.parts:
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+            if not had_folder:
+                with contextlib.suppress(OSError):
+                    Path("data").rmdir()
             raise OSError(
                 f"openml:{name} is not in data/openml/ and could not be fetched ({error}): "
                 "connect to the network once, or choose one of: " + ", ".join(DATASETS)
@@ -309,7 +320,7 @@ def load_openml(name: str) -> RawData:
 
 def check_name(name: str) -> str:
     """Return the name of a data set if there may be one of that name, else raise ValueError with the nearest first."""
-    if name in DATASETS or (name.startswith("openml:") and name != "openml:"):
+    if name in DATASETS or re.fullmatch(r"openml:[\w.()+-]+", name):
         return name
     raise ValueError(
         f"unknown data set {name!r}; known are: {', '.join(nearest(name, DATASETS))}, openml:<name or number>"

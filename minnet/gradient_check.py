@@ -63,7 +63,7 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30) -> 
     array of shape (n,), float64
     """
     theta = network.theta.astype(np.complex128)
-    x, t = x.astype(np.float64), target_rows(t, network.K)
+    x, t = np.asarray(x, dtype=np.float64), target_rows(t, network.K)
     largest = max([network.D, *(shape[-1] for layer in network.layers for shape in layer.shapes.values())])
     bytes_a_row = 16 * max(theta.size, len(x) * largest)
     rows = max(1, SLICE_BYTES // bytes_a_row)

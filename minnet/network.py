@@ -102,6 +102,11 @@ class Network:
         self._forward_ran = False
         bind(self.layers, self.theta, self.dtheta)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy (``copy.deepcopy``), whose layers are again views into its own theta."""
+        vars(self).update(state)
+        bind(self.layers, self.theta, self.dtheta)
+
     def at(self, theta: Array) -> Self:
         """Give the same network at another point: a function of one vector, evaluated elsewhere.
 
@@ -116,6 +121,9 @@ class Network:
         Network
             Independent of this one: layers of its own and a ``dtheta`` of its own.
         """
+        theta = np.asarray(theta)
+        if not np.issubdtype(theta.dtype, np.inexact):
+            raise TypeError(f"expected theta to hold floating-point or complex numbers, got {theta.dtype}")
         if theta.shape[-1:] != self.theta.shape[-1:] or theta.ndim > 2:
             raise ValueError(f"expected theta of shape ({self.theta.shape[-1]},) or (S, …), got {theta.shape}")
         other = copy.copy(self)
@@ -232,7 +240,15 @@ class Network:
         ValueError
             If its shape is not (N, D) with N of at least 1, or an entry is NaN or infinite.
         """
-        return check_features(x, self.D, f"Network({self.D} → {self.K})").astype(self.theta.dtype, copy=False)
+        owner = f"Network({self.D} → {self.K})"
+        checked = check_features(x, self.D, owner)
+        with np.errstate(over="ignore"):
+            converted: Array = checked.astype(self.theta.dtype, copy=False)
+        if converted is not checked and not np.isfinite(converted).all():
+            raise ValueError(
+                f"{owner} expected numbers within the range of {self.theta.dtype}, got {np.abs(checked).max()}"
+            )
+        return converted
 
     def summary(self) -> str:
         """Describe the network as a table: a line a layer with its parameters' shapes and their number."""
@@ -299,6 +315,9 @@ def check_widths(layers: Sequence[Layer]) -> tuple[int, int]:
         if missing or isinstance(layer, type):
             remedy = f"; use {layer.__name__}(…)" if isinstance(layer, type) else f": it has no {', '.join(missing)}"
             raise TypeError(f"Network expected layers, got {layer!r}{remedy}")
+    for layer in layers:
+        if any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in layer.shapes):
+            raise ValueError(f"{layer!r} belongs to a network already, whose parameters it holds: make a new layer")
     if len({id(layer) for layer in layers}) < len(layers):
         raise ValueError("Network expected each layer once: a layer keeps one batch and one set of parameters")
     linears = [layer for layer in layers if isinstance(layer, Linear)]
@@ -327,6 +346,8 @@ def check_features(x: npt.ArrayLike, D: int | None, owner: str) -> Array:
     TypeError, ValueError
         As `Network.check_features` says.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{owner} expected a plain array, got a masked one: fill in or leave out what is missing")
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
         raise TypeError(f"{owner} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")

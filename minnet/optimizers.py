@@ -113,7 +113,7 @@ def hyperparameter(name: str, value: npt.ArrayLike, expected: str, holds: Callab
     """Return a hyperparameter as a float or a 1-D array of float64, or raise ValueError."""
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"SGD expected {name} to be {expected}, got {value!r}") from None
     if array.ndim > 1 or array.size == 0 or not (np.isfinite(array) & holds(array)).all():
         raise ValueError(f"SGD expected {name} to be {expected}, got {value!r}")

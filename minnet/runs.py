@@ -88,6 +88,8 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     ------
     TypeError
         If the network has a layer or output layer that is not minnet's own.
+    ValueError
+        If `load` would refuse the file: names that do not match, weights that are not finite, and so on.
     OSError
         If the file cannot be written.
     """
@@ -104,13 +106,17 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "class_names": model.class_names,
         "feature_names": model.feature_names,
     }
-    tensors = {"theta": network.theta, "mean": model.standardization.mean, "scale": model.standardization.scale}
+    # safetensors reads memory as if every array were contiguous, and writes something else where it is not.
+    standardization = model.standardization
+    arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # All in one entry: safetensors writes several in a random order, and equal runs should give equal bytes.
     metadata = {"minnet": json.dumps(header, sort_keys=True)}
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         beside.write_bytes(safetensors.numpy.save(tensors, metadata))
+        load(beside)  # what could not be loaded is never left behind
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -181,7 +187,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         if not (isinstance(names, list) and len(names) == length and all(isinstance(name, str) for name in names)):
             refuse(field, f"is not a list of {length} strings")
     for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
+        if tensor.ndim == 1 and not np.isfinite(tensor).all():  # of a stack, some networks may have diverged
             refuse(name, "has entries that are not finite")
     if not (tensors["scale"] > 0).all():
         refuse("scale", "has entries that are not above 0")
@@ -233,12 +239,10 @@ class RunFolder:
         self.force = force
 
     def __enter__(self) -> Self:
-        if self.out is not None and self.out.exists() and not self.out.is_dir():
-            raise FileExistsError(f"{self.out} is a file: expected a folder for the run")
-        ours = (*RUN_FILES, STACK_FILE)
-        taken = [] if self.out is None else [name for name in ours if (self.out / name).exists()]
-        if taken and not self.force:
-            raise FileExistsError(f"{self.out} already holds a run ({taken[0]}): choose another folder, or use --force")
+        if self.out is not None and os.path.lexists(self.out) and not self.out.is_dir():
+            what = "a file" if self.out.exists() else "a link to nothing"
+            raise FileExistsError(f"{self.out} is {what}: expected a folder for the run")
+        self._refuse_taken()
         if self.out is None:
             beside = Path("runs")
         else:
@@ -248,6 +252,9 @@ class RunFolder:
         self.created: list[Path] = []
         try:
             self.created = [folder for folder in (beside, *beside.parents) if not folder.exists()]
+            if self.out is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    self.out.lstat()  # says now, not after training, if it is no name that the system takes
             beside.mkdir(parents=True, exist_ok=True)
             self.staging = beside / f".minnet-{os.urandom(8).hex()}"
             self.staging.mkdir()
@@ -266,6 +273,17 @@ class RunFolder:
             shutil.rmtree(self.staging, ignore_errors=True)
             if not hasattr(self, "path"):
                 self._remove_created()
+
+    def _refuse_taken(self) -> None:
+        """Raise FileExistsError if ``out`` holds a run that may not be replaced, or cannot be."""
+        if self.out is None:
+            return
+        for name in (*RUN_FILES, STACK_FILE):
+            if (self.out / name).is_dir():
+                raise FileExistsError(f"{self.out / name} is a folder: expected a file, or nothing")
+        taken = [name for name in (*RUN_FILES, STACK_FILE) if (self.out / name).exists()]
+        if taken and not self.force:
+            raise FileExistsError(f"{self.out} already holds a run ({taken[0]}): choose another folder, or use --force")
 
     def _remove_created(self) -> None:
         """Remove the folders made on the way, innermost first, but for those that something else now uses."""
@@ -290,6 +308,7 @@ class RunFolder:
         if not self.out.exists():
             os.rename(self.staging, self.out)
         else:
+            self._refuse_taken()  # once more: another run may have finished there meanwhile
             if not (self.staging / STACK_FILE).exists():
                 (self.out / STACK_FILE).unlink(missing_ok=True)  # of the run that is replaced
             for file in self.staging.iterdir():

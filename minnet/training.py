@@ -321,13 +321,14 @@ def evaluate(network: Network, x: Array, t: Array) -> tuple[Any, Any]:
     TypeError, ValueError
         As `Network.check_features` and `minnet.output.target_rows` say.
     """
+    x = network.check_features(x)
     t = target_rows(t, network.K, network.theta.dtype)
     if len(x) != len(t):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
     summed_loss, right = np.zeros(network.theta.shape[:-1]), np.zeros(network.theta.shape[:-1], dtype=int)
     for start in range(0, len(x), EVALUATION_ROWS):
         x_part, t_part = x[start : start + EVALUATION_ROWS], t[start : start + EVALUATION_ROWS]
-        z = network.logits(x_part)
+        z = network.logits(x_part, check=False)
         summed_loss += network.output.forward(z, t_part).astype(np.float64) * len(x_part)
         right += (z.argmax(axis=-1) == t_part.argmax(axis=-1)).sum(axis=-1)
     return plain(summed_loss / len(x)), plain(right / len(x))

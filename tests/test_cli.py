@@ -138,6 +138,8 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train"], "required: DATASET"),
         (["train", "iri"], "unknown data set 'iri'; known are: iris,"),
         (["train", "iris", "--fast"], "unrecognized arguments: --fast"),
+        (["train", "iris", "a\nb"], "unrecognized arguments: a b"),
+        (["train", "openml: "], "unknown data set 'openml: '"),
         (["train", "iris", "--activation", "swish"], "invalid choice: 'swish'"),
         (["train", "iris", "--dtype", "float16"], "invalid choice: 'float16'"),
         *[(["train", "iris", f"--lr={x}"], "--lr: expected a finite number above 0") for x in ("0", "-1", "nan", "x")],
@@ -209,6 +211,24 @@ def test_ctrl_c_leaves_nothing_behind_and_exits_with_130(tmp_path: Path) -> None
     assert error.splitlines()[-1] == "minnet: interrupted; nothing was saved"
     assert "Traceback" not in error
     assert not os.listdir(tmp_path)
+
+
+def test_a_terminated_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline()
+    process.terminate()
+    assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("stderr", ["/dev/full", "closed pipe"])
+def test_progress_that_cannot_be_shown_does_not_stop_training(stderr: str) -> None:
+    redirection = "2>/dev/full" if stderr == "/dev/full" else "2> >(true)"
+    command = f"{sys.executable} -m minnet train iris --epochs 30 --out r {redirection}"
+    assert subprocess.run(["bash", "-c", command], check=False, capture_output=True).returncode == 0  # noqa: S607
+    assert sorted(os.listdir("r")) == sorted(RUN_FILES)
 
 
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:

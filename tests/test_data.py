@@ -141,7 +141,14 @@ def test_a_data_set_put_together_by_hand_is_checked() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones_nearest_first() -> None:
-    for name, nearest in (("iri", "iris"), ("Digits", "digits"), ("spirals", "spiral"), ("openml:", "openml")):
+    for name, nearest in (
+        ("iri", "iris"),
+        ("Digits", "digits"),
+        ("spirals", "spiral"),
+        ("openml:", "openml"),
+        ("openml: ", "openml"),
+        ("openml:a b", "openml"),
+    ):
         with pytest.raises(ValueError, match=f"unknown data set '{name}'; known are: ") as caught:
             load_dataset(name)
         assert all(known in str(caught.value) for known in DATASETS)
@@ -227,6 +234,7 @@ def test_openml_without_a_network_says_so_in_one_line(tmp_path: Path, monkeypatc
     ) as caught:
         load_dataset("openml:mnist_784")
     assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_spiral_is_what_its_script_makes() -> None:

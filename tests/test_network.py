@@ -1,5 +1,6 @@
 """Is a network one function of one vector, and does it refuse what it cannot compute?"""
 
+import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -283,3 +284,40 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for dtype in ("int64", "float16", "complex128"):
         with pytest.raises(ValueError, match="dtype float32 or float64"):
             Network([Linear(2, 2)], dtype=dtype)
+
+
+def test_a_copy_learns_on_its_own(batch: tuple[Array, Array]) -> None:
+    network = make_network()
+    other = copy.deepcopy(network)
+    other.theta[...] = 0
+    assert other.forward(*batch) == pytest.approx(np.log(3))
+    other.backward()
+    assert other.dtheta.any()
+    assert not network.dtheta.any()
+    assert network.theta.all()
+
+
+def test_a_layer_of_another_network_is_refused() -> None:
+    layer = Linear(4, 3)
+    network = Network([layer])
+    with pytest.raises(ValueError, match=r"Linear\(4, 3\) belongs to a network already"):
+        Network([layer])
+    assert network.layers[0] is layer
+
+
+def test_numbers_beyond_the_networks_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"within the range of float32, got 1e\+300"):
+        Network([Linear(4, 3)]).predict(np.full((1, 4), 1e300))
+    assert Network([Linear(4, 3)], dtype="float64").predict(np.full((1, 4), 1e300)).shape == (1,)
+
+
+def test_a_masked_array_is_refused() -> None:
+    with pytest.raises(TypeError, match="got a masked one"):
+        Network([Linear(2, 2)]).predict(np.ma.masked_less(np.ones((3, 2)), 0))
+
+
+def test_another_point_must_be_numbers() -> None:
+    network = Network([Linear(1, 1)], dtype="float64")
+    assert network.at([1.0, 2.0]).theta.tolist() == [1, 2]  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="floating-point or complex numbers, got int64"):
+        network.at(np.array([1, 2]))

@@ -104,6 +104,7 @@ def test_one_optimizer_for_two_networks_is_refused() -> None:
     ("settings", "message"),
     [
         ({"lr": 0}, "SGD expected lr to be a finite number above 0, got 0"),
+        ({"lr": 10**400}, "SGD expected lr to be"),
         ({"lr": -0.1}, "SGD expected lr to be"),
         ({"lr": float("nan")}, "SGD expected lr to be"),
         ({"lr": float("inf")}, "SGD expected lr to be"),

@@ -114,3 +114,8 @@ def test_class_numbers_become_rows(dtype: type) -> None:
 def test_targets_that_are_none_are_refused(t: npt.ArrayLike, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         target_rows(t, 3)
+
+
+def test_soft_targets_that_are_rounded_are_made_to_sum_to_1() -> None:
+    thirds: Array = np.full((2, 3), 1 / 3, dtype=np.float32)
+    np.testing.assert_allclose(target_rows(thirds, 3).sum(axis=1), 1, rtol=1e-15)

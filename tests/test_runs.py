@@ -254,3 +254,50 @@ def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path)
     with pytest.raises(OSError, match=r"cannot write a run to .*file/run: "), RunFolder(tmp_path / "file" / "run", "a"):
         pass
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_arrays_that_are_not_contiguous_are_saved_as_they_are(tmp_path: Path) -> None:
+    columns = np.stack([np.arange(4.0), np.arange(1.0, 5)], axis=1)
+    network = Network([Linear(4, 3)], dtype="float64")
+    strided = network.at(np.arange(2.0 * network.theta.size)[::2])
+    model = Model(strided, Standardization(columns[:, 0], columns[::-1, 1]), ("a", "b", "c"), tuple("pqrs"))
+    save(tmp_path / "m", model)
+    loaded = load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.standardization.mean, [0, 1, 2, 3])
+    np.testing.assert_array_equal(loaded.standardization.scale, [4, 3, 2, 1])
+    np.testing.assert_array_equal(loaded.network.theta, strided.theta)
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="class_names is not a list of 3 strings"):
+        save(tmp_path / "m", Model(model.network, model.standardization, ("a",), model.feature_names))
+    model.network.theta[0] = np.nan
+    with pytest.raises(ValueError, match="theta has entries that are not finite"):
+        save(tmp_path / "m", model)
+    assert not os.listdir(tmp_path)
+
+
+def test_two_runs_into_one_empty_folder_do_not_mix(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with pytest.raises(FileExistsError, match="already holds a run"), RunFolder(out, "a") as outer:  # noqa: PT012
+        (outer.staging / "config.json").write_text("outer")
+        with RunFolder(out, "a") as inner:
+            (inner.staging / "config.json").write_text("inner")
+    assert os.listdir(out) == ["config.json"]
+    assert (out / "config.json").read_text() == "inner"
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run" / "metrics.csv").mkdir(parents=True)
+    with (
+        pytest.raises(FileExistsError, match=r"metrics\.csv is a folder"),
+        RunFolder(tmp_path / "run", "a", force=True),
+    ):
+        pass
+    os.symlink(tmp_path / "nowhere", tmp_path / "link")
+    with pytest.raises(FileExistsError, match="a link to nothing"), RunFolder(tmp_path / "link", "a"):
+        pass
+    with pytest.raises(OSError, match="File name too long"), RunFolder(tmp_path / ("x" * 300), "a"):
+        pass

@@ -122,6 +122,8 @@ def test_evaluation_in_slices_is_evaluation(iris: Dataset, monkeypatch: pytest.M
     np.testing.assert_allclose(evaluate(network, x, t), (loss, accuracy), rtol=1e-13)
     assert loss == pytest.approx(float(network.forward(x, t)), rel=1e-13)
     assert accuracy == (network.predict(x) == t).mean()
+    with pytest.raises(ValueError, match="N at least 1"):
+        evaluate(network, x[:0], t[:0])
     with pytest.raises(ValueError, match="got 105 targets for 106 samples"):
         evaluate(network, x, t[:-1])
 
