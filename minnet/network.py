@@ -245,9 +245,8 @@ class Network:
         with np.errstate(over="ignore"):
             converted: Array = checked.astype(self.theta.dtype, copy=False)
         if converted is not checked and not np.isfinite(converted).all():
-            raise ValueError(
-                f"{owner} expected numbers within the range of {self.theta.dtype}, got {np.abs(checked).max()}"
-            )
+            largest = np.abs(checked).max()
+            raise ValueError(f"{owner} expected numbers within the range of {self.theta.dtype}, got {largest}")
         return converted
 
     def summary(self) -> str:

@@ -148,4 +148,5 @@ def target_rows(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> 
             "each row of targets must sum to 1 (only then is the gradient y − t), "
             f"got {sums[off[0]]:.6g} in row {off[0]}"
         )
-    return (t / sums[:, np.newaxis]).astype(dtype)
+    normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
+    return normalized

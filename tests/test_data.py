@@ -141,14 +141,8 @@ def test_a_data_set_put_together_by_hand_is_checked() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones_nearest_first() -> None:
-    for name, nearest in (
-        ("iri", "iris"),
-        ("Digits", "digits"),
-        ("spirals", "spiral"),
-        ("openml:", "openml"),
-        ("openml: ", "openml"),
-        ("openml:a b", "openml"),
-    ):
+    near = {"iri": "iris", "Digits": "digits", "spirals": "spiral", "openml:": "", "openml: ": "", "openml:a b": ""}
+    for name, nearest in near.items():
         with pytest.raises(ValueError, match=f"unknown data set '{name}'; known are: ") as caught:
             load_dataset(name)
         assert all(known in str(caught.value) for known in DATASETS)
