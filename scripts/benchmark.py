@@ -467,6 +467,7 @@ def main() -> None:
         return
     if min(arguments.rounds, arguments.epochs, arguments.threads) < 1 or not arguments.seconds > 0:
         parser.error("expected --rounds, --epochs and --threads of at least 1, and --seconds above 0")
+    os.environ.pop("OPENBLAS_CORETYPE", None)  # which holds NumPy to older instructions than the others may use
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
     if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
