@@ -403,10 +403,10 @@ def compare(workload: str, rounds: int, trained_epochs: int, seconds: float, nam
             workers.pop(name).close()
             continue
         networks = (work.S or 1) if cls not in (ScikitLearn, PyTorch, PyTorchCompiled) else 1
-        repeat = (work.S or 1) // networks
+        repeat = (work.S or 1) // networks  # one by one, compiled once
         results[name] = {
             "epochs": max(1, min(200, round(seconds / once[0]))), "networks": networks, "times": [],
-            "trained_s": trained * repeat, "peak_MiB": peak / 1024,
+            "trained_s": trained + (repeat - 1) * trained_epochs * once[0], "peak_MiB": peak / 1024,
         }  # fmt: skip
     for _ in range(rounds):
         for name, worker in workers.items():
