@@ -148,6 +148,10 @@ class Network:
         member.seed = self.seed if isinstance(self.seed, int) else self.seed[s]
         return member
 
+    def best(self, history: Any) -> Self:
+        """Give the network of a stack that has the lowest validation loss at the end of a `minnet.History`."""
+        return self[history.best()]
+
     def part(self, start: int, stop: int) -> Self:
         """Give networks start … stop − 1 of a stack, as a stack over the same theta: what it learns, this one knows."""
         slice_of_it = self.at(self.theta[start:stop])

@@ -343,7 +343,7 @@ def write_run(
     """
     from minnet import plots
 
-    best = network if isinstance(network.seed, int) else network[history.best()]
+    best = network if isinstance(network.seed, int) else network.best(history)
     config = {**config, "layers": [describe(layer) for layer in network.layers], "versions": versions()}
     for name, content in (("config.json", config), ("results.json", results)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

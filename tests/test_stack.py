@@ -89,7 +89,9 @@ def test_one_that_diverges_is_marked_and_the_others_are_not_touched(iris: Datase
         assert_same(stack, history, s, single, alone, "float32")
     assert history.best() in (0, 2)
     assert history.best_epoch()[1] == 0
-    assert np.isfinite(evaluate(stack[history.best()], *iris.test)[0])
+    best = stack.best(history)
+    np.testing.assert_array_equal(best.theta, stack.theta[history.best()])
+    assert np.isfinite(evaluate(best, *iris.test)[0])
     assert train(make(ReLU, [0, 1], "float32"), SGD(1e30, 0.9), iris, 3, 16).diverged().all()
 
 
