@@ -2,25 +2,34 @@
 
 from minnet.data import Dataset, load_dataset
 from minnet.gradient_check import check_gradients
-from minnet.layers import Linear, ReLU, Sigmoid, Tanh
+from minnet.layers import BatchNorm, Dropout, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from minnet.models import Model, load, save
 from minnet.network import Network
-from minnet.optimizers import SGD
+from minnet.optimizers import SGD, Adam
 from minnet.output import SoftmaxCrossEntropy
-from minnet.runs import Model, load, save
+from minnet.schedules import CosineDecay, ReduceOnPlateau, StepDecay
 from minnet.training import History, evaluate, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "SGD",
+    "Adam",
+    "BatchNorm",
+    "CosineDecay",
     "Dataset",
+    "Dropout",
     "History",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "Model",
     "Network",
     "ReLU",
+    "ReduceOnPlateau",
     "Sigmoid",
     "SoftmaxCrossEntropy",
+    "StepDecay",
     "Tanh",
     "check_gradients",
     "evaluate",

@@ -6,15 +6,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import csv
 import io
 import json
 import math
 import os
+import shlex
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,22 +22,43 @@ from typing import Any, NoReturn
 
 import minnet
 from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
-from minnet.layers import Layer, Linear, ReLU, Sigmoid, Tanh
-from minnet.network import Network
-from minnet.optimizers import SGD
-from minnet.runs import RUN_FILES, STACK_FILE, RunFolder, write_run
-from minnet.search import MOMENTA, RATES, Setting, free_memory, train_grid
-from minnet.training import History, evaluate, train
+from minnet.files import is_file_name
+from minnet.jobs import (
+    ACTIVATIONS,
+    NORMALIZATIONS,
+    SCHEDULES,
+    command_train,
+    make_network,
+    memory_bound,
+    number_classes,
+    progress,
+    read_dataset,
+)  # fmt: skip
+from minnet.search import MOMENTA, RATES, Setting, train_grid
+from minnet.training import MONITORS, History
 
-ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+DATA_FLAGS = ("target", "ignore", "weights", "test", "validation")
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line."""
 
+    raises = False
+
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
+        if self.raises:
+            raise ValueError(message)
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise a ValueError instead of leaving, while what is parsed was not typed by the user."""
+        self.raises = True
+        try:
+            yield
+        finally:
+            self.raises = False
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -99,37 +120,60 @@ def path(text: str) -> str:
     return text
 
 
+def names(text: str) -> list[str]:
+    """Parse names with commas between them."""
+    return [name for name in text.split(",") if name]
+
+
 def dataset_name(text: str) -> str:
-    """Parse the name of a data set."""
+    """Parse the name of a data set, or of a file."""
+    if is_file_name(text):
+        return text
     try:
         return check_name(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(f"{error}, or a file: .csv, .parquet, .npz, x.npy,y.npy") from None
 
 
-def check_target(text: str) -> str:
+def check_subject(text: str) -> str:
     """Parse what to check: the name of a data set, or FILE.py:ClassName."""
     return text if ".py:" in text else dataset_name(text)
 
 
+count = number(int, lambda value: value >= 1, "an integer of at least 1")
+rate = number(float, lambda value: value > 0, "a finite number above 0")
+part = number(float, lambda value: 0 <= value < 1, "a number of at least 0 and below 1")
+whole = number(int, lambda value: value >= 0, "an integer of at least 0")
+decay = number(float, lambda value: value >= 0, "a finite number of at least 0")
+factor = number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+held_out = number(float, lambda value: 0 < value < 0.8, "a number above 0 and below 0.8")
+seed_number = number(int, lambda value: 0 <= value < 2**32, "an integer from 0 to 4294967295")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what to do with a file of one's own."""
+    add = parser.add_argument_group("data of your own").add_argument
+    add("--target", metavar="COLUMN", help="the column that holds the classes")
+    add("--ignore", metavar="COLUMN,…", type=names, default=[], help="columns to leave out")
+    add("--weights", metavar="COLUMN", help="the column that says how much each sample counts")
+    add(
+        "--test",
+        metavar="FILE",
+        type=path,
+        help="a file with the test part; by default 15 %% of the rows are kept aside",
+    )
+    add("--validation", metavar="X", type=held_out, default=0.15, help="share of the rows kept aside for validation")
+
+
 def add_architecture(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what a network is made of."""
-    parser.add_argument("--hidden", metavar="W,…", type=widths, default="64", help="widths of hidden layers, or none")
-    parser.add_argument(
-        "--activation", choices=list(ACTIVATIONS), default="relu", help="what follows each hidden layer"
-    )
-
-
-def make_network(
-    arguments: argparse.Namespace, dataset: Dataset, dtype: str, seed: int | Sequence[int] | None = None
-) -> Network:
-    """Make the network that the flags describe, or a stack of them."""
-    layers: list[Layer] = []
-    D = dataset.D
-    for H in arguments.hidden:
-        layers += [Linear(D, H), ACTIVATIONS[arguments.activation]()]
-        D = H
-    return Network([*layers, Linear(D, dataset.K)], seed=arguments.seed if seed is None else seed, dtype=dtype)
+    add = parser.add_argument_group("network").add_argument
+    add("--hidden", metavar="W,…", type=widths, default="64", help="widths of hidden layers, or none")
+    add("--activation", choices=list(ACTIVATIONS), default="relu", help="what follows each hidden layer")
+    add("--normalize", choices=["none", *NORMALIZATIONS], default="none", help="what stands before each activation")
+    add("--dropout", metavar="P", type=part, default=0.0, help="share of each hidden layer dropped in training")
+    add("--label-smoothing", metavar="X", type=part, default=0.0, help="share of each target spread over all classes")
+    add("--class-weights", metavar="W", help="how much classes count: balanced, a number for each, or pairs rare=5,…")
 
 
 def build_parser() -> Parser:
@@ -138,12 +182,6 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"minnet {minnet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    count = number(int, lambda value: value >= 1, "an integer of at least 1")
-    rate = number(float, lambda value: value > 0, "a finite number above 0")
-    part = number(float, lambda value: 0 <= value < 1, "a number of at least 0 and below 1")
-    decay = number(float, lambda value: value >= 0, "a finite number of at least 0")
-    seed = number(int, lambda value: 0 <= value < 2**32, "an integer from 0 to 4294967295")
-
     trainer = commands.add_parser(
         "train",
         help="train a classifier on a data set",
@@ -151,21 +189,48 @@ def build_parser() -> Parser:
         formatter_class=HelpFormatter,
     )
     trainer.set_defaults(command=command_train, parser=trainer)
+    where = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .parquet, .npz, x.npy,y.npy"
     add = trainer.add_argument
-    add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
+    add("dataset", metavar="DATASET", nargs="?", type=dataset_name, help=where)
+    add_data(trainer)
     add_architecture(trainer)
-    add("--epochs", metavar="N", type=count, default=50, help="how often to go through the training part")
+    add = trainer.add_argument_group("training").add_argument
+    add("--epochs", metavar="N", type=count, default=50, help="how often to go through the training part, at most")
     add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
-    add("--lr", metavar="X,…", type=several(rate), default="0.05", help="learning rate; several are trained at once")
-    add("--momentum", metavar="X", type=part, default=0.9, help="share of the velocity kept at each step")
-    add("--nesterov", action="store_true", help="look ahead along the velocity")
+    add("--optimizer", choices=["sgd", "adam"], default="sgd", help="how to step")
+    add(
+        "--lr",
+        metavar="X,…",
+        type=several(rate),
+        help="learning rate, by default 0.05, for adam 0.001; several at once",
+    )
+    add("--momentum", metavar="X", type=part, default=0.9, help="of sgd: share of the velocity kept at each step")
+    add("--nesterov", action="store_true", help="of sgd: look ahead along the velocity")
     add("--weight-decay", metavar="X", type=decay, default=0.0, help="λ of the penalty ½ λ Σ W²")
+    add("--schedule", choices=SCHEDULES, default="constant", help="how the learning rate changes")
+    add("--lr-every", metavar="N", type=count, default=10, help="of --schedule step: epochs from step to step")
+    add("--lr-gamma", metavar="X", type=factor, default=0.1, help="of step and plateau: what the rate is multiplied by")
+    add("--warmup", metavar="N", type=whole, default=0, help="of --schedule cosine: epochs in which the rate rises")
+    add("--lr-patience", metavar="N", type=count, default=5, help="of --schedule plateau: epochs without improvement")
+    add("--clip-norm", metavar="X", type=rate, help="shorten longer gradients to this norm")
+    add(
+        "--patience",
+        metavar="N",
+        type=count,
+        help="stop after N epochs without a new best, and restore the best weights",
+    )
+    add("--monitor", choices=list(MONITORS), default="loss", help="what of the validation part makes an epoch the best")
     add("--dtype", choices=["float32", "float64"], default="float32", help="precision of the computation")
-    add("--seed", metavar="N", type=seed, default=0, help="determines the split, initial weights and order of samples")
+    add("--seed", metavar="N", type=seed_number, default=0, help="determines split, initial weights, order and dropout")
     add("--seeds", metavar="N", type=count, default=1, help="train N networks at once, of the seeds from --seed on")
     add("--memory", metavar="SIZE", type=size, help="bound for training several, such as 2G; a quarter of what is free")
+    add = trainer.add_argument_group("run").add_argument
     add("--out", metavar="DIR", type=path, help="the run folder; by default the next free runs/DATASET-N")
-    add("--force", action="store_true", help="replace the run that --out already holds")
+    add("--force", action="store_true", help="remove the run that --out already holds")
+    add("--resume", metavar="RUN", type=path, help="go on with a run that was interrupted or killed")
+    add("--checkpoint-every", metavar="N", type=count, default=1, help="epochs from checkpoint to checkpoint")
+    add("--live", action="store_true", help="redraw loss.png every few seconds while training")
+    add("--tensorboard", action="store_true", help="write event files for TensorBoard into the run folder")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print no progress, only the results")
 
@@ -175,18 +240,80 @@ def build_parser() -> Parser:
         description="Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs.",
         formatter_class=HelpFormatter,
     )
-    tuner.set_defaults(command=command_tune)
+    tuner.set_defaults(command=command_tune, parser=tuner)
     add = tuner.add_argument
-    add("dataset", metavar="DATASET", type=dataset_name, help="one of `minnet datasets`, or openml:<name or number>")
+    add("dataset", metavar="DATASET", type=dataset_name, help=where)
+    add_data(tuner)
     add_architecture(tuner)
+    add = tuner.add_argument_group("search").add_argument
     add("--epochs", metavar="N", type=count, default=25, help="how long to train each network")
     add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
-    add("--seed", metavar="N", type=seed, default=0, help="determines the split, and the first seed")
+    add("--seed", metavar="N", type=seed_number, default=0, help="determines the split, and the first seed")
     add("--seeds", metavar="N", type=count, default=4, help="networks of each learning rate and momentum")
     add("--memory", metavar="SIZE", type=size, help="bound, such as 2G; a quarter of what is free")
     add("--out", metavar="FILE", type=path, help="where to save the picture; by default tune-DATASET.png")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
     add("--quiet", action="store_true", help="print no progress, only the results")
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check up data, network and learning rate before a long run",
+        description="Check up data, network and learning rate before a long run. Exit code 1 if something is wrong.",
+        formatter_class=HelpFormatter,
+    )
+    doctor.set_defaults(command=command_doctor, parser=doctor)
+    doctor.add_argument("dataset", metavar="DATASET", type=dataset_name, help=where)
+    add_data(doctor)
+    add_architecture(doctor)
+    add = doctor.add_argument_group("training").add_argument
+    add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
+    add("--lr", metavar="X", type=several(rate), default="0.05", help="the learning rate that is meant")
+    add("--momentum", metavar="X", type=part, default=0.9, help="share of the velocity kept at each step")
+    add("--seed", metavar="N", type=seed_number, default=0, help="determines the split")
+    add("--json", action="store_true", help="print what was found as one JSON object")
+
+    predictor = commands.add_parser(
+        "predict",
+        help="predict the classes of samples in a file",
+        description="Predict the classes of samples in a file, as CSV: a row for each of its rows.",
+        formatter_class=HelpFormatter,
+    )
+    predictor.set_defaults(command=command_predict)
+    add = predictor.add_argument
+    add("run", metavar="RUN", type=path, help="a run folder, or a model file")
+    add("file", metavar="FILE", type=path, help="the samples, in the columns that the model was trained on")
+    add("--proba", action="store_true", help="the probability of each class, too")
+    add("--out", metavar="FILE", type=path, help="where to write; by default to stdout")
+
+    judge = commands.add_parser(
+        "evaluate",
+        help="evaluate a run on samples in a file",
+        description="Evaluate a run on samples in a file: loss, accuracy, and precision, recall and F1 of each class.",
+        formatter_class=HelpFormatter,
+    )
+    judge.set_defaults(command=command_evaluate)
+    add = judge.add_argument
+    add("run", metavar="RUN", type=path, help="a run folder, or a model file")
+    add("file", metavar="FILE", type=path, help="the samples and their classes")
+    add("--target", metavar="COLUMN", help="the column that holds the classes; by default the run's")
+    add("--json", action="store_true", help="print the results as one JSON object")
+
+    about = "summarise a run: settings, layers, curve, results"
+    viewer = commands.add_parser("show", help=about, description=about.capitalize() + ".")
+    viewer.set_defaults(command=command_show)
+    viewer.add_argument("run", metavar="RUN", type=path, help="a run folder")
+
+    comparer = commands.add_parser(
+        "compare",
+        help="compare runs: a table and one picture",
+        description="Compare runs: what differs in their settings and results, and one picture of their curves.",
+        formatter_class=HelpFormatter,
+    )
+    comparer.set_defaults(command=command_compare)
+    add = comparer.add_argument
+    add("runs", metavar="RUN", nargs="+", type=path, help="run folders, or folders of runs")
+    add("--out", metavar="FILE", type=path, default="compare.png", help="where to save the picture")
+    add("--json", action="store_true", help="print the table as JSON")
 
     about = "list the built-in data sets"
     commands.add_parser("datasets", help=about, description=about).set_defaults(command=command_datasets)
@@ -198,9 +325,10 @@ def build_parser() -> Parser:
         formatter_class=HelpFormatter,
     )
     checker.set_defaults(command=command_check)
-    checker.add_argument("target", metavar="DATASET|FILE.py:Class", type=check_target, help="what to check")
+    checker.add_argument("subject", metavar="DATASET|FILE.py:Class", type=check_subject, help="what to check")
     add_architecture(checker)
-    checker.add_argument("--seed", metavar="N", type=seed, default=0, help="determines the weights")
+    checker.add_argument("--seed", metavar="N", type=seed_number, default=0, help="determines the weights")
+    checker.add_argument("--seeds", metavar="N", type=count, default=1, help="check a stack of N networks")
 
     lab = commands.add_parser(
         "bugs",
@@ -213,168 +341,17 @@ def build_parser() -> Parser:
     add("name", metavar="NAME", nargs="?", help="the mistake; without one, all are listed")
     add("--dataset", metavar="DATASET", type=dataset_name, default="digits", help="what to train on")
     add("--epochs", metavar="N", type=count, default=15, help="how long to train both")
-    add("--seed", metavar="N", type=seed, default=0, help="the seed of both")
+    add("--seed", metavar="N", type=seed_number, default=0, help="the seed of both")
     add("--check", action="store_true", help="show what `minnet check` says of it, instead of training")
-    add("--mystery", metavar="N", type=seed, help="run the N-th mystery: guess which mistake it is")
+    add("--mystery", metavar="N", type=seed_number, help="run the N-th mystery: guess which mistake it is")
     add("--tell", action="store_true", help="say which mistake the mystery was, and what it means")
     add("--out", metavar="FILE", type=path, help="where to save the picture; by default bug-NAME.png")
     return parser
 
 
-def command_train(arguments: argparse.Namespace) -> int:
-    """``minnet train``: train one network, or several at once, on a data set and write the run folder."""
-    if arguments.nesterov and arguments.momentum == 0:
-        arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
-    not_settings = ("command", "parser", "out", "force", "json", "quiet", "memory")
-    settings = {name: value for name, value in vars(arguments).items() if name not in not_settings}
-    together = arguments.seeds > 1 or len(arguments.lr) > 1
-    with RunFolder(arguments.out, arguments.dataset, arguments.force) as folder:
-        dataset = load_dataset(arguments.dataset, arguments.seed, arguments.dtype)
-        started = time.perf_counter()
-        ranking: list[Setting] = []
-        if together:
-            network, history, ranking = train_several(arguments, dataset)
-        else:
-            settings["lr"] = arguments.lr[0]
-            network = make_network(arguments, dataset, arguments.dtype)
-            optimizer = SGD(arguments.lr[0], arguments.momentum, arguments.nesterov, arguments.weight_decay)
-            with progress(arguments.epochs, arguments.quiet) as on_epoch:
-                history = train(network, optimizer, dataset, arguments.epochs, arguments.batch_size, on_epoch=on_epoch)
-        seconds = time.perf_counter() - started
-        results, lines = (summarize_stack if together else summarize)(arguments, dataset, network, history, ranking)
-        results["seconds"] = seconds
-        groups = {f"lr {setting.lr:g}": setting.networks for setting in sorted(ranking)}
-        write_run(folder.staging, settings, history, results, network, dataset, groups if len(groups) > 1 else None)
-    results["run"] = str(folder.path)
-    if arguments.json:
-        print(json.dumps(results))
-        return 0
-    files = [*RUN_FILES, *([STACK_FILE] if together else [])]
-    print("\n".join([*lines, f"saved in       {folder.path}  ({', '.join(sorted(files))})"]))
-    return 0
-
-
-def train_several(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Network, History, list[Setting]]:
-    """Train a network for each learning rate and seed, all at once."""
-    with progress(arguments.epochs, arguments.quiet) as on_epoch:
-        trained = train_grid(
-            lambda seeds: make_network(arguments, dataset, arguments.dtype, seeds),
-            dataset,
-            arguments.lr,
-            [arguments.momentum],
-            range(arguments.seed, arguments.seed + arguments.seeds),
-            arguments.epochs,
-            arguments.batch_size,
-            memory_bound(arguments),
-            arguments.nesterov,
-            arguments.weight_decay,
-            on_epoch,
-        )
-    if trained[1].diverged().all():
-        raise FloatingPointError(f"all networks diverged; lower the learning rate, which is {arguments.lr}")
-    return trained
-
-
-def memory_bound(arguments: argparse.Namespace) -> float:
-    """Return how many bytes training a stack may take."""
-    return free_memory() / 4 if arguments.memory is None else float(arguments.memory)
-
-
-def summarize(
-    arguments: argparse.Namespace, dataset: Dataset, network: Network, history: History, _: list[Setting]
-) -> tuple[dict[str, Any], list[str]]:
-    """Tell how one network did: as an object, and as lines to read."""
-    test_loss, test_accuracy = evaluate(network, *dataset.test)
-    results = {
-        "dataset": dataset.name,
-        "seed": arguments.seed,
-        "epochs": history.epoch[-1],
-        "parameters": network.theta.size,
-        "train_loss": history.train_loss[-1],
-        "validation_loss": history.validation_loss[-1],
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-        "seconds": None,  # keeps its place
-    }
-    right, N = round(test_accuracy * len(dataset.test.x)), len(dataset.test.x)
-    lines = [
-        f"test accuracy  {test_accuracy:.4f}  ({right} of {N} samples right)",
-        f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})",
-    ]
-    return results, lines
-
-
-def summarize_stack(
-    arguments: argparse.Namespace, dataset: Dataset, network: Network, history: History, ranking: list[Setting]
-) -> tuple[dict[str, Any], list[str]]:
-    """Tell how a stack of networks did, those that diverged left out: mean ± standard deviation, and a ranking."""
-    test_loss, test_accuracy = evaluate(network, *dataset.test)
-    best, kept = history.best(), ~history.diverged()
-    columns = {
-        "train_loss": history.train_loss[-1],
-        "validation_loss": history.validation_loss[-1],
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-    }
-    S = arguments.seeds
-    results: dict[str, Any] = {
-        "dataset": dataset.name,
-        "seed": arguments.seed,
-        "seeds": S,
-        "networks": len(network.theta),
-        "diverged": int((~kept).sum()),
-        "epochs": history.epoch[-1],
-        "parameters": network.theta.shape[-1],
-        **{name: float(values[kept].mean()) for name, values in columns.items()},
-        **{f"{name}_deviation": float(values[kept].std()) for name, values in columns.items()},
-        "best": {
-            "network": best,
-            "seed": arguments.seed + best % S,
-            "lr": arguments.lr[best // S],
-            **{name: float(values[best]) for name, values in columns.items()},
-        },
-        "ranking": [
-            {
-                "lr": setting.lr,
-                "diverged": setting.diverged,
-                "validation_loss": None if setting.diverged else setting.loss,
-                "test_accuracy": None if setting.diverged else float(test_accuracy[setting.networks].mean()),
-            }
-            for setting in ranking
-        ],
-        "seconds": None,  # keeps its place
-    }
-    lines = []
-    if len(ranking) > 1:
-        lines.append(f"{'lr':>8}  {'validation loss':>18}  {'test accuracy':>18}")
-        for setting in ranking:
-            who = setting.networks[~history.diverged()[setting.networks]]
-            lost = f"  {setting.diverged} of {S} diverged" if setting.diverged else ""
-            loss, right = mean_and_deviation(history.validation_loss[-1][who]), mean_and_deviation(test_accuracy[who])
-            lines.append(f"{setting.lr:>8g}  {loss:>18}  {right:>18}{lost}")
-    else:
-        lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[kept])}  ({kept.sum()} networks)")
-        lines.append(
-            f"test loss      {mean_and_deviation(test_loss[kept])}  (guessing gives {math.log(dataset.K):.4f})"
-        )
-        if not kept.all():
-            lines.append(f"diverged       {(~kept).sum()} networks, left out above")
-    chosen = results["best"]
-    lines.append(
-        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: validation loss {chosen['validation_loss']:.4f}, "
-        f"test accuracy {chosen['test_accuracy']:.4f}"
-    )
-    return results, lines
-
-
-def mean_and_deviation(values: Any) -> str:
-    """Format the mean over networks and its standard deviation."""
-    return f"{values.mean():.4f} ± {values.std():.4f}" if len(values) else "-"
-
-
 def command_tune(arguments: argparse.Namespace) -> int:
     """``minnet tune``: rank learning rates and momenta, and recommend a command."""
-    dataset = load_dataset(arguments.dataset, arguments.seed)
+    dataset = read_dataset(arguments)
     with progress(arguments.epochs, arguments.quiet) as on_epoch:
         _, history, ranking = train_grid(
             lambda seeds: make_network(arguments, dataset, "float32", seeds),
@@ -391,8 +368,13 @@ def command_tune(arguments: argparse.Namespace) -> int:
     if best.diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
     hidden = ",".join(map(str, arguments.hidden)) or "none"
-    command = f"minnet train {dataset.name} --hidden {hidden} --activation {arguments.activation}"
+    command = f"minnet train {shlex.quote(arguments.dataset)} --hidden {hidden} --activation {arguments.activation}"
     command += f" --batch-size {arguments.batch_size} --lr {best.lr:g} --momentum {best.momentum:g}"
+    for name in (*DATA_FLAGS, "normalize", "dropout", "label_smoothing", "class_weights"):
+        value = getattr(arguments, name)
+        if value != arguments.parser.get_default(name):
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            command += f" --{name.replace('_', '-')} {shlex.quote(text)}"
     out = Path(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
     draw_rates(ranking, history, dataset, out)
     if arguments.json:
@@ -426,37 +408,104 @@ def draw_rates(ranking: list[Setting], history: History, dataset: Dataset, out: 
     save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
 
 
-@contextmanager
-def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
-    """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
+def command_doctor(arguments: argparse.Namespace) -> int:
+    """``minnet doctor``: exit code 1 if something is wrong."""
+    from minnet.doctor import examine
 
-    def line(history: History) -> str:
-        loss, validation_loss, accuracy = (
-            column[-1] if isinstance(column[-1], float) else column[-1][~history.diverged()].mean()
-            for column in (history.train_loss, history.validation_loss, history.validation_accuracy)
-        )
-        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {accuracy:.1%} right"
+    dataset = read_dataset(arguments)
+    if len(arguments.lr) != 1:
+        arguments.parser.error("the doctor looks at one --lr; minnet tune compares several")
 
-    if quiet:
-        yield lambda history: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def make(seed: int | Sequence[int]) -> minnet.Network:
+        return make_network(arguments, dataset, "float32", seed)
 
-        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("training", total=epochs, line="")
-            yield lambda history: bar.update(task, advance=1, line=line(history))
+    found = examine(dataset, make, arguments.lr[0], arguments.momentum, arguments.batch_size)
+    if arguments.json:
+        print(json.dumps([diagnosis._asdict() for diagnosis in found]))
     else:
-        every = max(1, epochs // 10)
+        width = max(len(diagnosis.check) for diagnosis in found)
+        for diagnosis in found:
+            print(f"{'ok   ' if diagnosis.right else 'WRONG'}  {diagnosis.check:<{width}}  {diagnosis.text}")
+    return 0 if all(diagnosis.right for diagnosis in found) else 1
 
-        def print_line(history: History) -> None:
-            epoch = history.epoch[-1]
-            if epoch % every == 0 or epoch in (1, epochs):
-                with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
-                    print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
 
-        yield print_line
+def read_samples(arguments: argparse.Namespace, target: str | None, labelled: bool) -> tuple[minnet.Model, Any]:
+    """Load a model, and from a file the columns that it was trained on."""
+    from minnet.files import read_table
+
+    model = minnet.load(arguments.run)
+    table = read_table(arguments.file, target, labelled=labelled, features=model.feature_names)
+    if table.ignored:
+        print(f"minnet: not used, the model knows no such column: {', '.join(table.ignored)}", file=sys.stderr)
+    return model, table
+
+
+def command_predict(arguments: argparse.Namespace) -> int:
+    """``minnet predict``: the class of each sample in a file, as CSV."""
+    model, table = read_samples(arguments, None, labelled=False)
+    y = model.predict_proba(table.x)
+    y = y.mean(axis=0) if y.ndim == 3 else y
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["class", *(model.class_names if arguments.proba else [])])
+    for row, k in zip(y.tolist(), y.argmax(axis=1), strict=True):
+        rows.writerow([model.class_names[k], *(row if arguments.proba else [])])
+    if arguments.out is None:
+        print(text.getvalue(), end="")
+    else:
+        from minnet.storage import write_text
+
+        write_text(Path(arguments.out), text.getvalue())
+    return 0
+
+
+def command_evaluate(arguments: argparse.Namespace) -> int:
+    """``minnet evaluate``: loss, accuracy and a report by class, on the samples of a file."""
+    from minnet.reports import class_report
+    from minnet.runs import read_config
+
+    target = arguments.target
+    if target is None and (Path(arguments.run) / "config.json").is_file():
+        target = read_config(Path(arguments.run)).get("target")
+    model, table = read_samples(arguments, target, labelled=True)
+    t, _ = number_classes(table.labels, arguments.file, model.class_names)
+    network = model.network if model.network.theta.ndim == 1 else model.network[0]
+    loss, accuracy = minnet.evaluate(network, model.standardize(table.x), t)
+    text, classes = class_report(t, network.predict(model.standardize(table.x)), model.class_names)
+    if arguments.json:
+        print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))
+        return 0
+    print(f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)")
+    print(f"loss           {loss:.4f}  (cross-entropy in nats; guessing gives {math.log(len(model.class_names)):.4f})")
+    print(f"\n{text.rstrip()}")
+    return 0
+
+
+def command_show(arguments: argparse.Namespace) -> int:
+    """``minnet show``: a run, in the terminal."""
+    from minnet.reports import show
+
+    print(show(Path(arguments.run)))
+    return 0
+
+
+def command_compare(arguments: argparse.Namespace) -> int:
+    """``minnet compare``: several runs, in a table and a picture."""
+    from minnet.reports import compare, find_runs, histories, read_run
+
+    runs = [read_run(folder) for folder in find_runs([Path(run) for run in arguments.runs])]
+    rows, table = compare(runs)
+    curves = histories(runs)
+    if curves:
+        from minnet.plots import plot_comparison, save_picture
+
+        save_picture(plot_comparison(curves, title=f"{len(curves)} runs"), Path(arguments.out))
+    if arguments.json:
+        print(json.dumps({"runs": rows, "picture": arguments.out if curves else None}))
+        return 0
+    print(table)
+    print(f"picture in     {arguments.out}" if curves else "no run has an epoch yet: there is no picture")
+    return 0
 
 
 def command_datasets(arguments: argparse.Namespace) -> int:
@@ -474,7 +523,8 @@ def command_check(arguments: argparse.Namespace) -> int:
     """``minnet check``: exit code 1 if something is wrong."""
     from minnet.learning.commands import check
 
-    report = check(arguments.target, lambda dataset: make_network(arguments, dataset, "float64"))
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds) if arguments.seeds > 1 else None
+    report = check(arguments.subject, lambda dataset: make_network(arguments, dataset, "float64", seeds))
     print(report)
     return 0 if report.right else 1
 
@@ -528,13 +578,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     prepare_streams()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, what is half done is removed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     try:
         arguments = build_parser().parse_args(argv)
         code: int = arguments.command(arguments)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("minnet: interrupted; nothing was saved", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(
+            f"minnet: interrupted; {stop}" if stop.args else "minnet: interrupted; nothing was saved", file=sys.stderr
+        )
         return 130
     except BrokenPipeError:  # whoever read stdout has left; point it elsewhere, since Python flushes it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

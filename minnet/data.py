@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.network import check_features
-from minnet.output import target_rows
+from minnet.output import checked_weights, target_rows
 
 Array = npt.NDArray[Any]
 
@@ -65,6 +65,10 @@ class Dataset:
         D names.
     standardization : Standardization
         What was applied to the raw samples, so that it can be applied to new ones.
+    weights : mapping of str to array, optional
+        How much each sample of "train", "validation" or "test" counts in losses; all the same by default.
+    rows : mapping of str to array, optional
+        Where the samples of "train", "validation" and "test" came from: their rows in the data, from 0.
 
     Raises
     ------
@@ -80,6 +84,8 @@ class Dataset:
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     standardization: Standardization
+    weights: Mapping[str, Array] = field(default_factory=dict)
+    rows: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.K < 2:
@@ -95,6 +101,8 @@ class Dataset:
                 raise ValueError(
                     f"data set {self.name!r} has {len(x)} samples but {len(rows)} targets in its {part_name} part"
                 )
+            if part_name in self.weights:
+                checked_weights(self.weights[part_name], len(x))
 
     @property
     def D(self) -> int:
@@ -121,6 +129,9 @@ class Dataset:
         feature_names: Sequence[str] | None = None,
         seed: int = 0,
         dtype: npt.DTypeLike = np.float32,
+        weights: npt.ArrayLike | None = None,
+        validation: float = 0.15,
+        test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     ) -> Self:
         """Split arrays of one's own 70/15/15, stratified by class, and standardise them.
 
@@ -139,6 +150,12 @@ class Dataset:
             Determines the split.
         dtype : dtype, default float32
             The dtype of the standardised samples.
+        weights : array of shape (N,), optional
+            How much each sample counts in losses.
+        validation : float, default 0.15
+            The share of the samples for validation, above 0 and below 0.8.
+        test : pair of arrays, optional
+            Samples and class numbers of a test part of their own; all of ``x`` is then for training and validation.
 
         Raises
         ------
@@ -146,9 +163,11 @@ class Dataset:
             If ``x`` is not floating-point or ``t`` not of integers.
         ValueError
             If shapes or names do not match, an entry of ``x`` is not finite, a class number is missing, there is a
-            single class, or a class has fewer than three samples (one for each part).
+            single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
         """
         owner = f"data set {name!r}"
+        if not 0 < validation < 0.8:
+            raise ValueError(f"{owner} expected a share above 0 and below 0.8 for validation, got {validation!r}")
         x, t = check_features(x, None, owner), np.asarray(t)
         if t.shape != (len(x),):
             raise ValueError(
@@ -165,32 +184,47 @@ class Dataset:
         if K < 2:
             raise ValueError(f"{owner} has a single class, {class_names}: expected at least two")
         counts = np.bincount(labels, minlength=K)
-        if counts.min() < 3:
+        parts = ["train", "validation", *([] if test else ["test"])]
+        if counts.min() < len(parts):
+            few = f"{counts.min()} sample{'s' if counts.min() != 1 else ''}"
             raise ValueError(
-                f"{owner} has {counts.min()} samples of class {class_names[counts.argmin()]!r}: expected at least 3 of "
-                "each class, one for each part"
+                f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(parts)} of "
+                f"each class, one for each part ({', '.join(parts)})"
             )
-        train, validation, test = stratified_split(labels, seed)
+        rows = dict(zip(parts, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
+        train = rows["train"]
 
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler().fit(x[train].astype(np.float64, copy=False))
         standardization = Standardization(scaler.mean_, scaler.scale_)
 
-        def part(rows: Array) -> Part:
-            return Part(standardization(x[rows], dtype), labels[rows])
+        split = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
+        if test:
+            x_test = check_features(test[0], x.shape[1], f"{owner}, its test part,")
+            split["test"] = Part(standardization(x_test, dtype), target_rows(test[1], K).argmax(axis=1))
+        sample_weights = (
+            {} if weights is None else {part: checked_weights(weights, len(x))[rows[part]] for part in parts}
+        )
+        return cls(
+            name, split["train"], split["validation"], split["test"], class_names, feature_names, standardization,
+            sample_weights, rows,
+        )  # fmt: skip
 
-        return cls(name, part(train), part(validation), part(test), class_names, feature_names, standardization)
 
-
-def stratified_split(labels: Array, seed: int) -> tuple[Array, Array, Array]:
-    """Split row numbers 70/15/15 into training, validation and test, each with the classes in proportion."""
+def stratified_split(labels: Array, seed: int, validation: float, test: float) -> list[Array]:
+    """Split row numbers into training, validation and, unless its share is 0, test, each with classes in proportion."""
     from sklearn.model_selection import train_test_split
 
-    held_out = max(round(0.15 * len(labels)), int(labels.max()) + 1)  # at least one sample of each class
-    rest, test = train_test_split(np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed)
-    train, validation = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
-    return train, validation, test
+    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, []
+    for share in (test, validation):
+        if share:
+            held_out = max(round(share * len(labels)), K)  # at least one sample of each class
+            if len(rest) - held_out < K:
+                raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
+            rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
+            parts.append(part)
+    return [rest, *reversed(parts)]
 
 
 class RawData(NamedTuple):
@@ -308,7 +342,7 @@ def load_openml(name: str) -> RawData:
                 f"openml:{name} is not in data/openml/ and could not be fetched ({error}): "
                 "connect to the network once, or choose one of: " + ", ".join(DATASETS)
             ) from None
-    if bunch.target is None or bunch.target.dtype.kind == "f":
+    if bunch.target is None or bunch.target.dtype.kind in "fiu":
         raise ValueError(f"openml:{name} has no classes for its target: expected a data set for classification")
     try:
         x = bunch.data.astype(np.float64)
@@ -341,7 +375,7 @@ def load_raw(name: str) -> RawData:
     return load_openml(name.removeprefix("openml:"))
 
 
-def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32) -> Dataset:
+def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, validation: float = 0.15) -> Dataset:
     """Load a data set by name, split it 70/15/15 and standardise it.
 
     Parameters
@@ -353,6 +387,8 @@ def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32) ->
         Determines the split, not the data. From 0 to 2³² − 1.
     dtype : dtype, default float32
         The dtype of the samples.
+    validation : float, default 0.15
+        The share of the samples for validation.
 
     Raises
     ------
@@ -363,5 +399,6 @@ def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32) ->
     """
     raw = load_raw(name)
     return Dataset.from_arrays(
-        raw.x, raw.t, name=name, class_names=raw.class_names, feature_names=raw.feature_names, seed=seed, dtype=dtype
-    )
+        raw.x, raw.t, name=name, class_names=raw.class_names, feature_names=raw.feature_names, seed=seed, dtype=dtype,
+        validation=validation,
+    )  # fmt: skip

@@ -46,7 +46,7 @@ class GradientCheck(NamedTuple):
     numeric: float
 
 
-def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30) -> Array:
+def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, weights: Array | None = None) -> Array:
     """∂C/∂θ_k = imag C(θ + ih e_k) / h for every k, in double precision whatever the network's dtype (eq. 15).
 
     Parameters
@@ -57,11 +57,16 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30) -> 
         Targets.
     h : float, default 1e-30
         The length of the imaginary step.
+    weights : array of shape (N,), optional
+        How much each sample counts.
 
     Returns
     -------
-    array of shape (n,), float64
+    array of the shape of theta, float64
     """
+    if network.theta.ndim == 2:
+        members = [network[s] for s in range(len(network.theta))]
+        return np.stack([numeric_gradient(member, x, t, h, weights) for member in members])
     theta = network.theta.astype(np.complex128)
     x, t = np.asarray(x, dtype=np.float64), target_rows(t, network.K)
     largest = max([network.D, *(shape[-1] for layer in network.layers for shape in layer.shapes.values())])
@@ -72,21 +77,24 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30) -> 
         stop = min(start + rows, theta.size)
         stack = np.repeat(theta[np.newaxis], stop - start, axis=0)
         stack[np.arange(stop - start), np.arange(start, stop)] += 1j * h
-        gradient[start:stop] = network.at(stack).forward(x, t, check=False).imag / h
+        gradient[start:stop] = network.at(stack).forward(x, t, False, weights).imag / h
     return gradient
 
 
-def check_gradients(network: Network, x: Array, t: Array) -> GradientCheck:
+def check_gradients(network: Network, x: Array, t: Array, weights: Array | None = None) -> GradientCheck:
     """Compare the network's backward pass with the complex step, over every entry of theta.
 
     Parameters
     ----------
     network : Network
-        It is not changed; the check runs on a copy in double precision.
+        Or a stack of them, each of which is held against its own complex steps. It is not changed; the check runs on
+        a copy in double precision, in which dropout drops the same units each time.
     x : array of shape (N, D)
         Samples; a few are enough.
     t : array of shape (N,) or (N, K)
         Targets.
+    weights : array of shape (N,), optional
+        How much each sample counts.
 
     Returns
     -------
@@ -99,9 +107,9 @@ def check_gradients(network: Network, x: Array, t: Array) -> GradientCheck:
         If every gradient is 0 to rounding, so that nothing would be compared.
     """
     double = network.at(network.theta.astype(np.float64))
-    double.forward(x, t)
+    double.forward(x, t, weights=weights)
     double.backward()
-    analytic, numeric = double.dtheta, numeric_gradient(network, x, t)
+    analytic, numeric = double.dtheta.ravel(), numeric_gradient(network, x, t, weights=weights).ravel()
     scale = np.abs(numeric).max()
     if not scale > 1e-14:
         raise ValueError(
@@ -109,7 +117,7 @@ def check_gradients(network: Network, x: Array, t: Array) -> GradientCheck:
         )
     errors = np.abs(analytic - numeric) / scale
     worst = int(np.where(np.isnan(errors), np.inf, errors).argmax())
-    layer, parameter, entry = locate(network, worst)
+    layer, parameter, entry = locate(network, worst % network.theta.shape[-1])
     return GradientCheck(float(errors[worst]), layer, parameter, entry, float(analytic[worst]), float(numeric[worst]))
 
 

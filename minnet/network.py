@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minnet.layers import Layer, Linear
-from minnet.output import OutputLayer, SoftmaxCrossEntropy, target_rows
+from minnet.layers import BatchNorm, Layer, LayerNorm, Linear, RandomNumbers
+from minnet.output import OutputLayer, SoftmaxCrossEntropy, checked_weights, target_rows
 
 Array = npt.NDArray[Any]
 
@@ -44,8 +44,8 @@ class Network:
     output : OutputLayer, default SoftmaxCrossEntropy()
         What turns logits and targets into a loss.
     seed : int or sequence of int, default 0
-        Determines the initial weights, and by default the order of samples in `train`. A sequence of S seeds makes a
-        stack of S networks, each with the weights that a single network of its seed has.
+        Determines the initial weights, what dropout drops, and by default the order of samples in `train`. A sequence
+        of S seeds makes a stack of S networks, each with the weights that a single network of its seed has.
     dtype : {"float32", "float64"}, default float32
         The dtype of parameters and computation.
 
@@ -57,6 +57,8 @@ class Network:
         All gradients of the mean loss, as the last ``backward`` left them.
     decays : array of shape (n,), bool
         Which entries of theta weight decay touches: those of parameters named W, not the biases.
+    random : RandomNumbers
+        What layers that need random numbers draw from.
     D, K : int
         Number of input features and of classes.
 
@@ -91,7 +93,9 @@ class Network:
             weights = random_streams(each).weights
             for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
                 layer.initialize(weights, following)
-        self._bind(thetas[0] if isinstance(self.seed, int) else thetas)
+        stacked = not isinstance(self.seed, int)
+        self.random = RandomNumbers([random_streams(each).dropout for each in seeds], stacked)
+        self._bind(thetas if stacked else thetas[0])
         first = self.layers[0]
         if isinstance(first, Linear):
             first.needs_dx = False
@@ -101,6 +105,9 @@ class Network:
         self.theta, self.dtheta = theta, np.zeros_like(theta)
         self._forward_ran = False
         bind(self.layers, self.theta, self.dtheta)
+        for layer in self.layers:
+            if hasattr(layer, "random"):
+                layer.random = self.random
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy (``copy.deepcopy``), whose layers are again views into its own theta."""
@@ -119,7 +126,8 @@ class Network:
         Returns
         -------
         Network
-            Independent of this one: layers of its own and a ``dtheta`` of its own.
+            Independent of this one: layers of its own, a ``dtheta`` of its own, and random numbers that go on where
+            this one's stand, so that two networks made one after the other drop the same units.
         """
         theta = np.asarray(theta)
         if not np.issubdtype(theta.dtype, np.inexact):
@@ -129,6 +137,14 @@ class Network:
         other = copy.copy(self)
         other.layers = [copy.copy(layer) for layer in self.layers]
         other.output = copy.copy(self.output)
+        other.random = copy.deepcopy(self.random)
+        other._bind(theta)
+        return other
+
+    def _taking(self, theta: Array, seed: int | tuple[int, ...], random: RandomNumbers) -> Self:
+        """Give the same network at another point, with another seed and other random numbers."""
+        other = self.at(theta)
+        other.seed, other.random = seed, random
         other._bind(theta)
         return other
 
@@ -144,9 +160,9 @@ class Network:
         """
         if self.theta.ndim == 1:
             raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
-        member = self.at(self.theta[s].copy())
-        member.seed = self.seed if isinstance(self.seed, int) else self.seed[s]
-        return member
+        seed = self.seed if isinstance(self.seed, int) else self.seed[s]
+        of_a_stack = self.random.generators[s : s + 1 or None] if self.random.stacked else self.random.generators
+        return self._taking(self.theta[s].copy(), seed, RandomNumbers(copy.deepcopy(of_a_stack), stacked=False))
 
     def best(self, history: Any) -> Self:
         """Give the network of a stack that has the lowest validation loss at the end of a `minnet.History`."""
@@ -154,12 +170,12 @@ class Network:
 
     def part(self, start: int, stop: int) -> Self:
         """Give networks start … stop − 1 of a stack, as a stack over the same theta: what it learns, this one knows."""
-        slice_of_it = self.at(self.theta[start:stop])
-        slice_of_it.seed = self.seed if isinstance(self.seed, int) else self.seed[start:stop]
-        return slice_of_it
+        seed = self.seed if isinstance(self.seed, int) else self.seed[start:stop]
+        random = RandomNumbers(self.random.generators[start:stop], stacked=True)
+        return self._taking(self.theta[start:stop], seed, random)
 
-    def forward(self, x: Array, t: Array, check: bool = True) -> Any:
-        """C(theta): the mean loss over a batch.
+    def forward(self, x: Array, t: Array, check: bool = True, weights: Array | None = None) -> Any:
+        """C(theta): the mean loss over a batch, in training: with dropout, and with the batch's own statistics.
 
         Parameters
         ----------
@@ -171,6 +187,8 @@ class Network:
             Whether to check and convert ``x`` and ``t`` first. `train` does that once for its whole data set and
             turns it off here; ``t`` must then be rows, and a stack may be given other samples for each network, in
             arrays of shape (S, N, D) and (S, N, K).
+        weights : array of shape (N,), optional
+            How much each sample counts, at least 0; all the same by default (eq. 10a).
 
         Returns
         -------
@@ -181,9 +199,12 @@ class Network:
             x, t = self.check_features(x), target_rows(t, self.K, self.theta.dtype)
             if len(x) != len(t):
                 raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
+            if weights is not None:
+                weights = checked_weights(weights, len(x)).astype(t.dtype)
         for layer in self.layers:
             x = layer.forward(x)
-        loss = self.output.forward(x, t)
+        output: Any = self.output
+        loss = output.forward(x, t) if weights is None else output.forward(x, t, weights)
         self._forward_ran = True
         return loss
 
@@ -202,12 +223,15 @@ class Network:
             doutput = layer.backward(doutput)
 
     def logits(self, x: Array, check: bool = True) -> Array:
-        """Compute z, the input of the output layer, of shape (..., N, K), for samples x of shape (N, D)."""
+        """Compute z, the input of the output layer, of shape (..., N, K), for samples x of shape (N, D).
+
+        As it is done after training: nothing is dropped, and nothing depends on what else is in the batch.
+        """
         if check:
             x = self.check_features(x)
         self._forward_ran = False  # the layers now remember x, the output layer still an older batch
         for layer in self.layers:
-            x = layer.forward(x)
+            x = getattr(layer, "infer", layer.forward)(x)
         return x
 
     def predict_proba(self, x: Array, average: bool = False) -> Array:
@@ -326,9 +350,11 @@ def check_widths(layers: Sequence[Layer]) -> tuple[int, int]:
     linears = [layer for layer in layers if isinstance(layer, Linear)]
     if not linears:
         raise ValueError("Network expected at least one Linear layer, got none: there is nothing to train")
-    for one, next_one in itertools.pairwise(linears):
-        if one.H != next_one.D:
-            raise ValueError(f"{one} gives {one.H} outputs, but the next, {next_one}, takes {next_one.D} inputs")
+    sized = [layer for layer in layers if isinstance(layer, Linear | BatchNorm | LayerNorm)]
+    for one, next_one in itertools.pairwise(sized):
+        width = one.H if isinstance(one, Linear) else one.D
+        if width != next_one.D:
+            raise ValueError(f"{one} gives {width} outputs, but the next, {next_one}, takes {next_one.D} inputs")
     return linears[0].D, linears[-1].H
 
 

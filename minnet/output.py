@@ -5,6 +5,7 @@ Together they have a backward pass that is shorter than either one's alone: y �
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,10 @@ class OutputLayer(Protocol):
     """What a network asks of its output layer."""
 
     def forward(self, z: Array, t: Array) -> Array:
-        """Compute the mean loss of the logits ``z`` (..., N, K) against the targets ``t`` (..., N, K)."""
+        """Compute the mean loss of the logits ``z`` (..., N, K) against the targets ``t`` (..., N, K).
+
+        Where samples have weights (..., N), these are given as a third argument.
+        """
 
     def backward(self) -> Array:
         """Compute ``dz``, the mean loss's gradient at the logits of the last ``forward``."""
@@ -27,29 +31,50 @@ class OutputLayer(Protocol):
 
 
 class SoftmaxCrossEntropy:
-    """Softmax followed by cross-entropy: C = −(1/N) Σ_n Σ_k t_nk log y_nk with y = softmax(z).
+    """Softmax followed by cross-entropy: C = −Σ_n w_n Σ_k t_nk log y_nk with y = softmax(z), Σ_n w_n = 1.
 
-    Both passes start from log y, computed by log-sum-exp on logits shifted by their row's maximum. So no logarithm
-    of a rounded-off 0 is ever taken, and loss and gradient belong together for all finite logits whose
-    differences within a row are finite in their dtype, too.
+    The weights w_n are 1/N each unless samples or classes are given others. Both passes start from log y, computed by
+    log-sum-exp on logits shifted by their row's maximum. So no logarithm of a rounded-off 0 is ever taken, and loss
+    and gradient belong together for all finite logits whose differences within a row are finite in their dtype, too.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0
+        ε, from 0 to below 1: each target gives away the share ε, evenly to all classes (eq. 10b; Szegedy et al. 2016,
+        section 7).
+    class_weights : sequence of K floats, optional
+        How much a sample of each class counts, at least 0 and not all 0: twice the weight is twice the sample
+        (eq. 10a). The loss stays a weighted mean.
 
     Attributes
     ----------
     y : array of shape (..., N, K)
         The probabilities of the last ``forward``.
     t : array of shape (..., N, K)
-        Its targets.
+        Its targets, smoothed if they are to be.
+    w : array of shape (..., N, 1) or None
+        Its weights, which sum to 1; None if all samples count the same.
+    total_weight : float or array of shape (...)
+        Of its samples, before they were made to sum to 1; N if all count the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None) -> None:
+        if isinstance(label_smoothing, bool) or not 0 <= label_smoothing < 1:
+            raise ValueError(f"SoftmaxCrossEntropy expected label_smoothing from 0 to below 1, got {label_smoothing!r}")
+        self.label_smoothing = float(label_smoothing)
+        self.class_weights = None if class_weights is None else checked_weights(class_weights).tolist()
         self.y: Array | None = None
         self.t: Array | None = None
+        self.w: Array | None = None
+        self.total_weight: Any = 0
 
     def __repr__(self) -> str:
-        return "SoftmaxCrossEntropy()"
+        smoothing = [f"label_smoothing={self.label_smoothing}"] if self.label_smoothing else []
+        weights = [f"class_weights={self.class_weights}"] if self.class_weights else []
+        return f"SoftmaxCrossEntropy({', '.join(smoothing + weights)})"
 
-    def forward(self, z: Array, t: Array) -> Array:
-        """C = −(1/N) Σ_n Σ_k t_nk log y_nk (eq. 2, and eq. 10 for the mean).
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
+        """C = −Σ_n w_n Σ_k t_nk log y_nk (eqs. 2, 10, 10a if weighted, 10b if smoothed).
 
         Parameters
         ----------
@@ -57,26 +82,45 @@ class SoftmaxCrossEntropy:
             The logits.
         t : array of shape (..., N, K)
             The targets: rows that sum to 1, which `target_rows` makes and checks. It is not checked here.
+        weights : array of shape (..., N), optional
+            How much each sample counts; at least 0, not checked here. All the same by default.
 
         Returns
         -------
         array of shape (...)
             The mean over the batch of each sample's loss, in nats.
         """
-        log_y = log_softmax(z)
+        log_y, (N, K) = log_softmax(z), z.shape[-2:]
+        self.w, self.total_weight = None, N
+        if weights is not None or self.class_weights is not None:
+            w = np.ones(t.shape[:-1], t.dtype) if weights is None else weights
+            if self.class_weights is not None:
+                w = w * (t @ np.array(self.class_weights, t.dtype))
+            self.total_weight = w.sum(axis=-1)  # of a batch of samples that do not count, 0: so is its loss
+            self.w = (w / np.maximum(self.total_weight, np.finfo(t.dtype).tiny)[..., np.newaxis])[..., np.newaxis]
+        if self.label_smoothing:
+            t = (1 - self.label_smoothing) * t + self.label_smoothing / K
         self.y, self.t = np.exp(log_y), t
-        loss: Array = -(t * log_y).sum(axis=(-2, -1)) / z.shape[-2]
+        loss: Array
+        if self.w is None:
+            loss = -(t * log_y).sum(axis=(-2, -1)) / N
+        else:
+            loss = -(self.w * t * log_y).sum(axis=(-2, -1))
         return loss
 
     def backward(self) -> Array:
         """dz = (y − t)/N, of shape (..., N, K) (eqs. 3, 4, 5, 6, 7, 8, 9 lead to y − t; eq. 10 divides it by N).
 
         y − t is the gradient of the *summed* loss, and holds because each row of t sums to 1; of the mean loss it is
-        1/N of that. This is the only place where a gradient is divided by N.
+        1/N of that, and of a weighted mean w_n (eq. 10a). This is the only place where a gradient is divided by N.
         """
         if self.y is None or self.t is None:
             raise RuntimeError(f"{self!r}.backward was called before forward: call forward first")
-        dz: Array = (self.y - self.t) / self.y.shape[-2]
+        dz: Array = self.y - self.t
+        if self.w is None:
+            dz /= self.y.shape[-2]
+        else:
+            dz *= self.w
         return dz
 
     def probabilities(self, z: Array) -> Array:
@@ -150,3 +194,19 @@ def target_rows(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> 
         )
     normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
     return normalized
+
+
+def checked_weights(weights: npt.ArrayLike, N: int | None = None) -> Array:
+    """Return weights of samples (N of them) or classes as float64, or raise ValueError."""
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"expected weights to be numbers, got {weights!r:.80}") from None
+    if array.ndim != 1 or array.size == 0 or N not in (None, array.size):
+        raise ValueError(f"expected weights of shape ({'N' if N is None else N},), got {array.shape}")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if bad.size:
+        raise ValueError(f"weights must be finite and at least 0, got {array[bad[0]]} at index {bad[0]}")
+    if not array.any():
+        raise ValueError("expected weights that are not all 0: nothing would count")
+    return array

@@ -7,7 +7,6 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from minnet.storage import replacing
 from minnet.training import History
 
 Array = npt.NDArray[Any]
@@ -47,12 +47,8 @@ def new_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes
 
 def save_picture(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
+    with replacing(path) as beside:
         figure.savefig(beside, dpi=120, format="png")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def scale_losses(panel: Axes, low: float, high: float) -> None:
@@ -237,7 +233,7 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
         figure.suptitle(title)
         axes = list(figure.subplots(1, 2))
     loss, accuracy = axes
-    everything = np.concatenate([[*h.train_loss, h.batch_loss[0]] for h in histories.values()])
+    everything = np.concatenate([[*h.train_loss, *h.batch_loss[:1]] for h in histories.values()])
     drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 1e6)  # what is beyond is drawn on the border
     low, high = 0.5 * drawn.min(initial=1.0), 2 * drawn.max(initial=1.0)
     for k, (name, history) in enumerate(histories.items()):

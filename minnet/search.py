@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from minnet.data import Dataset
 from minnet.network import Network
 from minnet.optimizers import SGD
-from minnet.training import History, train_in_slices
+from minnet.training import History, train
 
 Array = npt.NDArray[Any]
 
@@ -56,8 +58,6 @@ def train_grid(
     epochs: int,
     batch_size: int,
     memory: float,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
     on_epoch: Callable[[History], object] | None = None,
 ) -> tuple[Network, History, list[Setting]]:
     """Train a network for each learning rate, momentum and seed, all in one stack, and rank the settings.
@@ -71,9 +71,7 @@ def train_grid(
     rates, momenta, seeds : sequences
         What to combine.
     epochs, batch_size, memory, on_epoch
-        As `minnet.training.train_in_slices` takes them.
-    nesterov, weight_decay
-        As `SGD` takes them.
+        As `minnet.train` takes them.
 
     Returns
     -------
@@ -86,21 +84,31 @@ def train_grid(
     """
     grid = list(itertools.product(rates, momenta, seeds))
     network = make_network([seed for _, _, seed in grid])
-    optimizer = SGD([lr for lr, _, _ in grid], [momentum for _, momentum, _ in grid], nesterov, weight_decay)
-    history = train_in_slices(network, optimizer, dataset, epochs, batch_size, memory, on_epoch)
-    diverged, loss, accuracy = history.diverged(), history.validation_loss[-1], history.validation_accuracy[-1]
-    settings = []
-    for k, (lr, momentum) in enumerate(itertools.product(rates, momenta)):
-        who = np.arange(k * len(seeds), (k + 1) * len(seeds))
+    optimizer = SGD([lr for lr, _, _ in grid], [momentum for _, momentum, _ in grid])
+    history = train(network, optimizer, dataset, epochs, batch_size, on_epoch=on_epoch, memory=memory)
+    ended = history.diverged(), history.validation_loss[-1], history.validation_accuracy[-1]
+    return network, history, rank(list(itertools.product(rates, momenta)), len(seeds), *ended)
+
+
+def rank(
+    settings: Sequence[tuple[float, float]], S: int, diverged: Array, loss: Array, accuracy: Array
+) -> list[Setting]:
+    """Rank pairs of learning rate and momentum, each of which S networks in a row had, by their networks' ends."""
+    ranking = []
+    for k, (lr, momentum) in enumerate(settings):
+        who = np.arange(k * S, (k + 1) * S)
         lost = int(diverged[who].sum())
         mean = float("inf") if lost else float(loss[who].mean())
         deviation = float("inf") if lost else float(loss[who].std())
-        settings.append(Setting(lr, momentum, who, mean, deviation, float(accuracy[who].mean()), lost))
-    return network, history, sorted(settings, key=lambda setting: (setting.loss, setting.diverged))
+        ranking.append(Setting(lr, momentum, who, mean, deviation, float(accuracy[who].mean()), lost))
+    return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
 
 
 def free_memory() -> float:
-    """Return how many bytes of memory are free, or inf where the system does not say."""
+    """Return how many bytes of memory are free, or can be freed at once; inf where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -10,13 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minnet
-from minnet import cli, load
+from minnet import jobs, load
 from minnet.cli import main
 from minnet.data import DATASETS
-from minnet.runs import RUN_FILES
+from minnet.runs import RUN_FILES as FILES
+
+RUN_FILES = (*FILES, "checkpoints")
 
 MINNET = [sys.executable, "-m", "minnet"]
 
@@ -46,7 +49,7 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     results = json.loads(out)
     assert list(results) == [
         "dataset", "seed", "epochs", "parameters", "train_loss", "validation_loss", "test_loss", "test_accuracy",
-        "seconds", "run",
+        "seconds", "ended", "classes", "run",
     ]  # fmt: skip
     assert (results["dataset"], results["seed"], results["epochs"], results["run"]) == ("iris", 4, 2, "here")
     assert results["parameters"] == 4 * 64 + 64 + 64 * 3 + 3 == load("here").network.theta.size
@@ -64,10 +67,16 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert main(["train", "wine", *flags]) == 0
     config = json.loads(Path("r/config.json").read_text())
-    assert {key: config[key] for key in config if key not in ("layers", "versions")} == {
+    assert {key: config[key] for key in config if key not in ("layers", "output", "versions", "data_sha256")} == {
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
         "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "seeds": 1,
+        "target": None, "ignore": [], "weights": None, "test": None, "validation": 0.15, "normalize": "none",
+        "dropout": 0.0, "label_smoothing": 0.0, "class_weights": None, "optimizer": "sgd", "schedule": "constant",
+        "lr_every": 10, "lr_gamma": 0.1, "warmup": 0, "lr_patience": 5, "clip_norm": None, "patience": None,
+        "monitor": "loss",
     }  # fmt: skip
+    assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weights": None}
+    assert config["versions"]["numpy"] == np.__version__
     network = load("r").network
     assert [repr(layer) for layer in network.layers] == [
         "Linear(13, 7)", "Tanh()", "Linear(7, 5)", "Tanh()", "Linear(5, 3)",
@@ -125,7 +134,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "(default: 0.05)" in shown
+    assert "(default: 0.9)" in shown
     assert "None" not in shown
     assert "False" not in shown
 
@@ -135,7 +144,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "required: COMMAND"),
         (["learn"], "invalid choice: 'learn'"),
-        (["train"], "required: DATASET"),
+        (["train"], "which data set? Give the name of one, a file, or --resume RUN"),
         (["train", "iri"], "unknown data set 'iri'; known are: iris,"),
         (["train", "iris", "--fast"], "unrecognized arguments: --fast"),
         (["train", "iris", "a\nb"], "unrecognized arguments: a b"),
@@ -170,9 +179,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "iris", "--lr", "1e30"], "training diverged in epoch"),
         (["train", "iris", "--out", "/dev/null"], "/dev/null is a file: expected a folder"),
-        (["train", "iris", "--out", "/dev/null/run"], "cannot write a run to /dev/null/run: /dev/null is a file"),
+        (["train", "iris", "--out", "/dev/null/run"], "cannot write a run to /dev/null/run: Not a directory"),
         (["train", "iris", "--out", "x" * 300], "File name too long"),
         (["train", "iris", "--hidden", "100000000,100000000"], "Unable to allocate"),
     ],
@@ -200,27 +208,67 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
     assert sorted(os.listdir("mine")) == sorted(RUN_FILES)
 
 
-def test_ctrl_c_leaves_nothing_behind_and_exits_with_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("epoch      1/100000")
-    assert os.path.isdir("runs")
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "minnet: finishing the batch, then saving; Ctrl-C once more stops at once" in error
+    said = error.splitlines()[-1]
+    found = re.fullmatch(
+        r"minnet: interrupted in epoch (\d+), after step (\d+) of 40; saved is (runs/digits-1/checkpoints/\S+); "
+        r"go on with: minnet train --resume runs/digits-1",
+        said,
+    )
+    assert found is not None, said
+    assert os.path.isfile(found[3])
+    assert "Traceback" not in error
+    results = json.loads(Path("runs/digits-1/results.json").read_text())
+    assert results["ended"]["reason"] == "interrupted"
+    assert results["ended"]["epoch"] == int(found[1]) == results["epochs"] + 1
+    assert load("runs/digits-1").network.theta.size > 0
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000", "--hidden", "2000,2000"],
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    while "finishing the batch" not in process.stderr.readline():
+        pass
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert error.splitlines()[-1] == "minnet: interrupted; nothing was saved"
     assert "Traceback" not in error
-    assert not os.listdir(tmp_path)
+    assert re.search(r"minnet: interrupted.*minnet train --resume runs/digits-1", error)
 
 
-def test_a_terminated_run_leaves_nothing_behind(tmp_path: Path) -> None:
-    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    assert process.stderr.readline()
-    process.terminate()
-    assert "Traceback" not in process.communicate(timeout=60)[1]
-    assert process.returncode == 143
-    assert not os.listdir(tmp_path)
+def test_a_run_that_diverges_keeps_what_it_learned_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--lr", "1e30", "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"minnet: error: training diverged in epoch 1, step 2: the logits, the output of layer 2, Linear\(64, 3\), of "
+        r"sample \d+ of the training part \(row \d+ of the data\) is not finite; lower the learning rate, which is "
+        r"1e\+30; the network has its initial weights again; what there is of the run is in runs/iris-1\n",
+        err,
+    )
+    ended = json.loads(Path("runs/iris-1/results.json").read_text())["ended"]
+    assert (ended["reason"], ended["epoch"], ended["step"], ended["layer"], ended["array"]) == (
+        "diverged",
+        1,
+        2,
+        2,
+        "logits",
+    )
+    fresh = minnet.Network([minnet.Linear(4, 64), minnet.ReLU(), minnet.Linear(64, 3)])
+    np.testing.assert_array_equal(load("runs/iris-1").network.theta, fresh.theta)
+    assert main(["train", "--resume", "runs/iris-1"]) == 1
+    assert "is over (training diverged in epoch 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stderr", ["/dev/full", "closed pipe"])
@@ -299,6 +347,6 @@ def test_running_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(cli, "load_dataset", full)
+    monkeypatch.setattr(jobs, "load_dataset", full)
     assert main(["train", "iris"]) == 1
     assert capsys.readouterr().err == "minnet: error: MemoryError\n"

@@ -4,13 +4,32 @@ import importlib
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from minnet import SGD, Linear, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
+from minnet import (
+    SGD,
+    Adam,
+    BatchNorm,
+    CosineDecay,
+    Dropout,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    ReduceOnPlateau,
+    ReLU,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    StepDecay,
+    Tanh,
+    load_dataset,
+    train,
+)  # fmt: skip
 from minnet.gradient_check import numeric_gradient
-from minnet.layers import Array
+from minnet.layers import Array, RandomNumbers
+from minnet.optimizers import clip_gradient
 from minnet.output import log_softmax
 from tests.conftest import make_network
 
@@ -144,6 +163,41 @@ def test_equation_11c_epsilon_parts_the_loss_from_its_gradient() -> None:
     assert (y - t)[0] == pytest.approx(-1, abs=1e-8)
 
 
+def test_equation_10a_a_weighted_mean_whose_gradient_is_that_of_the_loss() -> None:
+    rng = np.random.default_rng(3)
+    z, t = rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), 5)
+    s, c = np.array([1.0, 2, 0, 0.5, 3]), [0.5, 2.0, 1.0]
+    output = SoftmaxCrossEntropy(class_weights=c)
+    w = s * (t @ c) / (s * (t @ c)).sum()
+    losses = [float(SoftmaxCrossEntropy().forward(z[[n]], t[[n]])) for n in range(5)]
+    assert output.forward(z, t, s) == pytest.approx(w @ losses, rel=1e-14)
+    dz = output.backward()
+    for n, i in np.ndindex(5, 3):
+        stepped = z.astype(complex)
+        stepped[n, i] += 1j * H
+        slope = SoftmaxCrossEntropy(class_weights=c).forward(stepped, t, s).imag / H
+        assert dz[n, i] == pytest.approx(slope, abs=1e-16)
+    assert output.forward(z, t, 10 * s) == pytest.approx(output.forward(z, t, s), rel=1e-14)
+    twice = np.array([0, 1, 1, 3])  # a sample of weight 2 is two samples
+    one_by_one = SoftmaxCrossEntropy().forward(z[twice], t[twice])
+    weighted = SoftmaxCrossEntropy().forward(z, t, np.array([1.0, 2, 0, 1, 0]))
+    assert one_by_one == pytest.approx(weighted, rel=1e-14)
+
+
+def test_equation_10b_smoothed_labels_sum_to_1_and_the_rest_follows() -> None:
+    smooth = (1 - 0.2) * T + 0.2 / 5
+    assert smooth.sum() == pytest.approx(1, rel=1e-15)
+    output = SoftmaxCrossEntropy(label_smoothing=0.2)
+    assert output.forward(Z[None], T[None]) == pytest.approx(-(smooth * np.log(Y)).sum(), rel=1e-14)
+    slopes = [-(smooth * np.log(softmax(z))).sum().imag / H for z in steps(Z)]
+    np.testing.assert_allclose(output.backward()[0], slopes, atol=1e-15)
+    sharp = np.log(np.full(5, 0.2 / 5) + np.eye(5)[1] * 0.8)  # the logits at which the loss is least
+    entropy = -(np.exp(sharp) * sharp).sum()
+    assert output.forward(sharp[None], np.eye(5)[[1]]) == pytest.approx(entropy, rel=1e-14)
+    np.testing.assert_allclose(output.backward(), 0, atol=1e-15)
+    assert output.forward(np.zeros((1, 5)), T[None]) == pytest.approx(math.log(5), rel=1e-15)
+
+
 def linear_and_numeric(name: str) -> tuple[Array, Array]:
     """What Linear.backward gives for dq, and the slope of Σ dz·z with respect to q."""
     rng = np.random.default_rng(1)
@@ -175,7 +229,7 @@ def test_equation_12c_the_inputs_gradient() -> None:
     np.testing.assert_allclose(*linear_and_numeric("x"), rtol=1e-13)
 
 
-def slope_of_an_activation(layer: ReLU | Tanh | Sigmoid, x: Array) -> tuple[Array, Array]:
+def slope_of_an_activation(layer: ReLU | LeakyReLU | Tanh | Sigmoid, x: Array) -> tuple[Array, Array]:
     """What backward gives for da = 2, and twice the slope of forward, by central differences."""
     numeric = (layer.forward(x + 1e-6) - layer.forward(x - 1e-6)) / 1e-6
     layer.forward(x)
@@ -202,6 +256,75 @@ def test_equation_13c_sigmoid() -> None:
     np.testing.assert_allclose(Sigmoid().forward(X), 1 / (1 + np.exp(-X)), rtol=1e-14)
 
 
+def test_equation_13d_leaky_relu() -> None:
+    np.testing.assert_allclose(*slope_of_an_activation(LeakyReLU(0.2), X), atol=1e-9)
+    np.testing.assert_array_equal(LeakyReLU(0.25).forward(X), [-0.75, -0.25, -0.025, 0.2, 1, 4])
+
+
+def test_equation_13e_dropout_has_one_mask_for_both_passes_and_mean_1() -> None:
+    layer = Dropout(0.3)
+    layer.random = RandomNumbers([np.random.default_rng(0)], stacked=False)
+    x = np.ones((4000, 50))
+    a = layer.forward(x)
+    assert set(np.unique(a)) == {0, 1 / 0.7}
+    assert a.mean() == pytest.approx(1, abs=0.01)
+    assert (a == 0).mean() == pytest.approx(0.3, abs=0.01)
+    np.testing.assert_array_equal(layer.backward(x), a)
+    assert (layer.forward(x) != a).any()
+    np.testing.assert_array_equal(layer.infer(x), x)
+
+
+def normalized(x: Array, axis: int) -> Array:
+    """x̂ of equations 13f and 13h, as they are written."""
+    mean = x.sum(axis=axis, keepdims=True) / x.shape[axis]
+    variance = ((x - mean) ** 2).sum(axis=axis, keepdims=True) / x.shape[axis]
+    x_hat: Array = (x - mean) / np.sqrt(variance + 1e-5)
+    return x_hat
+
+
+def slopes_of_normalization(layer: BatchNorm | LayerNorm, axis: int) -> None:
+    """Hold forward and backward against x̂ as it is written, and its slopes."""
+    rng = np.random.default_rng(4)
+    layer.gamma, layer.beta, x, da = (rng.normal(size=shape) for shape in ((1, 3), (1, 3), (6, 3), (6, 3)))
+    layer.dgamma, layer.dbeta = np.empty((1, 3)), np.empty((1, 3))
+    if isinstance(layer, BatchNorm):
+        layer.running_mean, layer.running_variance = np.zeros((1, 3)), np.ones((1, 3))
+    np.testing.assert_allclose(layer.forward(x), layer.gamma * normalized(x, axis) + layer.beta, rtol=1e-13)
+    dx = layer.backward(da)
+    for n, i in np.ndindex(6, 3):
+        stepped = x.astype(complex)
+        stepped[n, i] += 1j * H
+        assert dx[n, i] == pytest.approx((da * layer.gamma * normalized(stepped, axis)).sum().imag / H, abs=1e-14)
+    np.testing.assert_allclose(layer.dgamma[0], (da * normalized(x, axis)).sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(layer.dbeta[0], da.sum(axis=0), rtol=1e-12)
+
+
+def test_equation_13f_batch_normalization() -> None:
+    slopes_of_normalization(BatchNorm(3), axis=0)
+
+
+def test_equation_13g_running_averages_take_the_batchs_place() -> None:
+    layer, rng = BatchNorm(2, momentum=0.25), np.random.default_rng(5)
+    layer.gamma, layer.beta = np.array([[2.0, 3]]), np.array([[1.0, -1]])
+    layer.running_mean, layer.running_variance = np.zeros((1, 2)), np.ones((1, 2))
+    mean, variance = np.zeros(2), np.ones(2)
+    for _ in range(3):
+        x = rng.normal(3, 2, (5, 2))
+        layer.forward(x)
+        mean, variance = 0.75 * mean + 0.25 * x.mean(axis=0), 0.75 * variance + 0.25 * x.var(axis=0, ddof=1)
+    np.testing.assert_allclose(layer.running_mean[0], mean, rtol=1e-13)
+    np.testing.assert_allclose(layer.running_variance[0], variance, rtol=1e-13)
+    layer.forward(x[:1])  # a single sample has no variance
+    np.testing.assert_allclose(layer.running_variance[0], variance, rtol=1e-13)
+    expected = [2, 3] * (x - mean) / np.sqrt(variance + 1e-5) + [1, -1]
+    np.testing.assert_allclose(layer.infer(x), expected, rtol=1e-12)
+    np.testing.assert_array_equal(layer.infer(x[:1]), layer.infer(x)[:1])
+
+
+def test_equation_13h_layer_normalization() -> None:
+    slopes_of_normalization(LayerNorm(3), axis=1)
+
+
 def test_equation_14a_a_small_step_lowers_the_loss_by_lr_times_the_squared_gradient(batch: tuple[Array, Array]) -> None:
     network, lr = make_network(), 1e-6
     before = network.forward(*batch)
@@ -225,8 +348,8 @@ def test_equation_14b_the_velocity_is_a_fading_sum_of_gradients() -> None:
     network.dtheta[...] = 1
     for _ in range(200):
         optimizer.step(network)
-    assert optimizer.velocity is not None
-    np.testing.assert_allclose(optimizer.velocity, 1 / (1 - m), rtol=1e-12)
+    assert optimizer.memory
+    np.testing.assert_allclose(optimizer.memory["velocity"], 1 / (1 - m), rtol=1e-12)
 
 
 def test_equation_14c_nesterov_takes_the_gradient_where_the_velocity_leads(batch: tuple[Array, Array]) -> None:
@@ -256,6 +379,75 @@ def test_equation_14d_weight_decay_is_the_penaltys_gradient() -> None:
     network.dtheta[...] = 0.25
     optimizer.step(network)
     np.testing.assert_allclose(theta - network.theta, 0.25 + decay * np.where(network.decays, theta, 0), rtol=1e-12)
+
+
+def test_equation_14e_adam_under_a_constant_gradient_steps_by_lr() -> None:
+    network, optimizer = make_network((1, 2)), Adam(0.1, 0.8, 0.9, epsilon=1e-12)
+    for k in range(1, 6):
+        before, g = network.theta.copy(), np.array([1e-3, -5.0, 2.0, -1e3])
+        network.dtheta[...] = g
+        optimizer.step(network)
+        np.testing.assert_allclose(before - network.theta, 0.1 * np.sign(g), rtol=1e-7)
+        np.testing.assert_allclose(optimizer.memory["m"], (1 - 0.8**k) * g, rtol=1e-12)
+        np.testing.assert_allclose(optimizer.memory["v"], (1 - 0.9**k) * g**2, rtol=1e-12)
+    network.dtheta[...] = [0, 0, 1, 1]
+    m, v = optimizer.memory["m"].copy(), optimizer.memory["v"].copy()
+    before = network.theta.copy()
+    optimizer.step(network)
+    m, v = 0.8 * m + 0.2 * network.dtheta, 0.9 * v + 0.1 * network.dtheta**2
+    expected = 0.1 * (m / (1 - 0.8**6)) / (np.sqrt(v / (1 - 0.9**6)) + 1e-12)
+    np.testing.assert_allclose(before - network.theta, expected, rtol=1e-12)
+
+
+def test_equation_14f_a_long_gradient_is_shortened() -> None:
+    network = make_network((1, 2))
+    for g, length in (([3.0, 0, 4, 0], 2.0), ([0.3, 0, 0.4, 0], 0.5), ([0.0, 0, 0, 0], 0.0)):
+        network.dtheta[...] = g
+        clip_gradient(network, network.dtheta @ network.dtheta, 2.0)
+        assert np.linalg.norm(network.dtheta) == pytest.approx(length, rel=1e-14)
+        np.testing.assert_allclose(network.dtheta * max(np.linalg.norm(g), 1e-9), np.multiply(g, length), rtol=1e-12)
+
+
+def test_equation_14g_steps() -> None:
+    factors = [StepDecay(3, 0.5).factors(e, 2, 9, []).tolist() for e in range(7)]
+    assert factors == [[1, 1]] * 3 + [[0.5, 0.5]] * 3 + [[0.25, 0.25]]
+
+
+def test_equation_14h_warm_up_and_cosine() -> None:
+    f = np.concatenate([CosineDecay(2).factors(e, 5, 6, []) for e in range(6)])
+    np.testing.assert_allclose(f[:10], np.arange(1, 11) / 10)
+    for i in range(10, 30):
+        assert f[i] == pytest.approx((1 + math.cos(math.pi * (i - 10) / 20)) / 2, rel=1e-14)
+    assert f[9] == f[10] == 1
+    assert 0 < f[-1] < 0.01
+    np.testing.assert_allclose(CosineDecay(3).factors(1, 4, 2, []), np.arange(5, 9) / 12)  # it never gets warm
+
+
+def test_equation_14i_plateau() -> None:
+    losses = [5, 4, 4, 4.5, 3, 3.5, 3.5, 3.5, 3.5, math.nan]
+    r = [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
+    schedule = ReduceOnPlateau(2, 0.1)
+    for e, count in enumerate(r):
+        np.testing.assert_allclose(schedule.factors(e, 3, 20, losses[:e]), np.full(3, 0.1**count))
+    both = [np.array([loss, -e]) for e, loss in enumerate(losses)]
+    np.testing.assert_allclose(schedule.factors(10, 1, 20, both), [[1e-3, 1]])
+
+
+@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+def test_equation_14j_early_stopping_restores_the_best_weights(monitor: str) -> None:
+    dataset, thetas = load_dataset("iris"), []
+    network = make_network((4, 30, 3))
+    settings: dict[str, Any] = {"patience": 3, "monitor": monitor}
+    history = train(
+        network, SGD(0.6, 0.9), dataset, 60, 16, on_epoch=lambda _: thetas.append(network.theta.copy()), **settings
+    )
+    L = np.array(history.validation_loss) if monitor == "loss" else -np.array(history.validation_accuracy)
+    best = int(L.argmin())  # the first of the best
+    assert len(L) - 1 - best == 3
+    assert len(L) < 60
+    np.testing.assert_array_equal(network.theta, thetas[best])
+    for E in range(len(L) - 1):  # it did not stop too late
+        assert E - L[: E + 1].argmin() < 3
 
 
 def test_equation_15_the_complex_step_is_exact_where_a_difference_is_not(batch: tuple[Array, Array]) -> None:

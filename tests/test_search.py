@@ -23,7 +23,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seeds_trains_several_and_tells_mean_and_deviation(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "iris", "--seeds", "5", "--seed", "3", "--epochs", "4", "--quiet", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
-    assert sorted(os.listdir("runs/iris-1")) == sorted([*RUN_FILES, STACK_FILE])
+    assert sorted(os.listdir("runs/iris-1")) == sorted([*RUN_FILES, STACK_FILE, "checkpoints"])
     stack, best = load("runs/iris-1/stack.safetensors").network, load("runs/iris-1").network
     assert (stack.theta.shape, stack.seed, best.seed) == ((5, 515), (3, 4, 5, 6, 7), results["best"]["seed"])
     np.testing.assert_array_equal(stack.theta[results["best"]["network"]], best.theta)
@@ -79,13 +79,15 @@ def test_several_in_little_memory_give_the_same_files(capsys: pytest.CaptureFixt
 def test_a_single_run_over_several_leaves_no_stack_behind() -> None:
     assert main(["train", "iris", "--seeds", "2", "--epochs", "1", "--quiet", "--out", "r"]) == 0
     assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r", "--force"]) == 0
-    assert sorted(os.listdir("r")) == sorted(RUN_FILES)
+    assert sorted(os.listdir("r")) == sorted([*RUN_FILES, "checkpoints"])
 
 
-def test_all_diverged_is_one_line_and_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_diverged_is_one_line_and_recorded(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "iris", "--lr", "1e20,1e30", "--epochs", "3", "--quiet"]) == 1
-    assert capsys.readouterr().err.startswith("minnet: error: all networks diverged; lower the learning rate")
-    assert not os.listdir()
+    said = "all networks diverged, the last of them in epoch 1; lower the learning rate"
+    assert capsys.readouterr().err == f"minnet: error: {said}; what there is of the run is in runs/iris-1\n"
+    results = json.loads(Path("runs/iris-1/results.json").read_text())
+    assert results["ended"] == {"reason": "diverged", "epoch": 1, "text": said}
 
 
 def test_tune_recommends_a_command_that_runs_and_draws_a_picture(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from minnet import SGD, Dataset, History, Linear, Network, ReLU, Sigmoid, Tanh, evaluate, load_dataset, train
 from minnet.layers import Array, Layer
-from minnet.training import bytes_of_training, train_in_slices
+from minnet.training import bytes_of_training
 from tests.conftest import ACTIVATIONS
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -182,7 +182,7 @@ def test_a_stack_trained_in_slices_has_identical_results(networks_at_a_time: int
     calls: list[History] = []
     shared, each = bytes_of_training(sliced, 25, len(iris.train.x))
     memory = shared + networks_at_a_time * each
-    history = train_in_slices(sliced, optimizer(), iris, 3, 25, memory, calls.append, keep_best=True)
+    history = train(sliced, optimizer(), iris, 3, 25, on_epoch=calls.append, keep_best=True, memory=memory)
     assert len(calls) == 3 * -(-5 // networks_at_a_time)
     np.testing.assert_array_equal(sliced.theta, whole.theta)
     for name, column in vars(history).items():
@@ -192,7 +192,7 @@ def test_a_stack_trained_in_slices_has_identical_results(networks_at_a_time: int
 
 def test_a_network_too_large_for_the_memory_is_refused(iris: Dataset) -> None:
     with pytest.raises(ValueError, match=r"takes about \d+\.\d MiB, but only 0\.0 MiB are allowed"):
-        train_in_slices(make(ReLU, range(2), "float32"), SGD(0.1), iris, 1, memory=1000)
+        train(make(ReLU, range(2), "float32"), SGD(0.1), iris, 1, memory=1000)
 
 
 def test_the_estimate_bounds_what_training_takes() -> None:
@@ -204,7 +204,7 @@ def test_the_estimate_bounds_what_training_takes() -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        train_in_slices(stack, SGD(0.05, 0.9, weight_decay=0.01), data, 1, 32, bound, keep_best=True)
+        train(stack, SGD(0.05, 0.9, weight_decay=0.01), data, 1, 32, keep_best=True, memory=bound)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()

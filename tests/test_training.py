@@ -139,7 +139,10 @@ def test_the_test_part_is_not_touched(iris: Dataset) -> None:
 
 def test_divergence_is_an_error_that_names_the_learning_rate(iris: Dataset) -> None:
     network = Network([Linear(4, 16), ReLU(), Linear(16, 3)])
-    with pytest.raises(FloatingPointError, match=r"diverged in epoch \d+: .* lower the learning rate, which is 1e\+20"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"diverged in epoch \d+, step \d+: .* sample \d+ .* lower the learning rate, which is 1e\+20; .* initial",
+    ):
         train(network, SGD(1e20, 0.9), iris, 50, 16)
 
 

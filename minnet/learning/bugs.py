@@ -219,7 +219,7 @@ class ExtraDerivative(SoftmaxCrossEntropy):
 class OtherLoss(SoftmaxCrossEntropy):
     """The squared error as the loss, and y − t as its gradient all the same."""
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         """C = (1/N) Σ_n ½ Σ_k (y_nk − t_nk)²."""
         super().forward(z, t)
         loss: Array = ((remembered(self, self.y) - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2]
@@ -243,7 +243,7 @@ class Shifted(SoftmaxCrossEntropy):
         y: Array = e / e.sum(axis=self.axes, keepdims=True)
         return y
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
         self.y, self.t = self.probabilities(z), t
         epsilon = np.asarray(self.epsilon, dtype=z.real.dtype)
@@ -293,7 +293,7 @@ class BatchMaximum(Shifted):
 class SoftmaxTwice(SoftmaxCrossEntropy):
     """The network ends with softmax, and the output layer applies it once more."""
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         """C of softmax(softmax(z))."""
         self.inner = np.exp(log_softmax(z))
         return super().forward(self.inner, t)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.gradient_check import numeric_gradient
+from minnet.layers import RandomNumbers
 from minnet.learning.diagnosis import MISTAKES, Comparison, Finding, diagnose, worst_entries
 from minnet.network import Network, bind
 from minnet.output import SoftmaxCrossEntropy, log_softmax
@@ -260,11 +261,24 @@ def try_layer(make: Callable[[Case], Any], case: Case, rng: np.random.Generator,
     bind([layer], theta, dtheta)
     layer.initialize(rng, None)
     theta += rng.normal(0, 0.3, theta.shape)
+    if hasattr(layer, "random"):
+        networks = case.stack[0] if case.stack else 1
+        layer.random = RandomNumbers([np.random.default_rng([1, s]) for s in range(networks)], bool(case.stack))
     if not fresh:
         layer.backward(rng.normal(size=layer.forward(rng.normal(size=(*case.stack, case.N, case.D))).shape))
 
     x = rng.normal(size=(*case.stack, case.N, case.D))
-    given, theta_given = {"x": x}, theta.copy()
+    given, random_given = {"x": x}, copy.deepcopy(getattr(layer, "random", None))
+    own = [name for name in shapes if not name.startswith("running_")]
+    theta_given = {name: getattr(layer, name).copy() for name in own}
+
+    def twin() -> Any:
+        """Give a copy that draws the random numbers that the layer drew."""
+        other = copy.copy(layer)
+        if random_given is not None:
+            other.random = copy.deepcopy(random_given)
+        return other
+
     before = {"x": x.copy()}
     output = layer.forward(x)
     trial.unchanged(given, before, "forward")
@@ -273,7 +287,7 @@ def try_layer(make: Callable[[Case], Any], case: Case, rng: np.random.Generator,
         finite = isinstance(output, np.ndarray) and output.dtype == np.float64
         trial.find("not-finite" if finite else "wrong-dtype", f"forward gave {kind} for finite float64 samples")
         return trial
-    if not np.array_equal(copy.copy(layer).forward(x.copy()), output):
+    if not np.array_equal(twin().forward(x.copy()), output):
         trial.find("random", "two calls of forward with the same samples differ")
         return trial
     doutput: Array = np.asarray(rng.normal(size=output.shape))
@@ -283,9 +297,10 @@ def try_layer(make: Callable[[Case], Any], case: Case, rng: np.random.Generator,
         """Call backward and collect what can be compared."""
         found = {"x": as_array(trial, layer.backward(doutput), x, "dx")}
         trial.unchanged(given, before, when)
-        if not np.array_equal(theta, theta_given):
-            trial.find("update-before-dx", f"{when} changed the parameters")
-            theta[...] = theta_given
+        for name in own:
+            if not np.array_equal(getattr(layer, name), theta_given[name]):
+                trial.find("update-before-dx", f"{when} changed the parameters")
+                getattr(layer, name)[...] = theta_given[name]
         for name in shapes:
             view = getattr(layer, "d" + name)
             if (
@@ -306,9 +321,9 @@ def try_layer(make: Callable[[Case], Any], case: Case, rng: np.random.Generator,
                 trial.find("gradients-accumulated", f"a second backward gives d{name} {ratio}what the first gave")
 
     def loss(values: Values) -> Any:
-        other = copy.copy(layer)
+        other = twin()
         for name in shapes:
-            setattr(other, name, values[name])
+            setattr(other, name, values[name].copy())
         return (before["doutput"] * other.forward(values["x"].copy())).sum()
 
     values = {"x": before["x"], **{name: getattr(layer, name).copy() for name in shapes}}
@@ -604,9 +619,10 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         report.notes = [
             f"some unit stood exactly on its kink, so the parameters were moved by about 0.001, {nudge + 1} times"
         ]
+    numeric = numeric_gradient(double, x, t)  # first: what dropout drops next is the same for both
     double.forward(x, t)
     double.backward()
-    analytic, numeric = double.dtheta, numeric_gradient(double, x, t)
+    analytic = double.dtheta
     if not np.abs(numeric).max() > 1e-14:
         raise ValueError(
             "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"

@@ -86,7 +86,7 @@ class SquaredError(SoftmaxCrossEntropy):
     def probabilities(self, z: Array) -> Array:
         return z
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         self.y, self.t = z, t
         loss: Array = ((z - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2]
         return loss
@@ -99,7 +99,7 @@ class BinaryCrossEntropy(SoftmaxCrossEntropy):
         y: Array = 0.5 + 0.5 * np.tanh(0.5 * z)
         return y
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         self.y, self.t = self.probabilities(z), t
         loss: Array = -(t * np.log(self.y) + (1 - t) * np.log(1 - self.y)).sum(axis=(-2, -1)) / z.shape[-2]
         return loss
@@ -277,7 +277,7 @@ class Dropout(ReLU):
 class Summed(SoftmaxCrossEntropy):
     """Loss and gradient both of the sum over the batch."""
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         loss: Array = super().forward(z, t) * z.shape[-2]
         return loss
 
@@ -300,7 +300,7 @@ class FlatParameter(Scale):
 class NoMaximumButSafe(SoftmaxCrossEntropy):
     """log of a probability that was rounded to 0."""
 
-    def forward(self, z: Array, t: Array) -> Array:
+    def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
         self.y, self.t = np.exp(log_softmax(z)), t
         with np.errstate(all="ignore"):
             loss: Array = -np.where(t > 0, t * np.log(self.y), 0).sum(axis=(-2, -1)) / z.shape[-2]
@@ -433,7 +433,7 @@ def test_what_cannot_be_tried_says_why() -> None:
             return da
 
     class LossOfEachSample(SoftmaxCrossEntropy):
-        def forward(self, z: Array, t: Array) -> Array:
+        def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
             super().forward(z, t)
             loss: Array = -(t * log_softmax(z)).sum(axis=-1)
             return loss
@@ -467,7 +467,7 @@ def test_a_report_for_a_quiz_has_the_numbers_and_not_the_name() -> None:
 
 def test_hard_targets_only_is_no_excuse_for_a_wrong_gradient() -> None:
     class TakesTheLargest(SoftmaxCrossEntropy):
-        def forward(self, z: Array, t: Array) -> Array:
+        def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
             return super().forward(z, np.eye(t.shape[-1])[t.argmax(axis=-1)])
 
         def backward(self) -> Array:

@@ -1,0 +1,457 @@
+"""What happens between ``minnet train`` and a finished run folder? From flags to a training, which nothing can lose."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minnet.checkpoints import checkpoints, interruptible, restore_checkpoint, save_checkpoint
+from minnet.data import Dataset, load_dataset
+from minnet.files import class_numbers, is_file_name, read_table
+from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from minnet.models import describe
+from minnet.network import Network
+from minnet.optimizers import SGD, Adam, Optimizer
+from minnet.output import SoftmaxCrossEntropy
+from minnet.reports import rank_rates, summarize, summarize_stack
+from minnet.runs import CONFIG, check_out, new_run, read_config, remove_run, reopen_run, versions, write_run
+from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
+from minnet.search import free_memory
+from minnet.storage import write_json
+from minnet.training import History, Training
+
+ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+NORMALIZATIONS: dict[str, Callable[[int], Layer]] = {"batch": BatchNorm, "layer": LayerNorm}
+SCHEDULES = ("constant", "step", "cosine", "plateau")
+# What a run's configuration does not hold: how it is shown, where it goes, and what a resumed run may have otherwise.
+NOT_SETTINGS = (
+    "command", "parser", "out", "force", "json", "quiet", "memory", "resume", "live", "tensorboard", "checkpoint_every"
+)  # fmt: skip
+LIVE_SECONDS = 3.0
+
+
+def read_dataset(arguments: argparse.Namespace) -> Dataset:
+    """Load the data set that the flags name, or make one of the user's own files."""
+    dtype = getattr(arguments, "dtype", "float32")
+    if not is_file_name(arguments.dataset):
+        for flag in ("target", "ignore", "weights", "test"):
+            if getattr(arguments, flag, None):
+                raise ValueError(f"--{flag} goes with a file of one's own, not with the data set {arguments.dataset}")
+        return load_dataset(arguments.dataset, arguments.seed, dtype, arguments.validation)
+    table = read_table(arguments.dataset, arguments.target, ignore=arguments.ignore, weights=arguments.weights)
+    t, class_names = number_classes(table.labels, arguments.dataset)
+    test = None
+    if arguments.test:
+        other = read_table(arguments.test, arguments.target, features=table.feature_names)
+        test = other.x, number_classes(other.labels, arguments.test, class_names)[0]
+    with np.errstate(over="ignore"):
+        return Dataset.from_arrays(
+            table.x, t, name=table.name, class_names=class_names, feature_names=table.feature_names,
+            seed=arguments.seed, dtype=dtype, weights=table.weights, validation=arguments.validation, test=test,
+        )  # fmt: skip
+
+
+def number_classes(labels: Any, file: str, class_names: Sequence[str] | None = None) -> tuple[Any, tuple[str, ...]]:
+    """Number the classes of a file, which an error names."""
+    try:
+        return class_numbers(labels, class_names)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def data_checksum(dataset: Dataset) -> str:
+    """Return the SHA-256 of all samples and targets."""
+    digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
+    weights = [dataset.weights[part] for part in sorted(dataset.weights)]
+    for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def make_layers(arguments: argparse.Namespace, dataset: Dataset) -> list[Layer]:
+    """Make the layers that the flags describe: Linear, normalisation, activation, dropout, and so on."""
+    layers: list[Layer] = []
+    D = dataset.D
+    for H in arguments.hidden:
+        layers.append(Linear(D, H))
+        if arguments.normalize != "none":
+            layers.append(NORMALIZATIONS[arguments.normalize](H))
+        layers.append(ACTIVATIONS[arguments.activation]())
+        if arguments.dropout:
+            layers.append(Dropout(arguments.dropout))
+        D = H
+    return [*layers, Linear(D, dataset.K)]
+
+
+def make_network(
+    arguments: argparse.Namespace, dataset: Dataset, dtype: str, seed: int | Sequence[int] | None = None
+) -> Network:
+    """Make the network that the flags describe, or a stack of them."""
+    output = SoftmaxCrossEntropy(arguments.label_smoothing, class_weights(arguments.class_weights, dataset))
+    seed = arguments.seed if seed is None else seed
+    return Network(make_layers(arguments, dataset), output, seed=seed, dtype=dtype)
+
+
+def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
+    """Make class weights of "balanced", of one number for each class, or of pairs such as "rare=5".
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if text is None:
+        return None
+    K = dataset.K
+    if text == "balanced":  # every class counts as much as any other, and the mean weight of a sample is 1
+        t = dataset.train.t
+        counts = np.bincount(t.argmax(axis=1) if t.ndim == 2 else t, minlength=K)
+        return [len(t) / (K * int(count)) for count in counts]
+    expected = f"expected --class-weights to be balanced, {K} numbers, or pairs such as {dataset.class_names[0]}=2"
+    parts = text.split(",")
+    weights = dict.fromkeys(dataset.class_names, 1.0)
+    try:
+        if "=" not in text:
+            if len(parts) != K:
+                raise ValueError(f"{expected}; got {len(parts)} numbers")
+            return [float(part) for part in parts]
+        for part in parts:
+            name, _, value = part.rpartition("=")
+            if name not in weights:
+                raise ValueError(f"{expected}; there is no class {name!r}, but {', '.join(weights)}")
+            weights[name] = float(value)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(expected) else f"{expected}; got {text!r}") from None
+    return list(weights.values())
+
+
+def learning_rates(arguments: argparse.Namespace) -> list[float]:
+    """Return the learning rates: those given, or what is usual for the optimizer."""
+    rates: list[float] | None = arguments.lr
+    return rates or [0.001 if arguments.optimizer == "adam" else 0.05]
+
+
+def make_optimizer(arguments: argparse.Namespace, lr: Any) -> Optimizer:
+    """Make the optimizer that the flags describe."""
+    if arguments.optimizer == "adam":
+        return Adam(lr, weight_decay=arguments.weight_decay)
+    return SGD(lr, arguments.momentum, arguments.nesterov, arguments.weight_decay)
+
+
+def make_schedule(arguments: argparse.Namespace) -> Schedule | None:
+    """Make the schedule that the flags describe."""
+    if arguments.schedule == "step":
+        return StepDecay(arguments.lr_every, arguments.lr_gamma)
+    if arguments.schedule == "cosine":
+        return CosineDecay(arguments.warmup)
+    if arguments.schedule == "plateau":
+        return ReduceOnPlateau(arguments.lr_patience, arguments.lr_gamma)
+    return None
+
+
+def make_training(arguments: argparse.Namespace, dataset: Dataset) -> Training:
+    """Make the training that the flags describe; of a stack if there are several seeds or learning rates."""
+    rates = learning_rates(arguments)
+    if together(arguments):
+        seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+        grid = list(itertools.product(rates, seeds))
+        network = make_network(arguments, dataset, arguments.dtype, [seed for _, seed in grid])
+        optimizer = make_optimizer(arguments, [lr for lr, _ in grid])
+    else:
+        network = make_network(arguments, dataset, arguments.dtype)
+        optimizer = make_optimizer(arguments, rates[0])
+    return Training(
+        network, optimizer, dataset, arguments.epochs, arguments.batch_size, schedule=make_schedule(arguments),
+        clip_norm=arguments.clip_norm, patience=arguments.patience, monitor=arguments.monitor,
+        memory=memory_bound(arguments) if together(arguments) else math.inf,
+    )  # fmt: skip
+
+
+def together(arguments: argparse.Namespace) -> bool:
+    """Whether several networks are trained at once."""
+    return arguments.seeds > 1 or len(learning_rates(arguments)) > 1
+
+
+def memory_bound(arguments: argparse.Namespace) -> float:
+    """Return how many bytes training a stack may take."""
+    return free_memory() / 4 if arguments.memory is None else float(arguments.memory)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what a run's configuration says of the flags."""
+    settings = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
+    rates = learning_rates(arguments)
+    return {**settings, "lr": rates if len(rates) > 1 else rates[0]}
+
+
+def command_line(config: dict[str, Any], parser: argparse.ArgumentParser) -> list[str]:
+    """Write a run's settings as flags again, so that the parser that took them checks them."""
+    flags = []
+    for name, value in config.items():
+        if name in vars(parser.parse_args([])) and name not in NOT_SETTINGS and name != "dataset":
+            flag = f"--{name.replace('_', '-')}"
+            if value is True:
+                flags.append(flag)
+            elif value == []:
+                flags += [flag, "none"] if name == "hidden" else []
+            elif value not in (None, False):
+                text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+                flags.append(f"{flag}={text}")
+    return [*flags, "--", str(config.get("dataset", ""))]
+
+
+def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Return the settings of the run that is to go on, with what of the flags is about showing it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run.
+    ValueError
+        If its configuration is none, or a flag would change it.
+    """
+    folder = Path(arguments.resume)
+    defaults = vars(arguments.parser.parse_args([]))
+    changed = [
+        name for name in settings_of(arguments) if name in defaults and getattr(arguments, name) != defaults[name]
+    ]
+    changed = [
+        name for name in (*changed, "out", "force") if name != "dataset" and getattr(arguments, name) != defaults[name]
+    ]
+    if changed:
+        flag = f"--{changed[0].replace('_', '-')}"
+        arguments.parser.error(f"--resume takes the settings of the run: leave out {flag}, or begin a new run")
+    config = read_config(folder)
+    try:
+        with arguments.parser.raising():
+            settings: argparse.Namespace = arguments.parser.parse_args(command_line(config, arguments.parser))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{folder / CONFIG}: not the configuration of a run that can go on: {error}") from None
+    for name in NOT_SETTINGS:
+        setattr(settings, name, getattr(arguments, name, None))
+    settings.dataset = arguments.dataset or settings.dataset
+    return settings
+
+
+def command_train(arguments: argparse.Namespace) -> int:
+    """``minnet train``: train one network, or several at once, on a data set and write the run folder."""
+    resuming = arguments.resume is not None
+    if resuming:
+        arguments = resumed(arguments)
+    elif arguments.dataset is None:
+        arguments.parser.error("which data set? Give the name of one, a file, or --resume RUN")
+    if arguments.optimizer == "sgd" and arguments.nesterov and arguments.momentum == 0:
+        arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
+    if not resuming:
+        check_out(arguments.out, arguments.force)
+    dataset = read_dataset(arguments)
+    training = make_training(arguments, dataset)
+    network = training.network
+    config = settings_of(arguments)
+    config |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
+    config |= {"data_sha256": data_checksum(dataset), "versions": versions()}
+    made: list[Path] = []
+    if resuming:
+        folder = Path(arguments.resume)
+        config = go_on(folder, training, config)
+    else:
+        folder, made = new_run(arguments.out, dataset.name, config, arguments.force)
+    try:
+        run(folder, training, arguments, config)
+    except BaseException as error:
+        saved = checkpoints(folder)
+        if not resuming and not saved:
+            remove_run(folder, made)
+        elif isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
+        raise
+    return finish(folder, training, arguments)
+
+
+def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str, Any]:
+    """Bring a training to where a run was left; return the run's configuration.
+
+    Raises
+    ------
+    ValueError
+        If the run is over, its data is not what it was, or its checkpoints cannot be used.
+    """
+    before = read_config(folder)
+    if before.get("data_sha256") != config["data_sha256"]:
+        raise ValueError(
+            f"{folder} was trained on other data than {training.dataset.name!r} now holds: put the data back as it "
+            "was, or begin a new run"
+        )
+    reopen_run(folder)
+    for problem in restore_checkpoint(folder, training):
+        print(f"minnet: {problem}; going on from the checkpoint before it", file=sys.stderr)
+    if before.get("versions") != config["versions"]:
+        print("minnet: the run began with other versions; its numbers may differ in the last digits", file=sys.stderr)
+    return before
+
+
+def kept(folder: Path) -> str:
+    """Say what of a run is on the disk, and how to go on from there."""
+    saved = checkpoints(folder)
+    if not saved:
+        return f"nothing of it was saved; it begins anew with: minnet train --resume {folder}"
+    return f"saved is {saved[0]}; go on with: minnet train --resume {folder}"
+
+
+def run(folder: Path, training: Training, arguments: argparse.Namespace, config: dict[str, Any]) -> None:
+    """Train, with a checkpoint every so many epochs, and one at the end.
+
+    Raises
+    ------
+    OSError
+        If a checkpoint cannot be written; the message says what is saved.
+    """
+    since = time.monotonic()
+
+    def save() -> None:
+        try:
+            if not (folder / CONFIG).exists():
+                print(f"minnet: {folder} is gone; what there is of the run is written there again", file=sys.stderr)
+                folder.mkdir(parents=True, exist_ok=True)
+                write_json(folder / CONFIG, config)
+            save_checkpoint(folder, training)
+        except OSError as error:
+            raise type(error)(f"cannot write a checkpoint into {folder}: {error.strerror}; {kept(folder)}") from None
+
+    def on_epoch(history: History) -> None:
+        nonlocal since
+        done = sum(len(each.epoch) for each in [*training.finished, history])
+        if done % arguments.checkpoint_every == 0:
+            save()
+        if arguments.live and time.monotonic() - since > LIVE_SECONDS:
+            draw_live(folder, history, training)
+            since = time.monotonic()
+        show(history)
+        log(history)
+
+    with ExitStack() as stack:
+        show = stack.enter_context(progress(arguments.epochs, arguments.quiet))
+        log = stack.enter_context(event_log(folder, len(training.history.epoch))) if arguments.tensorboard else ignore
+        stack.enter_context(interruptible(training))
+        training.run(on_epoch)
+        if training.ended["reason"] != "diverged":
+            save()
+
+
+def ignore(history: History) -> None:
+    """Do nothing."""
+
+
+def draw_live(folder: Path, history: History, training: Training) -> None:
+    """Draw how training goes."""
+    from minnet import plots
+
+    title = f"{training.dataset.name}, training"
+    draw = plots.plot_stack if training.network.theta.ndim == 2 else plots.plot_history
+    plots.save_picture(draw(history, title=title), folder / "loss.png")
+
+
+def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> int:
+    """Write and print what came out; return the exit code."""
+    network, history, reason = training.network, training.history, training.ended["reason"]
+    seed, dataset = arguments.seed, training.dataset
+    if (reason == "diverged" and network.theta.ndim == 2) or (reason == "interrupted" and not history.epoch):
+        results: dict[str, Any] = {"dataset": dataset.name, "seed": seed, "ended": training.ended}
+        lines, report, groups, best = list[str](), "", {}, None
+    elif network.theta.ndim == 2:
+        rates = learning_rates(arguments)
+        ranking = rank_rates(training, rates, arguments.momentum, arguments.seeds)
+        results, lines, report, best = summarize_stack(training, ranking, rates, seed, arguments.seeds)
+        groups = {f"lr {setting.lr:g}": setting.networks for setting in sorted(ranking)}
+    else:
+        results, lines, report = summarize(training, seed)
+        groups, best = {}, None
+    files = write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
+    if reason == "interrupted":
+        print(f"minnet: {training.ended['text']}; {kept(folder)}", file=sys.stderr)
+        return 130
+    if reason == "diverged":
+        raise FloatingPointError(f"{training.ended['text']}; what there is of the run is in {folder}")
+    results["run"] = str(folder)
+    if arguments.json:
+        print(json.dumps(results))
+        return 0
+    print("\n".join([*lines, f"saved in       {folder}  ({', '.join(sorted(files))})"]))
+    return 0
+
+
+@contextmanager
+def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
+    """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
+
+    def line(history: History) -> str:
+        loss, validation_loss, accuracy = (
+            column[-1] if isinstance(column[-1], float) else column[-1][~history.diverged()].mean()
+            for column in (history.train_loss, history.validation_loss, history.validation_accuracy)
+        )
+        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {accuracy:.1%} right"
+
+    if quiet:
+        yield ignore
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("training", total=epochs, line="")
+            yield lambda history: bar.update(task, completed=history.epoch[-1], line=line(history))
+    else:
+        every = max(1, epochs // 10)
+
+        def print_line(history: History) -> None:
+            epoch = history.epoch[-1]
+            if epoch % every == 0 or epoch in (1, epochs):
+                with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
+                    print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
+
+        yield print_line
+
+
+@contextmanager
+def event_log(folder: Path, over: int) -> Iterator[Callable[[History], None]]:
+    """Write each epoch's metrics for TensorBoard into the run folder, from the one after ``over`` on.
+
+    Raises
+    ------
+    ValueError
+        If the tensorboard package is not there.
+    """
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
+    writer = EventFileWriter(str(folder / "tensorboard"))
+
+    def log(history: History) -> None:
+        values = []
+        for name, column in history.by_epoch().items():
+            for s, value in enumerate(np.atleast_1d(column[-1])):
+                tag = f"{name}/{s}" if np.ndim(column[-1]) else name
+                if name != "epoch":
+                    values.append(Summary.Value(tag=tag, simple_value=float(value)))
+        writer.add_event(Event(wall_time=time.time(), step=history.epoch[-1], summary=Summary(value=values)))
+
+    try:
+        yield log
+    finally:
+        writer.close()

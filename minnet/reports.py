@@ -1,0 +1,349 @@
+"""How did a run go, and how did several compare? What is read of a run, in the terminal and in one picture."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.data import Dataset
+from minnet.models import load
+from minnet.network import Network
+from minnet.runs import read_config, read_metrics
+from minnet.search import Setting
+from minnet.storage import read_json
+from minnet.training import History, Training, evaluate
+
+Array = npt.NDArray[Any]
+
+
+def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Tell precision, recall and F1 of each class, as scikit-learn's report does: to read, and as data."""
+    from sklearn.metrics import classification_report
+
+    labels: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
+    names = [f"{name} " for name in class_names]  # never "accuracy", which is one of the report's own
+    text = classification_report(t, predicted, target_names=names, digits=4, **labels)
+    table = classification_report(t, predicted, output_dict=True, **labels)
+    keys = {"precision": "precision", "recall": "recall", "f1": "f1-score", "samples": "support"}
+    rows = [{key: float(table[str(k)][theirs]) for key, theirs in keys.items()} for k in range(len(class_names))]
+    classes = [
+        {"class": name, **row, "samples": int(row["samples"])} for name, row in zip(class_names, rows, strict=True)
+    ]
+    return text, classes
+
+
+def class_numbers_of(t: Array) -> Array:
+    """Return class numbers (N,) for targets (N,) or (N, K)."""
+    return t.argmax(axis=1) if t.ndim == 2 else t
+
+
+def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
+    """Pick what a column of a history says of an epoch, or of one for each network of a stack."""
+    values = np.array(column)
+    return float(values[epochs - 1]) if values.ndim == 1 else values[epochs - 1, np.arange(values.shape[1])]
+
+
+def evaluate_test(network: Network, dataset: Dataset) -> tuple[Any, Any]:
+    """Evaluate on the test part."""
+    return evaluate(network, *dataset.test, dataset.weights.get("test"))
+
+
+def summarize(training: Training, seed: int) -> tuple[dict[str, Any], list[str], str]:
+    """Tell how one network did: as an object, as lines to read, and by class."""
+    network, dataset, history = training.network, training.dataset, training.history
+    test_loss, test_accuracy = evaluate_test(network, dataset)
+    predicted = network.predict(dataset.test.x)
+    report, classes = class_report(class_numbers_of(dataset.test.t), predicted, dataset.class_names)
+    results: dict[str, Any] = {
+        "dataset": dataset.name,
+        "seed": seed,
+        "epochs": len(history.epoch),
+        "parameters": network.theta.size,
+    }
+    for name in ("train_loss", "validation_loss"):
+        kept = training.epoch_kept
+        results[name] = at_epochs(history.by_epoch()[name], kept) if kept else None
+    results |= {"test_loss": test_loss, "test_accuracy": test_accuracy, "seconds": math.fsum(history.seconds)}
+    results |= {"ended": training.ended, "classes": classes}
+    N = len(dataset.test.x)
+    lines = [
+        f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right)",
+        f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})",
+    ]
+    if training.keep_best:
+        lines.append(f"ended          {training.ended['text']}")
+    return results, lines, report
+
+
+def rank_rates(training: Training, rates: Sequence[float], momentum: float, S: int) -> list[Setting]:
+    """Rank the learning rates of a stack of S networks for each, by the epochs whose weights are kept."""
+    from minnet.search import rank
+
+    history, kept = training.history, training.epoch_kept
+    loss, accuracy = (at_epochs(column, kept) for column in (history.validation_loss, history.validation_accuracy))
+    return rank([(lr, momentum) for lr in rates], S, history.diverged(), loss, accuracy)
+
+
+def summarize_stack(
+    training: Training, ranking: list[Setting], rates: Sequence[float], seed: int, S: int
+) -> tuple[dict[str, Any], list[str], str, int]:
+    """Tell how a stack did, those that diverged left out: mean ± standard deviation, a ranking, the best by class."""
+    network, dataset, history = training.network, training.dataset, training.history
+    test_loss, test_accuracy = evaluate_test(network, dataset)
+    kept, diverged = training.epoch_kept, history.diverged()
+    columns = {name: at_epochs(history.by_epoch()[name], kept) for name in ("train_loss", "validation_loss")}
+    columns |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
+    best = int(np.where(diverged, np.inf, columns["validation_loss"]).argmin())
+    predicted = network[best].predict(dataset.test.x)
+    report, classes = class_report(class_numbers_of(dataset.test.t), predicted, dataset.class_names)
+    results: dict[str, Any] = {
+        "dataset": dataset.name,
+        "seed": seed,
+        "seeds": S,
+        "networks": len(network.theta),
+        "diverged": int(diverged.sum()),
+        "epochs": len(history.epoch),
+        "parameters": network.theta.shape[-1],
+        **{name: float(values[~diverged].mean()) for name, values in columns.items()},
+        **{f"{name}_deviation": float(values[~diverged].std()) for name, values in columns.items()},
+        "best": {
+            "network": best,
+            "seed": seed + best % S,
+            "lr": rates[best // S],
+            **{name: float(values[best]) for name, values in columns.items()},
+        },
+        "ranking": [
+            {
+                "lr": setting.lr,
+                "diverged": setting.diverged,
+                "validation_loss": None if setting.diverged else setting.loss,
+                "test_accuracy": None if setting.diverged else float(test_accuracy[setting.networks].mean()),
+            }
+            for setting in ranking
+        ],
+        "seconds": math.fsum(history.seconds),
+        "ended": training.ended,
+        "classes": classes,
+    }
+    lines = []
+    if len(ranking) > 1:
+        lines.append(f"{'lr':>8}  {'validation loss':>18}  {'test accuracy':>18}")
+        for setting in ranking:
+            who = setting.networks[~diverged[setting.networks]]
+            lost = f"  {setting.diverged} of {S} diverged" if setting.diverged else ""
+            loss, right = mean_and_deviation(columns["validation_loss"][who]), mean_and_deviation(test_accuracy[who])
+            lines.append(f"{setting.lr:>8g}  {loss:>18}  {right:>18}{lost}")
+    else:
+        lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[~diverged])}  ({(~diverged).sum()} networks)")
+        guessing = f"(guessing gives {math.log(dataset.K):.4f})"
+        lines.append(f"test loss      {mean_and_deviation(test_loss[~diverged])}  {guessing}")
+        if diverged.any():
+            lines.append(f"diverged       {diverged.sum()} networks, left out above")
+    chosen = results["best"]
+    lines.append(
+        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: validation loss {chosen['validation_loss']:.4f}, "
+        f"test accuracy {chosen['test_accuracy']:.4f}"
+    )
+    if training.keep_best:
+        lines.append(f"ended          {training.ended['text']}")
+    return results, lines, report, best
+
+
+def mean_and_deviation(values: Any) -> str:
+    """Format the mean over networks and its standard deviation."""
+    return f"{values.mean():.4f} ± {values.std():.4f}" if len(values) else "-"
+
+
+DESCRIPTIONS = ("layers", "output", "versions", "data_sha256")  # what a configuration holds beside the settings
+
+
+class Run(NamedTuple):
+    """What a run folder says.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    config, results : dict
+        Its settings; what came out, empty for a run that is not over.
+    history : History or None
+        Of one network, or the mean over the networks of a stack; None if there is none yet.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    results: dict[str, Any]
+    history: History | None
+
+    @property
+    def ended(self) -> str:
+        """Why it ended, in words."""
+        ended = self.results.get("ended")
+        if isinstance(ended, dict):
+            return str(ended.get("text", ended.get("reason")))
+        return "done" if self.results else f"not over, or killed; minnet train --resume {self.folder} goes on with it"
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run in it.
+    ValueError
+        If one of its files is not what it should be.
+    """
+    config = read_config(folder)
+    results = read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
+    history = None
+    if (folder / "metrics.csv").is_file():
+        columns = read_metrics(folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean over networks that all diverged is NaN
+            means = {
+                name: (np.nanmean(column, axis=1) if column.ndim == 2 else column).tolist()
+                for name, column in columns.items()
+            }
+        means["epoch"] = [int(epoch) for epoch in means["epoch"]]
+        history = History(**means)
+    return Run(folder, config, results, history)
+
+
+def show(folder: Path) -> str:
+    """Summarise a run: its settings, its layers, its curve and its results."""
+    run = read_run(folder)
+    plain = {name: value for name, value in run.config.items() if name not in DESCRIPTIONS}
+    shown = {name: value for name, value in plain.items() if value not in (None, False, "", 0.0, "none")}
+    lines = [str(folder), "  ".join(f"{name}={short(value)}" for name, value in shown.items()), ""]
+    if (folder / "model.safetensors").is_file():
+        lines += [load(folder).network.summary(), ""]
+    if run.history is not None:
+        lines += [curve(run.history), ""]
+    for name in ("test_accuracy", "test_loss", "train_loss", "validation_loss", "seconds"):
+        value = run.results.get(name)
+        if isinstance(value, int | float):
+            lines.append(f"{name.replace('_', ' '):<16} {value:.4f}")
+    lines.append(f"{'ended':<16} {run.ended}")
+    return "\n".join(lines)
+
+
+def short(value: Any) -> str:
+    """Format a setting."""
+    return ",".join(map(short, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def curve(history: History, width: int = 72, height: int = 14) -> str:
+    """Draw training and validation loss against epochs with characters, on a logarithmic scale.
+
+    Parameters
+    ----------
+    history : History
+        With at least one epoch.
+    width, height : int
+        Of the plot, in characters, without its labels.
+    """
+    columns = {"●": history.train_loss, "○": history.validation_loss}
+    values = {mark: np.array(column, float) for mark, column in columns.items()}
+    everything = np.concatenate(list(values.values()))
+    drawn = everything[np.isfinite(everything) & (everything > 0)]
+    if not drawn.size:
+        return "no loss is finite and above 0: there is no curve to draw"
+    low, high = math.log10(drawn.min()), math.log10(drawn.max())
+    high = high if high - low > 1e-3 else low + 1e-3
+    grid = [[" "] * width for _ in range(height)]
+    E = len(history.epoch)
+    for mark, losses in values.items():
+        for k in range(width):
+            loss = losses[round(k * (E - 1) / (width - 1))]
+            if np.isfinite(loss):
+                place = (math.log10(max(loss, 10**low)) - low) / (high - low)
+                row, shown = round((1 - min(place, 1)) * (height - 1)), grid
+                shown[row][k] = "◉" if shown[row][k] not in (" ", mark) else mark
+    labels = {0: f"{10**high:.3g}", height // 2: f"{10 ** ((low + high) / 2):.3g}", height - 1: f"{10**low:.3g}"}
+    rows = [f"{labels.get(r, ''):>8} ┤{''.join(line)}".rstrip() for r, line in enumerate(grid)]
+    axis = f"{'':>8} └{'─' * width}"
+    ends = f"{'':>10}{1:<{width // 2}}{E:>{width - width // 2}}"
+    return "\n".join([f"{'':>10}loss by epoch: ● training, ○ validation, ◉ both", *rows, axis, ends])
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """List run folders: those given, and those inside the ones that are none themselves.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    found = []
+    for path in paths:
+        if (path / "config.json").is_file():
+            found.append(path)
+            continue
+        inside = sorted((file.parent for file in path.glob("*/config.json")), key=natural) if path.is_dir() else []
+        if not inside:
+            raise FileNotFoundError(f"{path}: there is no run in this folder (no config.json), nor in those inside it")
+        found += inside
+    return found
+
+
+def natural(path: Path) -> list[Any]:
+    """Give a key that sorts digits-2 before digits-10."""
+    import re
+
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+COMPARED = ("train_loss", "validation_loss", "test_loss", "test_accuracy", "epochs_done", "seconds")
+
+
+def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
+    """Compare runs: what differs in their settings, and how they ended, as data and as a table.
+
+    Returns
+    -------
+    rows : list of dict
+        One for each run, the settings that differ among them first.
+    table : str
+        The same to read.
+    """
+    names = list(dict.fromkeys(name for run in runs for name in run.config if name not in DESCRIPTIONS))
+    differing = [name for name in names if len({repr(run.config.get(name)) for run in runs}) > 1]
+    rows = []
+    for run in runs:
+        row: dict[str, Any] = {"run": str(run.folder)}
+        row |= {name: run.config.get(name) for name in differing}
+        row |= {name: run.results.get(name.removesuffix("_done")) for name in COMPARED}
+        rows.append({**row, "ended": run.ended})
+    cells = [["run", *differing, *(name.replace("_", " ") for name in COMPARED), "ended"]]
+    for row in rows:
+        figures = [form(row[name], name) for name in COMPARED]
+        words = row["ended"].split(";")[0]
+        cells.append([row["run"], *(short(row[name]) for name in differing), *figures, words])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = {0, len(widths) - 1, *range(1, 1 + len(differing))}
+    lines = []
+    for line in cells:
+        padded = [f"{c:<{w}}" if k in left else f"{c:>{w}}" for k, (c, w) in enumerate(zip(line, widths, strict=True))]
+        lines.append("  ".join(padded).rstrip())
+    return rows, "\n".join(lines)
+
+
+def form(value: Any, name: str) -> str:
+    """Format a figure of a run, or a dash where there is none."""
+    if not isinstance(value, int | float):
+        return "-"
+    return str(value) if name == "epochs_done" else f"{value:.1f}" if name == "seconds" else f"{value:.4f}"
+
+
+def histories(runs: Sequence[Run]) -> Mapping[str, History]:
+    """Return the histories of runs by a name for each: that of its folder where that says enough."""
+    names = [run.folder.name for run in runs]
+    unique = len(set(names)) == len(names)
+    return {(run.folder.name if unique else str(run.folder)): run.history for run in runs if run.history is not None}
