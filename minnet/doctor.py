@@ -1,0 +1,407 @@
+"""Is everything in order before a long run? A minute's check-up of a data set, a network and a learning rate.
+
+Each check is a function of its own that measures one thing and says in a line what it found, and if that is wrong,
+what to do about it. What a check takes for wrong lies far beyond what healthy data sets show, so that silence and
+alarm both mean something. Nothing is drawn without a fixed seed and no clock is read: the same patient gets the same
+diagnosis each time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.data import Dataset, Part
+from minnet.layers import ReLU, Sigmoid, Tanh
+from minnet.network import Network
+from minnet.optimizers import SGD, Adam
+from minnet.output import target_rows
+from minnet.training import evaluate, train
+
+Array = npt.NDArray[Any]
+MakeNetwork = Callable[[int | Sequence[int]], Network]
+Finding = tuple[bool, str]
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+SAMPLES = 10_000  # of the training part, at most, for what has to be trained
+BATCH_RATES = (0.003, 0.01, 0.03)  # Adam's, in `one_batch`
+BATCH_STEPS = 1500  # at most
+RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10)
+USUAL_RATE = 0.05  # also tried by `learning_rate`, whatever the given rate
+RATE_STEPS = 2000  # of each network in `learning_rate`, at most
+RATE_WORK = 1e11  # operations on numbers there, about, in all
+
+
+class Diagnosis(NamedTuple):
+    """What a check found.
+
+    Attributes
+    ----------
+    check : str
+        Its short name, such as "initial loss".
+    right : bool
+        Whether all is well.
+    text : str
+        One line: the measured figures; if something is wrong, what it is and what to do about it.
+    """
+
+    check: str
+    right: bool
+    text: str
+
+
+def examine(
+    dataset: Dataset, make_network: MakeNetwork, lr: float = 0.05, momentum: float = 0.9, batch_size: int = 32
+) -> list[Diagnosis]:
+    """Check a data set, a network for it, and a learning rate for both.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is to be trained on. It is not changed.
+    make_network : callable
+        Makes a fresh network from a seed, a stack of them from several.
+    lr, momentum, batch_size
+        What the long run is to have, with `SGD`.
+
+    Returns
+    -------
+    list of Diagnosis
+        One for each check, those of the data first. A check that cannot be made at all counts as wrong.
+    """
+    fewer = sample_of(dataset)
+    checks: dict[str, Callable[[], Finding]] = {
+        "feature scales": lambda: feature_scales(dataset),
+        "constant features": lambda: constant_features(dataset),
+        "duplicate features": lambda: duplicate_features(dataset),
+        "duplicate rows": lambda: duplicate_rows(dataset),
+        "class balance": lambda: class_balance(dataset, make_network(0)),
+        "label leak": lambda: label_leak(dataset),
+        "initial loss": lambda: initial_loss(fewer, make_network),
+        "one batch": lambda: one_batch(fewer, make_network),
+        "dead units": lambda: dead_units(fewer, make_network(0), lr, momentum, batch_size),
+        "learning rate": lambda: learning_rate(fewer, make_network, lr, momentum, batch_size),
+    }
+    return [diagnosis(name, check) for name, check in checks.items()]
+
+
+def diagnosis(name: str, check: Callable[[], Finding]) -> Diagnosis:
+    """Make a check. Whatever keeps it from being made is a finding, too: the other checks may tell the cause."""
+    try:
+        with np.errstate(all="ignore"):  # what is not finite shows in the figures
+            return Diagnosis(name, *check())
+    except Exception as error:
+        return Diagnosis(name, False, f"could not be checked: {type(error).__name__}: {error}".replace("\n", " "))
+
+
+def feature_scales(dataset: Dataset) -> Finding:
+    """Look for entries that squeeze all others of their feature together, and for features lost beside their mean.
+
+    An entry is far off if it is more than 100 times as far from the median as half of the entries that differ from it
+    (all but one in a continuous feature, the lit ones of a pixel that mostly is dark), and matters if the standard
+    deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
+    tell the others apart any more, the feature is held against the scales of the other features.
+    """
+    x, where = np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x]), places(dataset)
+    mean, scale = dataset.standardization.mean, dataset.standardization.scale
+    far_off, lost, largest = [], [], 0.0
+    for d, name in enumerate(dataset.feature_names):
+        feature = x[:, d].astype(np.float64)
+        distance, deviation = np.abs(feature - np.median(feature)), feature.std()
+        differing = distance[distance > 0]
+        if not differing.size:
+            continue
+        n, largest = int(distance.argmax()), max(largest, float(np.abs(feature).max()))
+        far = distance > 100 * np.median(differing)
+        squeezed = far.any() and 5 * feature[~far].std() < deviation
+        if squeezed if differing.size >= 10 else distance[n] * scale[d] > 1e6 * np.median(scale):
+            far_off.append(f"{name!r} is {feature[n] * scale[d] + mean[d]:.4g} in {where(n)}")
+        if deviation * scale[d] < 1e-6 * abs(mean[d]):
+            lost.append(f"{name!r} is {mean[d]:.10g} ± {deviation * scale[d]:.2g}")
+    if far_off:
+        return False, f"far off: {listed(far_off)}; mend such entries, clip them, or take the feature's logarithm"
+    if lost:
+        return False, f"lost beside its mean: {listed(lost)}; subtract an offset before the data are stored"
+    return True, f"no entry is far off; the largest is {largest:.3g} standard deviations from its mean"
+
+
+def constant_features(dataset: Dataset) -> Finding:
+    """Look for features that never change, except in pictures, whose borders may be dark everywhere.
+
+    It is a picture, or something of its kind, if half of the features that change have the same minimum.
+    """
+    x, names, standardization = dataset.train.x, dataset.feature_names, dataset.standardization
+    lowest, constant = x.min(axis=0), np.ptp(x, axis=0) == 0
+    minimum = lowest * standardization.scale + standardization.mean
+    if constant.all():
+        return False, "all features are constant in the training part: there is nothing to learn from"
+    common, tolerance = np.median(minimum[~constant]), 1e-4 * np.median(standardization.scale[~constant])  # of float32
+    at_common = np.abs(minimum - common) <= tolerance
+    picture = at_common[~constant].mean() >= 0.5
+    wrong = [repr(names[d]) for d in np.flatnonzero(constant & ~(at_common & picture))]
+    if wrong:
+        return False, f"constant in the training part: {listed(wrong)}; leave out what tells nothing"
+    if constant.any():
+        value = 0 if abs(common) <= tolerance else common
+        return True, f"{constant.sum()} of {dataset.D}, all at the minimum {value:.3g} of most others, as in pictures"
+    return True, f"none of {dataset.D}"
+
+
+def duplicate_features(dataset: Dataset) -> Finding:
+    """Look for pairs of features with a correlation beyond ±0.9999999 in the training part.
+
+    A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
+    """
+    x, names = dataset.train.x, dataset.feature_names
+    rows = some_rows(len(x), max(1000, 20_000_000 // dataset.D))
+    x = x[rows].astype(np.float64)  # float32 could not tell such a correlation from 1
+    counts = np.flatnonzero((x != np.median(x, axis=0)).sum(axis=0) >= 5)
+    x = x[:, counts] - x[:, counts].mean(axis=0)
+    x /= np.sqrt((x * x).sum(axis=0))
+    pairs = []
+    for start in range(0, len(counts), 1000):
+        correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
+        pairs += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
+    if pairs:
+        text = listed([f"{names[i]!r} and {names[j]!r}" for i, j in pairs])
+        return False, f"the same up to scale and shift: {text}; leave one of each out"
+    return True, f"none of {dataset.D}"
+
+
+def duplicate_rows(dataset: Dataset) -> Finding:
+    """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
+    seen = groups(dataset.train.x)
+    counts = []
+    for name in ("validation", "test"):
+        part = getattr(dataset, name)
+        shared = sum(len(same) for row, same in groups(part.x).items() if row in seen)
+        counts.append((shared, len(part.x), name))
+    contradictory = contradictions(seen, labels_of(dataset))
+    N, contradicting = len(dataset.train.x), sum(map(len, contradictory))
+    text = ", ".join(f"{shared} of {size} {name} rows stand in the training part" for shared, size, name in counts)
+    if any(shared > max(1, 0.05 * size) for shared, size, _ in counts):
+        remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
+        return False, f"{text}: accuracies there will be too good; {remedy}"
+    if len(contradictory) > 1 and contradicting > 0.01 * N:
+        pairs = listed([f"{rows[0]} and {rows[1]}" for rows in contradictory])
+        return False, (
+            f"{contradicting} of {N} training rows have a twin of another class, such as samples {pairs} "
+            "of the training part; find out which labels are right"
+        )
+    twins = f", and {contradicting} rows there have a twin of another class" if contradicting else ""
+    return True, text + twins
+
+
+def class_balance(dataset: Dataset, network: Network) -> Finding:
+    """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
+    counts = {name: np.bincount(labels_of(dataset, name), minlength=dataset.K) for name in PARTS}
+    for name, count in counts.items():
+        missing = [repr(dataset.class_names[k]) for k in np.flatnonzero(count == 0)]
+        if missing:
+            return False, f"the {PARTS[name]} part has no sample of {listed(missing)}; split so that each part has some"
+    least, most = int(counts["train"].argmin()), int(counts["train"].argmax())
+    few, many = counts["train"][least], counts["train"][most]
+    text = f"{few} to {many} training samples a class"
+    if many <= 10 * few:
+        return True, text
+    if getattr(network.output, "class_weights", None) is not None:
+        return True, f"{text}, for which class weights make up"
+    rare, common = dataset.class_names[least], dataset.class_names[most]
+    return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weights balanced"
+
+
+def label_leak(dataset: Dataset) -> Finding:
+    """Look for features that are the class by another name: they change between classes, but never within one."""
+    x, labels = dataset.train.x, labels_of(dataset)
+    within = np.zeros(dataset.D)
+    for k in set(labels.tolist()):
+        within = np.maximum(within, np.ptp(x[labels == k], axis=0))
+    leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
+    if leaks.any():
+        names = listed([repr(dataset.feature_names[d]) for d in np.flatnonzero(leaks)])
+        return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
+    return True, "no feature is constant within each class"
+
+
+def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
+    """Compare the loss of fresh networks with ln K, that of one which finds all classes equally probable."""
+    rows = some_rows(len(dataset.train.x), 1000)
+    network = make_network(range(5))
+    loss = float(np.mean(network.forward(dataset.train.x[rows], dataset.train.t[rows]), dtype=np.float64))
+    guessing = math.log(dataset.K)
+    text = f"{loss:.3g}, where ln K is {guessing:.3g}"
+    if not loss <= 1.5 * guessing + 1:  # NaN is wrong, too
+        return False, f"{text}: the initial weights or the features are too large; draw smaller weights, standardise"
+    return True, text
+
+
+def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
+    """Learn 16 samples by heart, which any network that fits its data can do, whatever the given learning rate."""
+    rows = some_rows(len(dataset.train.x), 16)
+    x, t = dataset.train.x[rows], dataset.train.t[rows]
+    network = make_network([0] * len(BATCH_RATES))
+    optimizer = Adam(BATCH_RATES)
+    floor = least_loss(network, t)
+    for step in itertools.count():
+        if step % 25 == 0:
+            losses, _ = evaluate(network, x, t)
+            loss = float(np.where(np.isfinite(losses), losses, np.inf).min()) - floor
+            if loss < 0.1 or step == BATCH_STEPS:
+                break
+        network.forward(x, t)
+        network.backward()
+        optimizer.step(network)
+    if loss < 0.1:
+        return True, f"{len(rows)} samples are learned by heart, to a loss of {loss:.2g}, in {step} steps"
+    text = f"{len(rows)} samples are not learned by heart: their loss is still {loss:.2g} after {step} steps"
+    twins = contradictions(groups(x), labels_of(dataset)[rows])
+    if twins:
+        pairs = listed([f"{rows[same[0]]} and {rows[same[1]]}" for same in twins])
+        return False, f"{text}; samples {pairs} of the training part are the same, their classes are not: mend them"
+    return False, f"{text}; take more hidden units, look at the features, and check the gradients by `minnet check`"
+
+
+def dead_units(dataset: Dataset, network: Network, lr: float, momentum: float, batch_size: int) -> Finding:
+    """Count units that do not answer to their input any more, after an epoch at the given learning rate."""
+    before = list(idle_units(network, dataset.train.x))
+    train(network, SGD(lr, momentum), dataset, 1, batch_size)
+    shares = []
+    for (k, kind, idle, width), (_, _, idle_before, _) in zip(
+        idle_units(network, dataset.train.x), before, strict=True
+    ):
+        shares.append(f"{idle} of {width}")
+        if idle > 0.5 * width:
+            text = f"{idle} of {width} units of layer {k} are {kind} after an epoch at lr {lr:g}"
+            if idle_before > 0.5 * width:
+                return False, f"{text}, {idle_before} from the start; mend initial weights and biases"
+            return False, f"{text}; lower the learning rate"
+    return True, f"{', '.join(shares) or 'none'} dead or saturated after an epoch at lr {lr:g}"
+
+
+def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum: float, batch_size: int) -> Finding:
+    """Train a stack over neighbouring learning rates for a while and compare the training losses at the end.
+
+    A rate is wrong if its network diverges, or its loss is more than half as large again as the best one's and the
+    difference is more than 0.35 ln K: less than that a few more epochs make up for, with sigmoids for instance, which
+    are slow to leave their first plateau.
+    """
+    rates = [lr * factor for factor in RATE_FACTORS] + [USUAL_RATE]
+    network = make_network([0] * len(rates))
+    N, N_validation = len(dataset.train.x), len(dataset.validation.x)
+    steps = -(-N // batch_size)  # an epoch
+    work = network.theta.size * (4 * N + N_validation + 30 * steps)  # an epoch's: gradients, evaluation and updates
+    epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / work)))
+    history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
+    losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
+    losses = np.where(history.diverged(), np.inf, losses)
+    own, best = RATE_FACTORS.index(1), int(losses.argmin())
+    loss, lowest = float(losses[own]), float(losses[best])
+    text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
+    if math.isinf(lowest):
+        return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
+    if math.isinf(loss):
+        return False, f"training diverges at lr {lr:g}; at lr {rates[best]:.2g} the loss is {lowest:.2g}: use that"
+    text += f", {lowest:.2g} at lr {rates[best]:.2g}"
+    if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
+        return False, f"{text}: lr is too {'low' if rates[best] > lr else 'high'}, use {rates[best]:.2g}"
+    return True, text if best != own else f"{text[: text.rindex(',')]}, the lowest of {len(rates)} rates"
+
+
+def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, int, int]]:
+    """Give, for each activation layer, its place, what its idle units are, how many there are, and of how many.
+
+    A `ReLU` is dead if it is 0 for all samples; a `Tanh` or `Sigmoid` is saturated if it is within a hundredth of an
+    end of its range for 95 of 100 samples.
+    """
+    x = network.check_features(x)
+    for k, layer in enumerate(network.layers):
+        x = getattr(layer, "infer", layer.forward)(x)
+        if isinstance(layer, ReLU):
+            idle = (x == 0).all(axis=0)
+        elif isinstance(layer, Tanh | Sigmoid):
+            low = -1 if isinstance(layer, Tanh) else 0
+            idle = ((x < low + 0.01) | (x > 0.99)).mean(axis=0) > 0.95
+        else:
+            continue
+        yield k, "dead" if isinstance(layer, ReLU) else "saturated", int(idle.sum()), idle.size
+
+
+def sample_of(dataset: Dataset) -> Dataset:
+    """Return a data set with at most `SAMPLES` samples in each part, picked at random."""
+    parts: dict[str, Any] = {}
+    weights, origins = dict(dataset.weights), dict(dataset.rows)
+    for name in PARTS:
+        part = getattr(dataset, name)
+        rows = some_rows(len(part.x), SAMPLES)
+        parts[name] = Part(part.x[rows], np.asarray(part.t)[rows])
+        for mapping in (weights, origins):
+            if len(mapping.get(name, ())) == len(part.x):  # origins are not checked by `Dataset`
+                mapping[name] = np.asarray(mapping[name])[rows]
+    return dataclasses.replace(dataset, **parts, weights=weights, rows=origins)
+
+
+def some_rows(N: int, most: int) -> Array:
+    """Return all row numbers of N, or ``most`` of them, picked at random, in their order."""
+    rows: Array = np.sort(np.random.default_rng(0).permutation(N)[:most])
+    return rows
+
+
+def labels_of(dataset: Dataset, part: str = "train") -> Array:
+    """Return the class numbers of a part's samples."""
+    labels: Array = target_rows(getattr(dataset, part).t, dataset.K).argmax(axis=1)
+    return labels
+
+
+def least_loss(network: Network, t: Array) -> float:
+    """Return the lowest possible mean loss for targets: the entropy of soft or smoothed ones, else 0."""
+    smoothing = getattr(network.output, "label_smoothing", 0.0)
+    rows = (1 - smoothing) * target_rows(t, network.K) + smoothing / network.K
+    return float(-(rows * np.log(np.where(rows > 0, rows, 1))).sum(axis=1).mean())
+
+
+def groups(x: Array) -> dict[bytes, list[int]]:
+    """Give the numbers of the rows that are the same, by a digest of them."""
+    same: dict[bytes, list[int]] = defaultdict(list)
+    for n, row in enumerate(np.ascontiguousarray(x) + 0.0):  # −0.0 becomes 0.0, which has other bytes
+        same[hashlib.blake2b(row, digest_size=16).digest()].append(n)
+    return same
+
+
+def contradictions(same: dict[bytes, list[int]], labels: Array) -> list[list[int]]:
+    """Give those groups of equal rows that have several classes, two rows of different ones first."""
+    found = []
+    for rows in same.values():
+        other = [n for n in rows if labels[n] != labels[rows[0]]]
+        if other:
+            found.append([rows[0], other[0], *(n for n in rows[1:] if n != other[0])])
+    return found
+
+
+def places(dataset: Dataset) -> Callable[[int], str]:
+    """Give a function that tells where a row of the three parts, one after another, stands."""
+
+    def where(n: int) -> str:
+        name = "train"
+        for following in ("validation", "test"):
+            if n >= len(getattr(dataset, name).x):
+                n, name = n - len(getattr(dataset, name).x), following
+        origin = dataset.rows.get(name, ())
+        known = len(origin) == len(getattr(dataset, name).x)
+        of_data = f" (row {origin[n]} of the data)" if known else ""
+        return f"sample {n} of the {PARTS[name]} part{of_data}"
+
+    return where
+
+
+def listed(items: Sequence[str], most: int = 3) -> str:
+    """List a few things, and tell how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
