@@ -585,7 +585,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     Parameters
     ----------
     network : Network
-        It is not changed; the check runs in double precision.
+        Or a stack of them. It is not changed; the check runs in double precision.
     x : array of shape (N, D)
         Samples; a few are enough.
     t : array of shape (N,) or (N, K)
@@ -607,15 +607,18 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         network.D,
         *(shape[-1] for layer in network.layers for name, shape in layer.shapes.items() if name == "W"),
     ]
-    subject = f"Network({' → '.join(map(str, widths))}), {network.theta.size:,} parameters"
+    stack = network.theta.shape[:-1]
+    subject = f"a stack of {stack[0]} networks, each " if stack else ""
+    subject += f"Network({' → '.join(map(str, widths))}), {network.theta.shape[-1]:,} parameters"
     report = Report(f"{subject}, {len(x)} samples, float64")
     rng = np.random.default_rng(0)
     for nudge in itertools.count():
-        direction = 1j * COMPLEX_STEP * rng.normal(size=double.theta.size)
+        direction = 1j * COMPLEX_STEP * rng.normal(size=double.theta.shape)
         above, below = (double.at(double.theta + step).forward(x, t).imag for step in (direction, -direction))
-        if abs(above + below) <= 1e-9 * abs(above) + 1e-14 * COMPLEX_STEP or nudge == NUDGES:
+        smooth = np.abs(above + below) <= 1e-9 * np.abs(above) + 1e-14 * COMPLEX_STEP
+        if smooth.all() or nudge == NUDGES:
             break
-        double.theta += rng.normal(0, 1e-3, double.theta.size)
+        double.theta += rng.normal(0, 1e-3, double.theta.shape)
         report.notes = [
             f"some unit stood exactly on its kink, so the parameters were moved by about 0.001, {nudge + 1} times"
         ]
@@ -628,14 +631,16 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
             "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
         )
     comparisons = []
+    floor = float(1e-4 * np.abs(numeric).max())
     places = [
         (place, name, shape) for place, layer in enumerate(network.layers) for name, shape in layer.shapes.items()
     ]
     stops = itertools.accumulate(math.prod(shape) for _, _, shape in places)
     for (place, name, shape), stop in zip(places, stops, strict=True):
         part = slice(stop - math.prod(shape), stop)
-        pair = analytic[part].reshape(shape), numeric[part].reshape(shape)
-        c = Comparison(f"layer {place}, {network.layers[place]}: d{name}", *pair, COMPLEX_TOLERANCE, len(x), network.K)
+        pair = analytic[..., part].reshape(*stack, *shape), numeric[..., part].reshape(*stack, *shape)
+        quantity = f"layer {place}, {network.layers[place]}: d{name}"
+        c = Comparison(quantity, *pair, COMPLEX_TOLERANCE, len(x), network.K, in_stack=bool(stack), floor=floor)
         comparisons.append(c)
         report.rows.append(Row.of(c))
     everything = Comparison("the whole network", analytic, numeric, COMPLEX_TOLERANCE, len(x), network.K)

@@ -136,6 +136,8 @@ class Comparison:
         For an output layer: the true probabilities, and the targets.
     in_stack : bool
         Whether the arrays have a leading axis, for a stack of networks.
+    floor : float
+        What errors are at least relative to: a gradient that is 0 but for rounding has no size of its own.
     """
 
     quantity: str
@@ -149,10 +151,11 @@ class Comparison:
     y: Array | None = None
     t: Array | None = None
     in_stack: bool = False
+    floor: float = 0.0
     errors: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        scale = np.abs(self.numeric).max()
+        scale = max(float(np.abs(self.numeric).max()), self.floor)
         with np.errstate(invalid="ignore"):
             errors = np.abs(self.analytic - self.numeric) / (scale if scale > 0 else 1.0)
         object.__setattr__(self, "errors", np.where(np.isnan(errors), np.inf, errors))
