@@ -343,7 +343,7 @@ def run(folder: Path, training: Training, arguments: argparse.Namespace, config:
 
     with ExitStack() as stack:
         show = stack.enter_context(progress(arguments.epochs, arguments.quiet))
-        log = stack.enter_context(event_log(folder, len(training.history.epoch))) if arguments.tensorboard else ignore
+        log = stack.enter_context(event_log(folder)) if arguments.tensorboard else ignore
         stack.enter_context(interruptible(training))
         training.run(on_epoch)
         if training.ended["reason"] != "diverged":
@@ -365,7 +365,10 @@ def draw_live(folder: Path, history: History, training: Training) -> None:
 
 def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> int:
     """Write and print what came out; return the exit code."""
-    network, history, reason = training.network, training.history, training.ended["reason"]
+    network, reason = training.network, training.ended["reason"]
+    # A stack in slices that was interrupted lacks networks whose turn has not come.
+    whole = reason != "interrupted" or training.slice_size == len(training.seeds)
+    history = training.history if whole else History()
     seed, dataset = arguments.seed, training.dataset
     if (reason == "diverged" and network.theta.ndim == 2) or (reason == "interrupted" and not history.epoch):
         results: dict[str, Any] = {"dataset": dataset.name, "seed": seed, "ended": training.ended}
@@ -426,8 +429,8 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
 
 
 @contextmanager
-def event_log(folder: Path, over: int) -> Iterator[Callable[[History], None]]:
-    """Write each epoch's metrics for TensorBoard into the run folder, from the one after ``over`` on.
+def event_log(folder: Path) -> Iterator[Callable[[History], None]]:
+    """Write each epoch's metrics for TensorBoard into the run folder.
 
     Raises
     ------

@@ -76,10 +76,20 @@ class History:
 
     @classmethod
     def joined(cls, parts: Sequence[History]) -> History:
-        """Join the histories of the slices of a stack into one of the whole."""
+        """Join the histories of the slices of a stack into one of the whole.
+
+        A slice all of whose networks stopped early, before others did, is taken to stay as it was then.
+        """
         together = cls()
         for name, columns in vars(together).items():
-            for entries in zip(*(getattr(part, name) for part in parts), strict=True):
+            slices = [list(getattr(part, name)) for part in parts]
+            longest = max(slices, key=len)
+            for each in slices:
+                each += [0.0 if name == "seconds" else each[-1]] * (len(longest) - len(each))
+            if name == "epoch":
+                columns += longest
+                continue
+            for entries in zip(*slices, strict=True):
                 columns.append(sum(entries) if name == "seconds" else joined(entries))
         return together
 
@@ -244,7 +254,7 @@ class Training:
         weights = dataset.weights.get("train")
         self.weights = None if weights is None else np.asarray(weights, network.theta.dtype)
         self.steps = -(-len(self.x) // batch_size)  # an epoch
-        self.interrupted = False
+        self.interrupted = self.overflowed = False
         self.ended: dict[str, Any] = {}
 
         self.slice_size = len(self.seeds)
@@ -302,10 +312,15 @@ class Training:
                 self.finished.append(self.slice_history)
                 self.finished_best.append(np.asarray(self.best_epoch))
                 self._begin_slice()
-            with np.errstate(over="ignore", invalid="ignore"):  # overflow shows in the losses, which are looked at
+            # NumPy calls on overflow, which costs nothing: an infinity that tanh makes 1 of shows nowhere else.
+            with np.errstate(over="call", invalid="call", call=self._notice):
                 self._epoch()
             if not self.ended and on_epoch is not None:
                 on_epoch(self.slice_history)
+
+    def _notice(self, kind: str, flag: int) -> None:
+        """Remember that something overflowed since the last step."""
+        self.overflowed = True
 
     def _epoch(self) -> None:
         """Do one epoch, or what is left of it, and evaluate."""
@@ -318,10 +333,13 @@ class Training:
             factors = self.schedule.factors(over, self.steps, self.epochs, history.validation_loss)
         gradients = batch_gradients(network, self.x, self.t, self.batch_size, shuffled, self.weights, self.step)
         for loss, squared_norm in gradients:
-            if not stack and not (math.isfinite(loss) and math.isfinite(squared_norm)):
+            if not stack and (self.overflowed or not (math.isfinite(loss) and math.isfinite(squared_norm))):
+                self.overflowed = False
                 rows = shuffled[self.step * self.batch_size : (self.step + 1) * self.batch_size]
-                self._diverge(rows, over + 1, self.step + 1)
-                return
+                found = first_nonfinite(network, self.x[rows], self.t[rows])
+                if "layer" in found or not (math.isfinite(loss) and math.isfinite(squared_norm)):
+                    self._diverge(found, rows, over + 1, self.step + 1)
+                    return
             history.batch_loss.append(plain(loss))
             self.squared_norms.append(plain(squared_norm))
             if factors is not None:
@@ -345,8 +363,9 @@ class Training:
         weights = self.dataset.weights.get("validation")
         validation_loss, validation_accuracy = evaluate(network, *self.dataset.validation, weights)
         if not stack and not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            part = self.x if not math.isfinite(train_loss) else network.check_features(self.dataset.validation.x)
-            self._diverge(np.arange(len(part)), over + 1, self.steps, part if part is not self.x else None)
+            x: Array = self.x if not math.isfinite(train_loss) else network.check_features(self.dataset.validation.x)
+            looked_at = np.arange(len(x)) if x is self.x else None
+            self._diverge(first_nonfinite(network, x, None), looked_at, over + 1, self.steps)
             return
         history.epoch.append(over + 1)
         history.train_loss.append(train_loss)
@@ -359,11 +378,22 @@ class Training:
         history.lr.append(self.lr if factors is None else plain(np.broadcast_to(self.lr * factors[-1], stack)))
         history.seconds.append(self.seconds + time.perf_counter() - started)
         self.step, self.squared_norms, self.seconds = 0, [], 0.0
+        if stack and self.stopped.any():
+            self._hold()
         better = self._watch(over + 1)
         if self.keep_best:
             np.copyto(self.good_theta, network.theta, where=np.expand_dims(better, -1))
         else:
             self.good_theta[...] = network.theta
+
+    def _hold(self) -> None:
+        """Let the history of networks that have stopped stay as it was, though they are still trained with the rest."""
+        for column in self.slice_history.by_epoch().values():
+            if np.ndim(column[-1]):
+                column[-1] = np.where(self.stopped, column[-2], column[-1])
+        losses = self.slice_history.batch_loss
+        for k in range(len(losses) - self.steps, len(losses)):
+            losses[k] = np.where(self.stopped, losses[k - 1], losses[k])
 
     def _watch(self, epoch: int) -> Any:
         """Judge an epoch that is over: tell which networks are better than ever before, and which stop (eq. 14j)."""
@@ -401,22 +431,21 @@ class Training:
             reason = "early stopping" if stopped else "epochs"
             self.ended = {"reason": reason, "epoch": over, "best_epoch": int(best), "text": text}
 
-    def _diverge(self, rows: Array, epoch: int, step: int, x: Array | None = None) -> None:
-        """Say where the first number that is not finite came up, and give the network its last good weights back."""
-        network, t = self.slice, self.t[rows] if x is None else None
-        found = first_nonfinite(network, self.x[rows] if x is None else x, t)
-        sample, feature = found.get("sample"), ""
-        if sample is not None and x is None:
+    def _diverge(self, found: dict[str, Any], rows: Array | None, epoch: int, step: int) -> None:
+        """Say where the first number that is not finite came up, and give the network its last good weights back.
+
+        ``rows`` tells which samples of the training part were looked at; None if those of the validation part were.
+        """
+        network, sample, feature = self.slice, found.pop("sample", None), ""
+        if sample is not None and rows is not None:
             found["sample"] = int(rows[sample])
             origin = self.dataset.rows.get("train")
             of_data = "" if origin is None else f" (row {origin[rows[sample]]} of the data)"
             found["where"] += f", of sample {rows[sample]} of the training part{of_data}"
-            values = np.abs(self.x[rows[sample]])
-            if values.max() > LARGE_FEATURE:
-                name = self.dataset.feature_names[values.argmax()]
-                feature = (
-                    f"its feature {name!r} is {values.max():.3g} standard deviations from the mean: scale or clip it"
-                )
+        largest = np.unravel_index(np.abs(self.x).argmax(), self.x.shape)
+        if abs(self.x[largest]) > LARGE_FEATURE:
+            name, value = self.dataset.feature_names[largest[1]], self.x[largest]
+            feature = f"feature {name!r} of sample {largest[0]} is {value:.3g} after standardising: scale or clip it"
         lr = self.slice_optimizer.lr
         cause = feature or f"lower the learning rate, which is {lr:g}"
         if (self.keep_best and self.best_epoch) or len(self.slice_history.epoch):
@@ -490,9 +519,8 @@ class Training:
         self.slice_history = history(len(self.finished), sizes[len(self.finished)])
         for name, target in (("theta", self.network.theta), ("good_theta", self.good_theta)):
             if arrays[name].shape != target.shape or arrays[name].dtype != target.dtype:
-                raise ValueError(
-                    f"{name} is {arrays[name].dtype} of shape {arrays[name].shape}, expected {target.shape}"
-                )
+                got = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+                raise ValueError(f"{name} is {got}, expected {target.dtype} of shape {target.shape}")
             if target.ndim == 1 and not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name} has entries that are not finite")
             target[...] = arrays[name]
@@ -513,7 +541,7 @@ class Training:
             self._watch(epoch)
 
 
-LARGE_FEATURE = 1e3  # standard deviations from the mean: no feature is there that was looked at before training
+LARGE_FEATURE = 1e3  # a standardised feature beyond it is no longer harmless
 
 
 def first_nonfinite(network: Network, x: Array, t: Array | None) -> dict[str, Any]:

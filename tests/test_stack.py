@@ -171,19 +171,30 @@ def test_what_does_not_match_is_refused(iris: Dataset) -> None:
         train(make(ReLU, 0, "float32"), SGD(0.1), iris, 1, seed=[1, 2])
 
 
+@pytest.mark.parametrize("patience", [None, 1, 3])
 @pytest.mark.parametrize("networks_at_a_time", [1, 2, 3, 100])
-def test_a_stack_trained_in_slices_has_identical_results(networks_at_a_time: int, iris: Dataset) -> None:
+def test_a_stack_trained_in_slices_has_identical_results(
+    networks_at_a_time: int, patience: int | None, iris: Dataset
+) -> None:
     def optimizer() -> SGD:
-        return SGD([0.01, 0.1, 0.05, 0.02, 0.2], 0.9, weight_decay=0.01)
+        return SGD([0.01, 0.1, 0.05, 0.02, 0.9], 0.9, weight_decay=0.01)
+
+    epochs = 3 if patience is None else 40
 
     whole = make(ReLU, range(5), "float32")
-    expected = train(whole, optimizer(), iris, 3, 25, keep_best=True)
+    expected = train(whole, optimizer(), iris, epochs, 25, keep_best=True, patience=patience)
     sliced = make(ReLU, range(5), "float32")
     calls: list[History] = []
     shared, each = bytes_of_training(sliced, 25, len(iris.train.x))
     memory = shared + networks_at_a_time * each
-    history = train(sliced, optimizer(), iris, 3, 25, on_epoch=calls.append, keep_best=True, memory=memory)
-    assert len(calls) == 3 * -(-5 // networks_at_a_time)
+    settings: dict[str, Any] = {"keep_best": True, "memory": memory, "patience": patience}
+    history = train(sliced, optimizer(), iris, epochs, 25, on_epoch=calls.append, **settings)
+    if patience is None:
+        assert len(calls) == 3 * -(-5 // networks_at_a_time)
+    else:
+        held = np.equal(history.validation_loss[-1], history.validation_loss[-2])
+        assert held[4]  # it stopped early, and its history with it
+        assert not held[0]
     np.testing.assert_array_equal(sliced.theta, whole.theta)
     for name, column in vars(history).items():
         if name != "seconds":
