@@ -26,7 +26,7 @@ from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer
 from minnet.output import SoftmaxCrossEntropy
 from minnet.reports import rank_rates, summarize, summarize_stack
-from minnet.runs import CONFIG, check_out, new_run, read_config, remove_run, reopen_run, versions, write_run
+from minnet.runs import CONFIG, check_out, locked, new_run, read_config, remove_run, reopen_run, versions, write_run
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 from minnet.search import free_memory
 from minnet.storage import write_json
@@ -265,19 +265,21 @@ def command_train(arguments: argparse.Namespace) -> int:
     made: list[Path] = []
     if resuming:
         folder = Path(arguments.resume)
-        config = go_on(folder, training, config)
     else:
         folder, made = new_run(arguments.out, dataset.name, config, arguments.force)
-    try:
-        run(folder, training, arguments, config)
-    except BaseException as error:
-        saved = checkpoints(folder)
-        if not resuming and not saved:
-            remove_run(folder, made)
-        elif isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
-        raise
-    return finish(folder, training, arguments)
+    with locked(folder):
+        if resuming:
+            config = go_on(folder, training, config)
+        try:
+            run(folder, training, arguments, config)
+        except BaseException as error:
+            saved = checkpoints(folder)
+            if not resuming and not saved:
+                remove_run(folder, made)
+            elif isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
+            raise
+        return finish(folder, training, arguments)
 
 
 def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str, Any]:

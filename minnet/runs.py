@@ -13,7 +13,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,8 @@ def new_run(
     try:
         if out is not None and path.is_dir():
             if force:
-                remove_files(path)
+                with locked(path):
+                    remove_files(path)
             claim(path, text)
             return path, []
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,7 @@ def new_run(
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         remove_run(None, made)
-        if isinstance(error, FileExistsError) and error.strerror is None:  # one of ours, which says it all
+        if error.strerror is None:  # one of ours, which says it all
             raise
         raise type(error)(f"cannot write a run to {path if out else path.parent}: {error.strerror}") from None
     return path, [path.absolute(), *made]
@@ -148,6 +150,31 @@ def claim(folder: Path, text: str) -> None:
         raise FileExistsError(f"{folder} already holds a run: another one has just begun there") from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a run to this process. The system unlocks it when the process ends, in whatever way.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has locked it.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, FileNotFoundError):  # Windows has no flock, a folder to be no run yet
+            import fcntl
+
+            file = stack.enter_context((folder / CONFIG).open("rb"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BlockingIOError(
+                    f"{folder} is in use: another process is training there; let it end first"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
 
 
 def remove_files(folder: Path) -> None:

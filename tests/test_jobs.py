@@ -253,6 +253,20 @@ def test_runs_started_at_once_get_folders_of_their_own() -> None:
     assert sum(error == b"" for error in errors) == 1
 
 
+def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
+    while not checkpoints(Path("r")):
+        time.sleep(0.01)
+    for command in (["--resume", "r"], ["iris", "--out", "r", "--force"]):
+        assert main(["train", *command, "--quiet"]) == 1
+        said = "minnet: error: r is in use: another process is training there; let it end first\n"
+        assert capsys.readouterr().err == said
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert json.loads(Path("r/config.json").read_text())["dataset"] == "digits"
+    assert main(["train", "iris", "--epochs", "1", "--out", "r", "--force", "--quiet"]) == 0
+
+
 def test_checkpoints_as_often_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = []
     original = save_checkpoint
