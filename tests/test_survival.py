@@ -1,0 +1,64 @@
+"""Do runs that are killed survive, and would ``scripts/kill_runs.py``, which kills hundreds of them, notice if not?"""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from minnet.cli import main
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "kill_runs.py"
+
+
+@pytest.fixture
+def kill_runs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("kill_runs", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_killed_runs_end_as_if_they_had_never_been_killed() -> None:
+    """One run of each kind; the script itself kills 200."""
+    done = subprocess.run([sys.executable, SCRIPT, "--runs", "5"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "all 5 runs ended byte for byte as if they had never been killed"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("weights", "config.json is not that of the run that was never killed"),
+        ("missing", "stack.safetensors is missing"),
+        ("leftover", ".model.safetensors.part was left behind"),
+        ("half", "model.safetensors: .* incomplete"),
+    ],
+)
+def test_the_script_notices_a_loss(
+    damage: str, message: str, kill_runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = "iris --epochs 2"
+    assert main(["train", *flags.split(), "--quiet", "--out", str(tmp_path / "whole")]) == 0
+    whole = kill_runs.contents(tmp_path / "whole")
+    if damage == "weights":  # those of another run
+        flags += " --seed 2"
+    if damage == "missing":
+        whole["stack.safetensors"] = b"of it"
+
+    def let_it_end(process: subprocess.Popen[bytes], folder: Path, within: float, rng: np.random.Generator) -> None:
+        kill_runs.end_well(process)
+        if damage == "leftover":
+            (folder / ".model.safetensors.part").touch()
+        if damage == "half":
+            model = folder / "model.safetensors"
+            model.write_bytes(model.read_bytes()[:-100])
+
+    monkeypatch.setattr(kill_runs, "kill", let_it_end)
+    with pytest.raises((kill_runs.Lost, ValueError), match=message):
+        kill_runs.try_one(flags, whole, 0.1, tmp_path / "r", [0, 0])
