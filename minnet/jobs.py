@@ -272,14 +272,13 @@ def command_train(arguments: argparse.Namespace) -> int:
             config = go_on(folder, training, config)
         try:
             run(folder, training, arguments, config)
+            return finish(folder, training, arguments)
         except BaseException as error:
-            saved = checkpoints(folder)
-            if not resuming and not saved:
+            if not (resuming or checkpoints(folder) or (folder / "results.json").exists()):
                 remove_run(folder, made)
             elif isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
             raise
-        return finish(folder, training, arguments)
 
 
 def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str, Any]:
@@ -383,7 +382,10 @@ def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> i
     else:
         results, lines, report = summarize(training, seed)
         groups, best = {}, None
-    files = write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
+    try:
+        files = write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
+    except OSError as error:
+        raise type(error)(f"cannot write the results into {folder}: {error.strerror}; {kept(folder)}") from None
     if reason == "interrupted":
         print(f"minnet: {training.ended['text']}; {kept(folder)}", file=sys.stderr)
         return 130

@@ -100,6 +100,26 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_field(name: str, tmp_path:
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_slices_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    def in_slices() -> Training:
+        network = Network([Linear(4, 5), ReLU(), Linear(5, 3)], seed=range(3))
+        return Training(network, SGD(0.1, 0.9), load_dataset("iris"), 2, 32, patience=3, memory=150_000)
+
+    training = in_slices()
+    assert training.slice_size == 1
+    training.run(lambda _: save_checkpoint(tmp_path, training))
+    path = checkpoints(tmp_path)[0]
+    values, arrays = read_arrays(path)
+    assert values["finished"] == 2
+    for best in (np.array([9]), np.array([1.0]), np.array([1, 1]), np.array([-1])):
+        write_arrays(path, arrays | {"best_epoch.1": best}, values)
+        with pytest.raises(ValueError, match=r"best_epoch\.1 is not one epoch for each of 1 networks"):
+            load_checkpoint(path, in_slices())
+    write_arrays(path, arrays, values | {"slice_size": 2})
+    with pytest.raises(ValueError, match="finished is 2, of 2 slices"):
+        load_checkpoint(path, in_slices())
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     trained(tmp_path)
     with pytest.raises(ValueError, match=r"history\.0\.train_loss has the shape"):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,44 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
     assert process.returncode == 130
     assert "Traceback" not in error
     assert re.search(r"minnet: interrupted.*minnet train --resume runs/digits-1", error)
+
+
+def test_ctrl_c_while_the_results_are_written_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    train = ["train", "iris", "--epochs", "2", "--quiet", "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr("minnet.plots.save_picture", interrupted)
+        assert main([*train, "r"]) == 130
+    assert capsys.readouterr().err == (
+        "minnet: interrupted; stopped at once; saved is r/checkpoints/step-0000000008.safetensors; "
+        "go on with: minnet train --resume r\n"
+    )
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    assert main([*train, "s"]) == 0
+    assert Path("r/model.safetensors").read_bytes() == Path("s/model.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("minnet.jobs.run", interrupted)
+        assert main([*train, "t"]) == 130
+    assert capsys.readouterr().err == "minnet: interrupted; nothing was saved\n"
+    assert not Path("t").exists()
+
+
+def test_results_that_cannot_be_written_are_in_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minnet.plots.save_picture", full)
+    assert main(["train", "iris", "--epochs", "2", "--quiet", "--out", "r"]) == 1
+    assert capsys.readouterr().err == (
+        "minnet: error: cannot write the results into r: No space left on device; saved is "
+        "r/checkpoints/step-0000000008.safetensors; go on with: minnet train --resume r\n"
+    )
 
 
 def test_a_run_that_diverges_keeps_what_it_learned_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:

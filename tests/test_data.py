@@ -10,6 +10,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 from minnet import Dataset, load_dataset
 from minnet.data import DATASETS, Part, Standardization, load_raw
@@ -91,6 +92,8 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
         (X[:, 0], T, {}, ValueError, r"got \(20,\)"),
         (X[:0], T[:0], {}, ValueError, r"N at least 1, got \(0, 2\)"),
         (np.where(np.arange(40).reshape(20, 2) == 7, np.nan, X), T, {}, ValueError, "got nan in row 3, column 1"),
+        (X, T, {"validation": 0.9}, ValueError, "expected a share above 0 and below 0.8 for validation, got 0.9"),
+        (X[:6], T[:6], {"validation": 0.7}, ValueError, "6 samples are too few to keep a share of 0.7 of them aside"),
         (X, T[:19], {}, ValueError, r"one class number a sample, got t of shape \(19,\) for 20 samples"),
         (X, T * 1.0, {}, TypeError, "must be integers, got float64"),
         (X, np.array(["a", "b"] * 10), {}, TypeError, r"np\.unique"),
@@ -215,6 +218,13 @@ def test_openml_data_that_cannot_be_trained_on_says_why(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):
         load_dataset("openml:77")
+
+
+def test_openml_features_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bunch = Bunch(data=np.array([["a"], ["b"]], object), target=np.array(["x", "y"]), feature_names=["p"])
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: bunch)
+    with pytest.raises(ValueError, match="openml:77 has features that are not numbers"):
+        load_raw("openml:77")
 
 
 def test_openml_without_a_network_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

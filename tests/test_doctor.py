@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,6 +320,16 @@ def test_training_that_diverges_at_all_rates_is_told() -> None:
     right, text = learning_rate(dataset, make_network, 0.05, 0.9, 32)
     assert not right
     assert "all others tried" in text
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_a_sample_is_named_with_its_part(name: str, short: None) -> None:
+    dataset = load_dataset("iris")
+    part = Part(getattr(dataset, name).x.copy(), getattr(dataset, name).t)
+    part.x[3, 1] = 1e9
+    parts: dict[str, Any] = {name: part}
+    found = wrong(examine(dataclasses.replace(dataset, **parts), maker(dataset)))
+    assert f"in sample 3 of the {name} part" in found["feature scales"]
 
 
 def test_listed_is_short() -> None:

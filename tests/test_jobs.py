@@ -196,7 +196,7 @@ def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
         [*MINNET, *train, "--out", "parts"], check=False, capture_output=True, text=True, preexec_fn=limited
     )
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1] == (
+    assert run.stderr.splitlines()[4] == (
         "minnet: error: cannot write a checkpoint into parts: File too large; saved is "
         "parts/checkpoints/step-0000000160.safetensors; go on with: minnet train --resume parts"
     )
@@ -265,6 +265,27 @@ def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.C
     assert process.wait() == 130
     assert json.loads(Path("r/config.json").read_text())["dataset"] == "digits"
     assert main(["train", "iris", "--epochs", "1", "--out", "r", "--force", "--quiet"]) == 0
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_with_other_versions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "iris", "--epochs", "5", "--quiet"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 14)
+        assert main([*train, "--out", "parts"]) == 130
+    newest, before = checkpoints(Path("parts"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    monkeypatch.setattr("minnet.jobs.versions", lambda: {"numpy": "3.0"})
+    capsys.readouterr()
+    assert main(["train", "--resume", "parts", "--quiet"]) == 0
+    damaged, others = capsys.readouterr().err.splitlines()
+    assert damaged.startswith(f"minnet: {newest}: not a checkpoint of this run: ")
+    assert damaged.endswith("; going on from the checkpoint before it")
+    assert others == "minnet: the run began with other versions; its numbers may differ in the last digits"
+    assert contents("parts") == contents("whole")
+    assert before.name == "step-0000000012.safetensors"
 
 
 def test_checkpoints_as_often_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

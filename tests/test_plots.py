@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from minnet import History
-from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history
+from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history, plot_rates
 from tests.conftest import make_network
 
 
@@ -71,6 +71,20 @@ def test_pictures_go_into_axes_of_ones_own() -> None:
     x = np.random.default_rng(0).normal(size=(9, 2))
     assert plot_decision_boundary(make_network((2, 2)), x, np.arange(9) % 2, ax=axes[3]) is figure
     assert len(figure.axes) == 4
+    removed = figure.axes[0]
+    removed.remove()
+    with pytest.raises(ValueError, match="expected ax to belong to a figure"):
+        plot_confusion(np.array([0, 1]), np.array([0, 1]), ["a", "b"], ax=removed)
+
+
+def test_learning_rates_that_diverged_are_shaded() -> None:
+    losses = np.array([[0.5, 0.6], [0.3, 0.2], [np.nan, 0.4]])
+    figure = plot_rates(np.array([0.01, 0.1, 1]), {"momentum 0": losses}, {"momentum 0": np.isnan(losses)}, 1.1)
+    (ax,) = figure.axes
+    mean = ax.get_lines()[0]
+    np.testing.assert_allclose(np.ma.getdata(mean.get_ydata())[:2], [0.55, 0.25])
+    assert np.isnan(np.asarray(mean.get_ydata())[2])
+    assert "some diverged" in ax.get_legend_handles_labels()[1]
 
 
 def test_a_comparison_lays_runs_over_each_other_and_survives_nan() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data import load_raw
-from minnet.runs import RUN_FILES, check_out, new_run, read_metrics, remove_run, reopen_run, write_run
+from minnet.runs import RUN_FILES, check_out, locked, new_run, read_metrics, remove_run, reopen_run, write_run
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 
@@ -122,6 +122,54 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
         check_out(tmp_path / "link")
     with pytest.raises(OSError, match="File name too long"):
         check_out(tmp_path / ("x" * 300))
+
+
+def test_a_file_named_runs_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").touch()
+    with pytest.raises(NotADirectoryError, match="cannot write a run to runs: it is a file"):
+        new_run(None, "a", CONFIG)
+
+
+def test_a_name_that_is_taken_meanwhile_gives_way_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = os.rename
+
+    def taken(source: Any, to: Any) -> None:
+        if Path(to).name == "a-1":
+            Path(to).mkdir()
+            (Path(to) / "config.json").touch()
+        original(source, to)
+
+    monkeypatch.setattr(os, "rename", taken)
+    folder, _ = new_run(None, "a", CONFIG)
+    assert folder == Path("runs/a-2")
+    assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+
+    def fails(source: Any, to: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(OSError, match="cannot write a run to runs: No space left on device"):
+        new_run(None, "a", CONFIG)
+    assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+
+
+def test_a_run_is_locked_for_others_and_not_where_nothing_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = new_run(tmp_path / "r", "a", CONFIG)
+    with locked(folder), pytest.raises(BlockingIOError, match="r is in use: another process"), locked(folder):
+        pass
+    with locked(folder):
+        pass
+
+    def unsupported(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with locked(folder), locked(folder):
+        pass
 
 
 def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from pathlib import Path
 
@@ -141,3 +142,25 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert (left.value.code, out, len(err.splitlines())) == (2, "", 1)
     assert message in err
     assert not os.listdir()
+
+
+def test_tune_says_when_every_rate_diverges(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minnet.cli.RATES", (1e20, 1e30))
+    assert main(["tune", "iris", "--epochs", "2", "--seeds", "2", "--quiet"]) == 1
+    said = "minnet: error: every learning rate from 1e+20 to 1e+30 diverged: scale the features\n"
+    assert capsys.readouterr().err == said
+    assert not os.listdir()
+
+
+def test_free_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2**20 < free_memory() < 2**60
+
+    def nowhere(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", nowhere)
+    assert 2**20 < free_memory() < 2**60
+    monkeypatch.setattr(os, "sysconf", nowhere)
+    assert math.isinf(free_memory())

@@ -1,5 +1,6 @@
 """Does training go through all samples, report what is true at the end of each epoch, and stop when it must?"""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -144,6 +145,29 @@ def test_divergence_is_an_error_that_names_the_learning_rate(iris: Dataset) -> N
         match=r"diverged in epoch \d+, step \d+: .* sample \d+ .* lower the learning rate, which is 1e\+20; .* initial",
     ):
         train(network, SGD(1e20, 0.9), iris, 50, 16)
+
+
+def test_a_network_that_overflows_only_when_it_is_evaluated_diverged_too(iris: Dataset) -> None:
+    """Each batch was fine, but nothing follows the last step."""
+    for whole in (False, True):
+        part = Part(iris.train.x, iris.train.t)
+        validation = iris.validation if whole else Part(iris.validation.x.copy(), iris.validation.t)
+        if not whole:
+            validation.x[5, 2] = 1e38
+        data = dataclasses.replace(iris, train=part, validation=validation)
+        network = Network([Linear(4, 16), ReLU(), Linear(16, 3)], dtype="float32")
+        before = network.theta.copy()
+        with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: .* is not finite") as caught:
+            train(network, SGD(1e25 if whole else 10.0), data, 3, 106)
+        assert ("of the training part" in str(caught.value)) == whole
+        np.testing.assert_array_equal(network.theta, before)
+
+
+def test_weights_that_are_not_finite_are_found(iris: Dataset) -> None:
+    network = Network([Linear(4, 16), ReLU(), Linear(16, 3)])
+    network.layers[2].W[3, 1] = np.nan  # type: ignore[attr-defined]
+    found = module.first_nonfinite(network, network.check_features(iris.train.x), None)
+    assert found == {"where": "the parameter W of layer 2, Linear(16, 3)", "layer": 2, "array": "W"}
 
 
 @pytest.mark.parametrize(

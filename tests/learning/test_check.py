@@ -475,3 +475,76 @@ def test_hard_targets_only_is_no_excuse_for_a_wrong_gradient() -> None:
             return dz
 
     assert names(check_class(TakesTheLargest)) == ["constant-factor"]
+
+
+def test_an_output_layer_that_misbehaves_is_told_how() -> None:
+    class NaNs(SoftmaxCrossEntropy):
+        def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
+            loss: Array = super().forward(z, t) * np.nan
+            return loss
+
+    class Random(SoftmaxCrossEntropy):
+        def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
+            loss: Array = super().forward(z, t) + np.random.default_rng().normal()
+            return loss
+
+    class Sum(SoftmaxCrossEntropy):
+        def forward(self, z: Array, t: Array, weights: Array | None = None) -> Array:
+            loss: Array = super().forward(z, t) * z.shape[-2]
+            return loss
+
+    class Nothing(SoftmaxCrossEntropy):
+        def backward(self) -> Array:
+            super().backward()
+            return None  # type: ignore[return-value]
+
+    class Growing(SoftmaxCrossEntropy):
+        calls = 0
+
+        def backward(self) -> Array:
+            self.calls += 1
+            return super().backward() * self.calls
+
+    for cls, name in ((NaNs, "not-finite"), (Random, "random"), (Sum, "not-a-mean"), (Nothing, "wrong-shape"),
+                      (Growing, "gradients-accumulated")):  # fmt: skip
+        assert names(check_class(cls))[0] == name, cls
+
+
+def test_a_layer_that_misbehaves_is_told_how() -> None:
+    class SinglePrecision(Tanh):
+        def forward(self, x: Array) -> Array:
+            return super().forward(x).astype(np.float32)
+
+    class NaNs(Tanh):
+        def backward(self, da: Array) -> Array:
+            return super().backward(da) * np.nan
+
+    class Sawtooth(Tanh):
+        def forward(self, x: Array) -> Array:
+            return super().forward(np.real(x) * 1e7 % 1)
+
+    class RealOnly(Tanh):
+        def forward(self, x: Array) -> Array:
+            if np.iscomplexobj(x):
+                raise TypeError("real numbers only")
+            return super().forward(x)
+
+    assert names(check_class(SinglePrecision)) == ["wrong-dtype"]
+    assert names(check_class(NaNs)) == ["not-finite"]
+    assert "it has kinks everywhere, or computes in float32 inside" in check_class(Sawtooth).findings[0].saw
+    slow = check_class(RealOnly)
+    assert slow.right
+    assert "complex numbers make it raise TypeError, so central differences were used" in str(slow)
+
+
+def test_a_layer_that_is_wrong_in_this_network_only_is_found(batch: tuple[Array, Array]) -> None:
+    class WrongAtSeven(Linear):
+        def backward(self, dz: Array) -> Any:
+            dx = super().backward(dz)
+            if self.shapes["W"] == (7, 3):
+                self.dW *= 2
+            return dx
+
+    report = check_network(Network([Linear(4, 7), Tanh(), WrongAtSeven(7, 3)], dtype="float64"), *batch)
+    assert names(report) == ["unknown"]
+    assert "each layer is right alone, but not together; layer 2, Linear(7, 3): dW" in report.findings[0].saw

@@ -7,7 +7,7 @@ import pytest
 
 from minnet.cli import main
 from minnet.learning.bugs import BUGS
-from minnet.learning.commands import mystery
+from minnet.learning.commands import load_class, mystery
 
 MY_LAYERS = """
 from minnet.layers import Linear, Tanh
@@ -76,6 +76,9 @@ def test_what_cannot_be_checked_is_one_line(target: str, message: str, capsys: p
     assert out == ""
     assert message in err
     assert len(err.splitlines()) == 1
+    Path("notes.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"notes\.txt is not a Python file: expected FILE\.py:ClassName"):
+        load_class("notes.txt:X")
 
 
 def test_a_file_that_ends_the_program_does_not_end_the_check(capsys: pytest.CaptureFixture[str]) -> None:
