@@ -441,10 +441,9 @@ def read_samples(arguments: argparse.Namespace, target: str | None, labelled: bo
 
 
 def command_predict(arguments: argparse.Namespace) -> int:
-    """``minnet predict``: the class of each sample in a file, as CSV."""
+    """``minnet predict``: the class of each sample in a file, as CSV; a stack is asked for its mean probabilities."""
     model, table = read_samples(arguments, None, labelled=False)
-    y = model.predict_proba(table.x)
-    y = y.mean(axis=0) if y.ndim == 3 else y
+    y = model.network.predict_proba(model.standardize(table.x), average=model.network.theta.ndim == 2)
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["class", *(model.class_names if arguments.proba else [])])
@@ -460,7 +459,10 @@ def command_predict(arguments: argparse.Namespace) -> int:
 
 
 def command_evaluate(arguments: argparse.Namespace) -> int:
-    """``minnet evaluate``: loss, accuracy and a report by class, on the samples of a file."""
+    """``minnet evaluate``: loss, accuracy and a report by class, on the samples of a file, of what predict says."""
+    import numpy as np
+
+    from minnet.output import target_rows
     from minnet.reports import class_report
     from minnet.runs import read_config
 
@@ -469,9 +471,17 @@ def command_evaluate(arguments: argparse.Namespace) -> int:
         target = read_config(Path(arguments.run)).get("target")
     model, table = read_samples(arguments, target, labelled=True)
     t, _ = number_classes(table.labels, arguments.file, model.class_names)
-    network = model.network if model.network.theta.ndim == 1 else model.network[0]
-    loss, accuracy = minnet.evaluate(network, model.standardize(table.x), t)
-    text, classes = class_report(t, network.predict(model.standardize(table.x)), model.class_names)
+    network, x = model.network, model.standardize(table.x)
+    stack = network.theta.ndim == 2
+    y = network.predict_proba(x, average=stack)
+    predicted = y.argmax(axis=1)
+    accuracy = float((predicted == t).mean())
+    if stack:
+        z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
+        loss = float(network.output.forward(z, target_rows(t, network.K, z.dtype)))
+    else:
+        loss, _ = minnet.evaluate(network, x, t)
+    text, classes = class_report(t, predicted, model.class_names)
     if arguments.json:
         print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))
         return 0

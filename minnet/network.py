@@ -243,14 +243,24 @@ class Network:
             The samples.
         average : bool, default False
             Whether the networks of a stack give one answer together, the mean of their probabilities (an ensemble).
+            Those that diverged, whose probabilities are NaN, have no say.
 
         Returns
         -------
         array of shape (N, K), or (S, N, K) for a stack that is not averaged
+
+        Raises
+        ------
+        FloatingPointError
+            If there is nothing to average, since all networks diverged.
         """
-        y = self.output.probabilities(self.logits(x))
-        together: Array = y.mean(axis=0) if average and y.ndim == 3 else y
-        return together
+        y: Array = self.output.probabilities(self.logits(x))
+        if average and y.ndim == 3:
+            alive = np.isfinite(y).all(axis=(1, 2))
+            if not alive.any():
+                raise FloatingPointError(f"all {len(y)} networks diverged: none of them can predict")
+            y = np.asarray(y[alive].mean(axis=0))
+        return y
 
     def predict(self, x: Array, average: bool = False) -> Array:
         """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""

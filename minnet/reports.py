@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -221,7 +222,8 @@ def show(folder: Path) -> str:
     run = read_run(folder)
     plain = {name: value for name, value in run.config.items() if name not in DESCRIPTIONS}
     shown = {name: value for name, value in plain.items() if value not in (None, False, "", 0.0, "none")}
-    lines = [str(folder), "  ".join(f"{name}={short(value)}" for name, value in shown.items()), ""]
+    settings = "  ".join(f"{name}={short(value)}" for name, value in shown.items())
+    lines = [str(folder), *textwrap.wrap(settings, 80, break_long_words=False, break_on_hyphens=False), ""]
     if (folder / "model.safetensors").is_file():
         lines += [load(folder).network.summary(), ""]
     if run.history is not None:

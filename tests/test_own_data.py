@@ -84,6 +84,25 @@ def test_the_example_that_ships_with_minnet(capsys: pytest.CaptureFixture[str]) 
     assert "precision    recall  f1-score   support" in text
 
 
+def test_a_stack_predicts_and_is_evaluated_as_an_ensemble(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--target", "species", "--lr", "0.1,1e30", "--seeds", "2", "--label-smoothing", "0.1", "--out", "r"]
+    run(capsys, "train", str(EXAMPLE), *flags, *FAST)
+    stack = load("r/stack.safetensors")
+    table = pandas.read_csv(EXAMPLE)
+    x, names = table[list(stack.feature_names)].to_numpy(), np.array(stack.class_names)
+    y = stack.predict_proba(x)[:2].mean(axis=0)  # the others diverged
+    lines = run(capsys, "predict", "r/stack.safetensors", str(EXAMPLE), "--proba")[0].splitlines()
+    np.testing.assert_allclose([[float(cell) for cell in line.split(",")[1:]] for line in lines[1:]], y)
+    assert [line.split(",")[0] for line in lines[1:]] == names[y.argmax(axis=1)].tolist()
+    results = json.loads(
+        run(capsys, "evaluate", "r/stack.safetensors", str(EXAMPLE), "--target", "species", "--json")[0]
+    )
+    right = table["species"].to_numpy() == names[y.argmax(axis=1)]
+    assert results["accuracy"] == right.mean()
+    t = 0.9 * (table["species"].to_numpy()[:, None] == names) + 0.1 / 3
+    np.testing.assert_allclose(results["loss"], -(t * np.log(y)).sum(axis=1).mean(), rtol=1e-5)
+
+
 def test_validation_and_a_test_file_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: "abc"[k]))
     other = pandas.read_csv(io.StringIO(table(lambda k: "abc"[k], 30, extra=lambda i: i)))

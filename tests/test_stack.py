@@ -131,6 +131,11 @@ def test_an_ensemble_averages_probabilities(iris: Dataset) -> None:
     together = stack.predict_proba(iris.test.x, average=True)
     np.testing.assert_allclose(together, each.mean(axis=0))
     np.testing.assert_array_equal(stack.predict(iris.test.x, average=True), together.argmax(axis=1))
+    stack.theta[1] = np.nan  # a network that diverged has no say
+    left = stack.predict_proba(iris.test.x, average=True)
+    np.testing.assert_allclose(left, each[[0, 2, 3, 4]].mean(axis=0))
+    with pytest.raises(FloatingPointError, match="all 1 networks diverged: none of them can predict"):
+        stack.part(1, 2).predict_proba(iris.test.x, average=True)
     single = stack[0]
     np.testing.assert_array_equal(single.predict_proba(iris.test.x, average=True), single.predict_proba(iris.test.x))
 
