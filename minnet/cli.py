@@ -507,9 +507,9 @@ def command_compare(arguments: argparse.Namespace) -> int:
     rows, table = compare(runs)
     curves = histories(runs)
     if curves:
-        from minnet.plots import plot_comparison, save_picture
+        from minnet.plots import plot_runs, save_picture
 
-        save_picture(plot_comparison(curves, title=f"{len(curves)} runs"), Path(arguments.out))
+        save_picture(plot_runs(curves, title=f"{len(curves)} runs"), Path(arguments.out))
     if arguments.json:
         print(json.dumps({"runs": rows, "picture": arguments.out if curves else None}))
         return 0

@@ -66,10 +66,13 @@ def legend_above(panel: Axes, columns: int = 3) -> None:
     panel.legend(**place, frameon=False, fontsize="small", columnspacing=1.2)
 
 
-def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "") -> Figure:
+def plot_history(
+    history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "", kept: int | None = None
+) -> Figure:
     """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
 
-    The legend gives the values at the end. Batch losses far below the evaluated ones are cut off.
+    The legend gives the values at the end, or those of the epoch that was kept. Batch losses far below the evaluated
+    ones are cut off.
 
     Parameters
     ----------
@@ -79,6 +82,8 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
         Where to draw: the loss alone, or loss and accuracy. By default a new figure with both.
     title : str, optional
         Stands above.
+    kept : int, optional
+        The epoch whose weights the network has, if not the last one's, for a line.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     if not history.epoch:
         raise ValueError("expected a history with at least one epoch, got an empty one")
     if ax is None:
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(9, 3.6 if kept is None else 3.8), layout="constrained")
         figure.suptitle(title)
         ax = list(figure.subplots(1, 2))
     panels = [ax] if isinstance(ax, Axes) else list(ax)
@@ -99,8 +104,10 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
             (training, "training", COLOURS[0], "-"),
             (validation, "validation", COLOURS[1], "--"),
         ):
-            label = f"{label}: {format(values[-1], form)}"
+            label = f"{label}: {format(values[-1 if kept is None else kept - 1], form)}"
             panel.plot(history.epoch, values, line, color=colour, label=label, marker="o" if few else "", markersize=4)
+        if kept is not None:
+            panel.axvline(kept, color="0.3", linewidth=1, linestyle=":", label=f"weights of epoch {kept}")
         panel.set_xlabel("epoch")
         panel.set_xlim(0, history.epoch[-1])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -114,11 +121,12 @@ def plot_history(history: History, ax: Axes | Sequence[Axes] | None = None, titl
     shown = np.maximum(history.train_loss + history.validation_loss, 1e-12)  # a loss of 0 has no logarithm
     low, high = 0.5 * shown.min(), 2 * max(shown.max(), history.batch_loss[0])
     scale_losses(loss, low, high)
-    legend_above(loss)
+    columns = 3 if kept is None else 2
+    legend_above(loss, columns)
     if len(panels) > 1:
         curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
         panels[1].set_ylabel("accuracy (share of samples)")
-        legend_above(panels[1])
+        legend_above(panels[1], columns)
     return new_axes(loss, 0, 0)[0]
 
 
@@ -254,6 +262,41 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
         panel.grid(alpha=0.3)
         legend_above(panel)
     return new_axes(loss, 0, 0)[0]
+
+
+def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
+    """Lay the curves of any number of runs over each other: validation loss and accuracy against epochs.
+
+    Parameters
+    ----------
+    histories : mapping of str to History
+        The runs by name, each with at least one epoch.
+    title : str, optional
+        Stands above.
+    """
+    names = {name: name if len(name) <= 40 else f"{name[:19]}…{name[-20:]}" for name in histories}
+    width = 8 + 0.09 * (8 + max(map(len, names.values())))
+    figure = Figure(figsize=(width, max(3.8, 0.8 + 0.2 * len(names))), layout="constrained")
+    figure.suptitle(title)
+    loss, accuracy = figure.subplots(1, 2)
+    everything = np.concatenate([history.validation_loss for history in histories.values()])
+    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 1e6)  # what is beyond is drawn on the border
+    low, high = 0.8 * drawn.min(initial=1e6), 1.25 * drawn.max(initial=1e-12)
+    low, high = (low, high) if drawn.size else (0.1, 10)
+    for k, (name, history) in enumerate(histories.items()):
+        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k // 8 % 4]}
+        look |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 4, "markevery": max(1, len(history.epoch) // 8)}
+        loss.plot(history.epoch, np.clip(history.validation_loss, low, high), label=names[name], **look)
+        accuracy.plot(history.epoch, history.validation_accuracy, **look)
+    scale_losses(loss, low, high)
+    loss.set_ylabel("validation loss (nats)")
+    accuracy.set_ylabel("validation accuracy (share of samples)")
+    for panel in (loss, accuracy):
+        panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    return figure
 
 
 def plot_confusion(

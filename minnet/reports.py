@@ -238,6 +238,8 @@ def show(folder: Path) -> str:
 
 def short(value: Any) -> str:
     """Format a setting."""
+    if value is None:
+        return "-"
     return ",".join(map(short, value)) or "none" if isinstance(value, list) else str(value)
 
 
@@ -302,6 +304,7 @@ def natural(path: Path) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
+WIDTH = 100  # characters, beyond which a table is split
 COMPARED = ("train_loss", "validation_loss", "test_loss", "test_accuracy", "epochs_done", "seconds")
 
 
@@ -313,7 +316,7 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     rows : list of dict
         One for each run, the settings that differ among them first.
     table : str
-        The same to read.
+        The same to read: one table, or where that is too wide one of the settings and one of the results.
     """
     names = list(dict.fromkeys(name for run in runs for name in run.config if name not in DESCRIPTIONS))
     differing = [name for name in names if len({repr(run.config.get(name)) for run in runs}) > 1]
@@ -323,18 +326,22 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
         row |= {name: run.config.get(name) for name in differing}
         row |= {name: run.results.get(name.removesuffix("_done")) for name in COMPARED}
         rows.append({**row, "ended": run.ended})
-    cells = [["run", *differing, *(name.replace("_", " ") for name in COMPARED), "ended"]]
-    for row in rows:
-        figures = [form(row[name], name) for name in COMPARED]
-        words = row["ended"].split(";")[0]
-        cells.append([row["run"], *(short(row[name]) for name in differing), *figures, words])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    left = {0, len(widths) - 1, *range(1, 1 + len(differing))}
-    lines = []
-    for line in cells:
-        padded = [f"{c:<{w}}" if k in left else f"{c:>{w}}" for k, (c, w) in enumerate(zip(line, widths, strict=True))]
-        lines.append("  ".join(padded).rstrip())
-    return rows, "\n".join(lines)
+    run_column = column(["run"], [row["run"] for row in rows])
+    settings = [column([name], [short(row[name]) for row in rows]) for name in differing]
+    results = [column(name.split("_"), [form(row[name], name) for row in rows], ">") for name in COMPARED]
+    results.append(column(["ended"], [row["ended"].split(";")[0].split(":")[0] for row in rows]))
+    blocks = [[*settings, *results]]
+    if 2 * len(settings + results) + sum(len(each[0]) for each in [run_column, *settings, *results]) > WIDTH:
+        blocks = [settings, results]
+    tables = [zip(run_column, *block, strict=True) for block in blocks if block]
+    return rows, "\n\n".join("\n".join("  ".join(line).rstrip() for line in lines).lstrip("\n") for lines in tables)
+
+
+def column(heading: Sequence[str], cells: Sequence[str], align: str = "<") -> list[str]:
+    """Pad a column to one width: two lines of heading, and its cells."""
+    heading = [" ".join(heading[:-1]), heading[-1]]
+    width = max(map(len, [*heading, *cells]))
+    return [f"{cell:{align}{width}}" for cell in (*heading, *cells)]
 
 
 def form(value: Any, name: str) -> str:

@@ -279,7 +279,8 @@ def write_run(
         if stack:
             picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(network.theta)} networks")
         else:
-            picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}")
+            kept = results.get("ended", {}).get("best_epoch")
+            picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)
         plots.save_picture(picture, folder / "loss.png")
         if chosen is not None:
             title = f"{dataset.name}, test part" + (", best network" if stack else "")

@@ -374,10 +374,15 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     capsys.readouterr()
     assert main(["compare", "runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["run", "lr", "seeds"]
-    assert [line.split()[0] for line in lines[1:4]] == ["runs/a-2", "runs/a-10", "runs/b"]
-    assert "training diverged in epoch 1" in lines[3]
-    assert lines[4] == "picture in     compare.png"
+    assert [line.split() for line in lines[:3]] == [["run", "lr", "seeds"], ["runs/a-2", "0.1", "1"],
+                                                    ["runs/a-10", "0.05", "2"]]  # fmt: skip
+    assert [line.split()[0] for line in lines[-4:-1]] == ["runs/a-2", "runs/a-10", "runs/b"]
+    assert lines[-2].endswith("  training diverged in epoch 1, step 2")
+    assert lines[-1] == "picture in     compare.png"
+    assert main(["compare", "runs/a-2", "runs/a-10"]) == 0  # short enough for one table
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:4] == ["run", "lr", "seeds", "loss"]
+    assert len(lines) == 5
     assert Path("compare.png").read_bytes().startswith(b"\x89PNG")
     assert main(["compare", "runs/a-2", "runs/a-10", "--json", "--out", "c.png"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -386,6 +391,16 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert [run["epochs_done"] for run in told["runs"]] == [3, 3]
     results = json.loads(Path("runs/a-2/results.json").read_text())
     assert told["runs"][0]["test_accuracy"] == results["test_accuracy"]
+    others = ["--optimizer", "adam", "--normalize", "layer", "--dropout", "0.1", "--patience", "2", "--hidden", "9"]
+    assert main(["train", "iris", "--epochs", "2", "--quiet", "--out", "c", *others]) == 0
+    capsys.readouterr()
+    assert main(["compare", "runs/a-2", "c"]) == 0  # too wide for one table
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "hidden", "normalize", "dropout", "epochs", "optimizer", "lr", "patience"]
+    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "-"]
+    assert (lines[3], lines[5].split()[:2]) == ("", ["run", "loss"])
+    assert lines[6].split()[5:] == ["0.0", "all", "3", "epochs", "done"]
+    assert max(map(len, lines)) <= 100
     assert main(["compare", "nowhere"]) == 1
     assert "there is no run in this folder" in capsys.readouterr().err
     assert main(["compare", "runs/b", "--out", "d.png"]) == 0  # it has no epoch

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from minnet import History
-from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history, plot_rates
+from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history, plot_rates, plot_runs
 from tests.conftest import make_network
 
 
@@ -104,6 +104,35 @@ def test_a_comparison_lays_runs_over_each_other_and_survives_nan() -> None:
         plot_comparison({"all of it": History([1], [math.nan], [1], [0], [0], [0], [1], [1], [1], [1])}, axes).axes
         == axes
     )
+
+
+def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:
+    histories = {f"runs/{'x' * k}-{k}": made_up_history(k + 1) for k in range(40)}
+    histories["runs/-0"].validation_loss = [math.nan]
+    histories["runs/x-1"].validation_loss = [1.0, math.inf]
+    figure = plot_runs(histories, title="forty")
+    loss, accuracy = figure.axes
+    assert len(loss.get_lines()) == len(accuracy.get_lines()) == 40
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in loss.get_lines()}
+    assert len(looks) == 32
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 40
+    assert max(len(text.get_text()) for text in legend.get_texts()) == 40
+    np.testing.assert_array_equal(loss.get_lines()[9].get_ydata(), histories["runs/xxxxxxxxx-9"].validation_loss)
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert box.x1 <= figure.bbox.x1
+    assert plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim() == (0.1, 10)
+
+
+def test_the_epoch_whose_weights_were_kept_is_marked() -> None:
+    history = made_up_history()
+    for panel in plot_history(history, kept=2).axes:
+        (line,) = [line for line in panel.get_lines() if line.get_label() == "weights of epoch 2"]
+        assert list(np.asarray(line.get_xdata())) == [2, 2]
+    panel = plot_history(history, kept=2).axes[0]
+    assert f"training: {history.train_loss[1]:#.2g}" in [line.get_label() for line in panel.get_lines()]
 
 
 def test_the_confusion_counts_each_pair() -> None:
