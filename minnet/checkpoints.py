@@ -37,7 +37,7 @@ def save_checkpoint(folder: Path, training: Training) -> Path:
     path = folder / "checkpoints" / f"step-{steps:010}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_arrays(path, arrays, {"format": FORMAT, **values})
-    for old in checkpoints(folder)[KEPT:]:
+    for old in [each for each in checkpoints(folder) if each != path][KEPT - 1 :]:
         with contextlib.suppress(OSError):  # another time
             old.unlink()
     return path
@@ -95,9 +95,16 @@ def load_checkpoint(path: Path, training: Training) -> None:
         raise ValueError(f"{path}: not a checkpoint of this run: {error}") from None
 
 
+def stopping_signals() -> list[signal.Signals]:
+    """List the signals that ask a program to end, without those that it was told to ignore (by nohup, say)."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    there = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in there if signal.getsignal(number) != signal.SIG_IGN]
+
+
 @contextmanager
 def interruptible(training: Training) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end training after the batch, and the second one end it at once."""
+    """Let the first Ctrl-C, SIGTERM or SIGHUP end training after the batch, and the second one end it at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if training.interrupted:
@@ -111,7 +118,7 @@ def interruptible(training: Training) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
         yield
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in stopping_signals()}
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import minnet
+from minnet.checkpoints import stopping_signals
 from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
 from minnet.files import is_file_name
 from minnet.jobs import (
@@ -33,6 +34,7 @@ from minnet.jobs import (
     number_classes,
     progress,
     read_dataset,
+    say,
 )  # fmt: skip
 from minnet.search import MOMENTA, RATES, Setting, train_grid
 from minnet.training import MONITORS, History
@@ -228,7 +230,8 @@ def build_parser() -> Parser:
     add("--out", metavar="DIR", type=path, help="the run folder; by default the next free runs/DATASET-N")
     add("--force", action="store_true", help="remove the run that --out already holds")
     add("--resume", metavar="RUN", type=path, help="go on with a run that was interrupted or killed")
-    add("--checkpoint-every", metavar="N", type=count, default=1, help="epochs from checkpoint to checkpoint")
+    every = "epochs from checkpoint to checkpoint; by default one, or more where that would take over half of the time"
+    add("--checkpoint-every", metavar="N", type=count, help=every)
     add("--live", action="store_true", help="redraw loss.png every few seconds while training")
     add("--tensorboard", action="store_true", help="write event files for TensorBoard into the run folder")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
@@ -349,9 +352,20 @@ def build_parser() -> Parser:
     return parser
 
 
+def writable(name: str) -> Path:
+    """Return the name of a file to write as a path, or raise an OSError now, before any work is done for it."""
+    out = Path(name)
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {name}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise IsADirectoryError(f"cannot write {name}: it is a folder, expected the name of a file")
+    return out
+
+
 def command_tune(arguments: argparse.Namespace) -> int:
     """``minnet tune``: rank learning rates and momenta, and recommend a command."""
     dataset = read_dataset(arguments)
+    out = writable(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
     with progress(arguments.epochs, arguments.quiet) as on_epoch:
         _, history, ranking = train_grid(
             lambda seeds: make_network(arguments, dataset, "float32", seeds),
@@ -375,7 +389,6 @@ def command_tune(arguments: argparse.Namespace) -> int:
         if value != arguments.parser.get_default(name):
             text = ",".join(value) if isinstance(value, list) else str(value)
             command += f" --{name.replace('_', '-')} {shlex.quote(text)}"
-    out = Path(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
     draw_rates(ranking, history, dataset, out)
     if arguments.json:
         rows = [{**s._asdict(), "networks": len(s.networks), "loss": None if s.diverged else s.loss,
@@ -436,12 +449,15 @@ def read_samples(arguments: argparse.Namespace, target: str | None, labelled: bo
     model = minnet.load(arguments.run)
     table = read_table(arguments.file, target, labelled=labelled, features=model.feature_names)
     if table.ignored:
-        print(f"minnet: not used, the model knows no such column: {', '.join(table.ignored)}", file=sys.stderr)
+        say(f"not used, the model knows no such column: {', '.join(table.ignored)}")
     return model, table
 
 
 def command_predict(arguments: argparse.Namespace) -> int:
     """``minnet predict``: the class of each sample in a file, as CSV; a stack is asked for its mean probabilities."""
+    out = None if arguments.out is None else writable(arguments.out)
+    if out is not None and out.exists() and Path(arguments.file).exists() and out.samefile(arguments.file):
+        raise ValueError(f"--out {out} is the file with the samples: choose another name")
     model, table = read_samples(arguments, None, labelled=False)
     y = model.network.predict_proba(model.standardize(table.x), average=model.network.theta.ndim == 2)
     text = io.StringIO(newline="")
@@ -449,12 +465,12 @@ def command_predict(arguments: argparse.Namespace) -> int:
     rows.writerow(["class", *(model.class_names if arguments.proba else [])])
     for row, k in zip(y.tolist(), y.argmax(axis=1), strict=True):
         rows.writerow([model.class_names[k], *(row if arguments.proba else [])])
-    if arguments.out is None:
+    if out is None:
         print(text.getvalue(), end="")
     else:
         from minnet.storage import write_text
 
-        write_text(Path(arguments.out), text.getvalue())
+        write_text(out, text.getvalue())
     return 0
 
 
@@ -503,13 +519,14 @@ def command_compare(arguments: argparse.Namespace) -> int:
     """``minnet compare``: several runs, in a table and a picture."""
     from minnet.reports import compare, find_runs, histories, read_run
 
+    out = writable(arguments.out)
     runs = [read_run(folder) for folder in find_runs([Path(run) for run in arguments.runs])]
     rows, table = compare(runs)
     curves = histories(runs)
     if curves:
         from minnet.plots import plot_runs, save_picture
 
-        save_picture(plot_runs(curves, title=f"{len(curves)} runs"), Path(arguments.out))
+        save_picture(plot_runs(curves, title=f"{len(curves)} runs"), out)
     if arguments.json:
         print(json.dumps({"runs": rows, "picture": arguments.out if curves else None}))
         return 0
@@ -562,11 +579,11 @@ def command_bugs(arguments: argparse.Namespace) -> int:
     bug = BUGS[arguments.name] if arguments.mystery is None else mystery(arguments.mystery)
     dataset = load_dataset(arguments.dataset, arguments.seed)
     told = arguments.mystery is None or arguments.tell
+    label = bug.name if arguments.mystery is None else f"mystery {arguments.mystery}"
+    out = writable(arguments.out or f"bug-{label.replace(' ', '-')}.png")
     if told:
         print(f"{bug.name}: {bug.mistake}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
     if not arguments.check:
-        label = bug.name if arguments.mystery is None else f"mystery {arguments.mystery}"
-        out = Path(arguments.out or f"bug-{label.replace(' ', '-')}.png")
         print(show_bug(bug, dataset, arguments.epochs, arguments.seed, label, out))
     if arguments.check or arguments.mystery is not None:
         report = bug.check(dataset)
@@ -588,20 +605,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     prepare_streams()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+        for number in stopping_signals():  # as Ctrl-C does
+            signal.signal(number, signal.default_int_handler)
     try:
         arguments = build_parser().parse_args(argv)
+        arguments.argv = (sys.argv[1:] if argv is None else list(argv))[1:]
         code: int = arguments.command(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        print(
-            f"minnet: interrupted; {stop}" if stop.args else "minnet: interrupted; nothing was saved", file=sys.stderr
-        )
+        say(f"interrupted; {stop if stop.args else 'nothing was saved'}")
         return 130
     except BrokenPipeError:  # whoever read stdout has left; point it elsewhere, since Python flushes it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
-        print(f"minnet: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
         return 1
     return code

@@ -95,14 +95,14 @@ class Dataset:
             try:
                 x = check_features(part.x, self.D, f"data set {self.name!r}")
                 rows = target_rows(part.t, self.K)
+                if part_name in self.weights:
+                    checked_weights(self.weights[part_name], len(x))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{error} (in the {part_name} part)") from None
             if len(x) != len(rows):
                 raise ValueError(
                     f"data set {self.name!r} has {len(x)} samples but {len(rows)} targets in its {part_name} part"
                 )
-            if part_name in self.weights:
-                checked_weights(self.weights[part_name], len(x))
 
     @property
     def D(self) -> int:
@@ -168,6 +168,10 @@ class Dataset:
         owner = f"data set {name!r}"
         if not 0 < validation < 0.8:
             raise ValueError(f"{owner} expected a share above 0 and below 0.8 for validation, got {validation!r}")
+        if isinstance(t, np.ma.MaskedArray):
+            raise TypeError(f"{owner} expected plain class numbers, got a masked array: leave out what is missing")
+        if test is not None and len(test) != 2:
+            raise ValueError(f"{owner} expected a pair (x, t) as test part, got {len(test)} of them")
         x, t = check_features(x, None, owner), np.asarray(t)
         if t.shape != (len(x),):
             raise ValueError(
@@ -183,6 +187,8 @@ class Dataset:
         feature_names = tuple(map(str, feature_names))
         if K < 2:
             raise ValueError(f"{owner} has a single class, {class_names}: expected at least two")
+        if len(set(class_names)) < K:
+            raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
         counts = np.bincount(labels, minlength=K)
         parts = ["train", "validation", *([] if test else ["test"])]
         if counts.min() < len(parts):
@@ -196,8 +202,12 @@ class Dataset:
 
         from sklearn.preprocessing import StandardScaler
 
-        scaler = StandardScaler().fit(x[train].astype(np.float64, copy=False))
-        standardization = Standardization(scaler.mean_, scaler.scale_)
+        largest = np.abs(x[train]).max(axis=0).astype(np.float64)
+        # The square of a number beyond these bounds would overflow or vanish.
+        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
+        unit = np.where(extreme, largest, 1)
+        scaler = StandardScaler().fit(x[train].astype(np.float64, copy=False) / unit)
+        standardization = Standardization(scaler.mean_ * unit, scaler.scale_ * unit)
 
         split = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
         if test:
@@ -216,15 +226,29 @@ def stratified_split(labels: Array, seed: int, validation: float, test: float) -
     """Split row numbers into training, validation and, unless its share is 0, test, each with classes in proportion."""
     from sklearn.model_selection import train_test_split
 
-    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, []
-    for share in (test, validation):
+    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, list[Array]()
+    for share, needed in ((test, 2), (validation, 1)):
         if share:
             held_out = max(round(share * len(labels)), K)  # at least one sample of each class
             if len(rest) - held_out < K:
                 raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
             rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
+            rest, part = share_rare_classes(rest, part, labels, needed)
             parts.append(part)
     return [rest, *reversed(parts)]
+
+
+def share_rare_classes(rest: Array, part: Array, labels: Array, needed: int) -> tuple[Array, Array]:
+    """Move samples so that a part has one of each class, and the rest as many as the other parts need."""
+    for k in range(int(labels.max()) + 1):
+        if not (labels[part] == k).any():
+            moved = np.flatnonzero(labels[rest] == k)[:1]
+            rest, part = np.delete(rest, moved), np.append(part, rest[moved])
+        lacking = needed - int((labels[rest] == k).sum())
+        if lacking > 0:
+            moved = np.flatnonzero(labels[part] == k)[:lacking]
+            rest, part = np.append(rest, part[moved]), np.delete(part, moved)
+    return rest, part
 
 
 class RawData(NamedTuple):

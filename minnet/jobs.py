@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,18 @@ from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer
 from minnet.output import SoftmaxCrossEntropy
 from minnet.reports import rank_rates, summarize, summarize_stack
-from minnet.runs import CONFIG, check_out, locked, new_run, read_config, remove_run, reopen_run, versions, write_run
+from minnet.runs import (
+    CONFIG,
+    check_out,
+    check_unfinished,
+    locked,
+    new_run,
+    read_config,
+    remove_run,
+    reopen_run,
+    versions,
+    write_run,
+)
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 from minnet.search import free_memory
 from minnet.storage import write_json
@@ -37,9 +49,12 @@ NORMALIZATIONS: dict[str, Callable[[int], Layer]] = {"batch": BatchNorm, "layer"
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 # What a run's configuration does not hold: how it is shown, where it goes, and what a resumed run may have otherwise.
 NOT_SETTINGS = (
-    "command", "parser", "out", "force", "json", "quiet", "memory", "resume", "live", "tensorboard", "checkpoint_every"
+    "command", "parser", "argv", "out", "force", "json", "quiet", "memory", "resume", "live", "tensorboard",
+    "checkpoint_every",
 )  # fmt: skip
+MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
 LIVE_SECONDS = 3.0
+CHECKPOINT_SHARE = 0.5  # of the time, at most, for checkpoints
 
 
 def read_dataset(arguments: argparse.Namespace) -> Dataset:
@@ -206,7 +221,7 @@ def command_line(config: dict[str, Any], parser: argparse.ArgumentParser) -> lis
                 flags.append(flag)
             elif value == []:
                 flags += [flag, "none"] if name == "hidden" else []
-            elif value not in (None, False):
+            elif value is not None and value is not False:
                 text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
                 flags.append(f"{flag}={text}")
     return [*flags, "--", str(config.get("dataset", ""))]
@@ -223,26 +238,35 @@ def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
         If its configuration is none, or a flag would change it.
     """
     folder = Path(arguments.resume)
-    defaults = vars(arguments.parser.parse_args([]))
-    changed = [
-        name for name in settings_of(arguments) if name in defaults and getattr(arguments, name) != defaults[name]
-    ]
-    changed = [
-        name for name in (*changed, "out", "force") if name != "dataset" and getattr(arguments, name) != defaults[name]
-    ]
-    if changed:
-        flag = f"--{changed[0].replace('_', '-')}"
-        arguments.parser.error(f"--resume takes the settings of the run: leave out {flag}, or begin a new run")
+    for name in given_flags(arguments):
+        if name not in (*MAY_CHANGE, *NOT_SETTINGS) or name in ("out", "force"):
+            flag = f"--{name.replace('_', '-')}"
+            arguments.parser.error(f"--resume takes the settings of the run: leave out {flag}, or begin a new run")
     config = read_config(folder)
     try:
         with arguments.parser.raising():
             settings: argparse.Namespace = arguments.parser.parse_args(command_line(config, arguments.parser))
+        for name, value in settings_of(settings).items():
+            if name in config and config[name] != value:
+                raise ValueError(f"{name} is {config[name]!r}")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder / CONFIG}: not the configuration of a run that can go on: {error}") from None
     for name in NOT_SETTINGS:
         setattr(settings, name, getattr(arguments, name, None))
-    settings.dataset = arguments.dataset or settings.dataset
+    for name in MAY_CHANGE:
+        setattr(settings, name, getattr(arguments, name) or getattr(settings, name))
     return settings
+
+
+def given_flags(arguments: argparse.Namespace) -> list[str]:
+    """List the settings that were typed, even if what was typed is their default."""
+    parser, not_given = arguments.parser, object()
+    defaults = vars(parser.parse_args([]))
+    parser.set_defaults(**dict.fromkeys(defaults, not_given))
+    try:
+        return [name for name, value in vars(parser.parse_args(arguments.argv)).items() if value is not not_given]
+    finally:
+        parser.set_defaults(**defaults)
 
 
 def command_train(arguments: argparse.Namespace) -> int:
@@ -252,11 +276,18 @@ def command_train(arguments: argparse.Namespace) -> int:
         arguments = resumed(arguments)
     elif arguments.dataset is None:
         arguments.parser.error("which data set? Give the name of one, a file, or --resume RUN")
-    if arguments.optimizer == "sgd" and arguments.nesterov and arguments.momentum == 0:
-        arguments.parser.error("--nesterov needs --momentum above 0: it looks ahead along the velocity")
+    check_flags(arguments)
+    if arguments.tensorboard:
+        require_tensorboard()
     if not resuming:
         check_out(arguments.out, arguments.force)
-    dataset = read_dataset(arguments)
+    try:
+        dataset = read_dataset(arguments)
+    except FileNotFoundError as error:
+        if not resuming:
+            raise
+        moved = f"if it was moved: minnet train NEW_NAME --resume {shlex.quote(arguments.resume)} (and --test NEW_NAME)"
+        raise FileNotFoundError(f"{error}; {moved}") from None
     training = make_training(arguments, dataset)
     network = training.network
     config = settings_of(arguments)
@@ -276,9 +307,32 @@ def command_train(arguments: argparse.Namespace) -> int:
         except BaseException as error:
             if not (resuming or checkpoints(folder) or (folder / "results.json").exists()):
                 remove_run(folder, made)
-            elif isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
+            if isinstance(error, CannotSave):
+                raise CannotSave(f"{error}; {kept(folder)}") from None
             raise
+
+
+class CannotSave(OSError):
+    """A file of a run cannot be written."""
+
+
+def check_flags(arguments: argparse.Namespace) -> None:
+    """Leave with exit code 2 if a flag was given that would do nothing beside the others."""
+    sgd, schedule = arguments.optimizer == "sgd", arguments.schedule
+    goes_with = {
+        "momentum": ("--optimizer sgd", sgd),
+        "nesterov": ("--optimizer sgd and --momentum above 0", sgd and arguments.momentum > 0),
+        "lr_every": ("--schedule step", schedule == "step"),
+        "lr_gamma": ("--schedule step or plateau", schedule in ("step", "plateau")),
+        "lr_patience": ("--schedule plateau", schedule == "plateau"),
+        "warmup": ("--schedule cosine", schedule == "cosine"),
+        "monitor": ("--patience", arguments.patience is not None),
+    }
+    for name, (what, there) in goes_with.items():
+        if getattr(arguments, name) != arguments.parser.get_default(name) and not there:
+            arguments.parser.error(f"--{name.replace('_', '-')} goes with {what}")
 
 
 def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str, Any]:
@@ -289,26 +343,40 @@ def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str,
     ValueError
         If the run is over, its data is not what it was, or its checkpoints cannot be used.
     """
+    check_unfinished(folder)
     before = read_config(folder)
     if before.get("data_sha256") != config["data_sha256"]:
         raise ValueError(
             f"{folder} was trained on other data than {training.dataset.name!r} now holds: put the data back as it "
             "was, or begin a new run"
         )
-    reopen_run(folder)
     for problem in restore_checkpoint(folder, training):
-        print(f"minnet: {problem}; going on from the checkpoint before it", file=sys.stderr)
+        say(f"{problem}; going on from the checkpoint before it")
+    reopen_run(folder)
     if before.get("versions") != config["versions"]:
-        print("minnet: the run began with other versions; its numbers may differ in the last digits", file=sys.stderr)
+        say("the run began with other versions; its numbers may differ in the last digits")
     return before
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, if somebody reads it."""
+    with contextlib.suppress(OSError):
+        print(f"minnet: {message}", file=sys.stderr, flush=True)
 
 
 def kept(folder: Path) -> str:
     """Say what of a run is on the disk, and how to go on from there."""
     saved = checkpoints(folder)
-    if not saved:
-        return f"nothing of it was saved; it begins anew with: minnet train --resume {folder}"
-    return f"saved is {saved[0]}; go on with: minnet train --resume {folder}"
+    if not (folder / CONFIG).exists():
+        return "nothing was saved"
+    try:
+        check_unfinished(folder)
+    except ValueError:
+        return f"the run is over, and in {folder}"
+    go_on = f"minnet train --resume {shlex.quote(str(folder))}"
+    return (
+        f"saved is {saved[0]}; go on with: {go_on}" if saved else f"nothing of it was saved; begin anew with: {go_on}"
+    )
 
 
 def run(folder: Path, training: Training, arguments: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -316,25 +384,39 @@ def run(folder: Path, training: Training, arguments: argparse.Namespace, config:
 
     Raises
     ------
-    OSError
-        If a checkpoint cannot be written; the message says what is saved.
+    CannotSave
+        If a checkpoint cannot be written.
     """
-    since = time.monotonic()
+    began = since = time.monotonic()
+    saving = 0.0  # seconds
 
     def save() -> None:
+        nonlocal saving
+        started = time.monotonic()
         try:
-            if not (folder / CONFIG).exists():
-                print(f"minnet: {folder} is gone; what there is of the run is written there again", file=sys.stderr)
-                folder.mkdir(parents=True, exist_ok=True)
-                write_json(folder / CONFIG, config)
-            save_checkpoint(folder, training)
+            for last_try in (False, True):
+                try:
+                    if not (folder / CONFIG).exists():
+                        say(f"{folder} is gone; what there is of the run is written there again")
+                        folder.mkdir(parents=True, exist_ok=True)
+                        write_json(folder / CONFIG, config)
+                    save_checkpoint(folder, training)
+                    break
+                except FileNotFoundError:  # the folder went away meanwhile
+                    if last_try:
+                        raise
         except OSError as error:
-            raise type(error)(f"cannot write a checkpoint into {folder}: {error.strerror}; {kept(folder)}") from None
+            raise CannotSave(f"cannot write a checkpoint into {folder}: {error.strerror}") from None
+        saving += time.monotonic() - started
+
+    def due(epochs: int) -> bool:
+        if arguments.checkpoint_every is not None:
+            return bool(epochs % arguments.checkpoint_every == 0)
+        return saving <= CHECKPOINT_SHARE * (time.monotonic() - began)
 
     def on_epoch(history: History) -> None:
         nonlocal since
-        done = sum(len(each.epoch) for each in [*training.finished, history])
-        if done % arguments.checkpoint_every == 0:
+        if due(sum(len(each.epoch) for each in [*training.finished, history])):
             save()
         if arguments.live and time.monotonic() - since > LIVE_SECONDS:
             draw_live(folder, history, training)
@@ -371,7 +453,8 @@ def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> i
     whole = reason != "interrupted" or training.slice_size == len(training.seeds)
     history = training.history if whole else History()
     seed, dataset = arguments.seed, training.dataset
-    if (reason == "diverged" and network.theta.ndim == 2) or (reason == "interrupted" and not history.epoch):
+    lost = network.theta.ndim == 2 and history.epoch and history.diverged().all()
+    if lost or (reason == "interrupted" and not history.epoch):
         results: dict[str, Any] = {"dataset": dataset.name, "seed": seed, "ended": training.ended}
         lines, report, groups, best = list[str](), "", {}, None
     elif network.theta.ndim == 2:
@@ -385,9 +468,9 @@ def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> i
     try:
         files = write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
     except OSError as error:
-        raise type(error)(f"cannot write the results into {folder}: {error.strerror}; {kept(folder)}") from None
+        raise CannotSave(f"cannot write the results into {folder}: {error.strerror}") from None
     if reason == "interrupted":
-        print(f"minnet: {training.ended['text']}; {kept(folder)}", file=sys.stderr)
+        say(f"{training.ended['text']}; {kept(folder)}")
         return 130
     if reason == "diverged":
         raise FloatingPointError(f"{training.ended['text']}; what there is of the run is in {folder}")
@@ -432,21 +515,21 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
         yield print_line
 
 
-@contextmanager
-def event_log(folder: Path) -> Iterator[Callable[[History], None]]:
-    """Write each epoch's metrics for TensorBoard into the run folder.
-
-    Raises
-    ------
-    ValueError
-        If the tensorboard package is not there.
-    """
+def require_tensorboard() -> None:
+    """Raise a ValueError if the tensorboard package is not there."""
     try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        import tensorboard.summary.writer.event_file_writer  # noqa: F401
     except ImportError:
         raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
+
+
+@contextmanager
+def event_log(folder: Path) -> Iterator[Callable[[History], None]]:
+    """Write each epoch's metrics for TensorBoard into the run folder."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
     writer = EventFileWriter(str(folder / "tensorboard"))
 
     def log(history: History) -> None:

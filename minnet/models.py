@@ -98,7 +98,10 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
     with replacing(Path(path)) as beside:
         write_arrays(beside, arrays, header)
-        load(beside)  # what could not be loaded is never left behind
+        try:
+            load(beside)  # what could not be loaded is never left behind
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(beside), str(path))) from None
 
 
 def describe(layer: Layer | OutputLayer) -> dict[str, Any]:
@@ -152,9 +155,6 @@ def load(path: str | os.PathLike[str]) -> Model:
         if dtypes["theta"] not in ("float32", "float64") or not dtypes["mean"] == dtypes["scale"] == "float64":
             refuse("tensors", f"have the dtypes {dtypes}, expected theta float32 or float64, mean and scale float64")
         network = Network(layers, output, seed=header["seed"], dtype=arrays["theta"].dtype)
-        weights = output.class_weights
-        if weights is not None and len(weights) != network.K:
-            refuse("class_weights", f"are {len(weights)}, expected {network.K}")
     except KeyError as error:
         refuse("field", f"{error} is missing")
     except (RecursionError, TypeError, ValueError, OverflowError) as error:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.layers import BatchNorm, Layer, LayerNorm, Linear, RandomNumbers
-from minnet.output import OutputLayer, SoftmaxCrossEntropy, checked_weights, target_rows
+from minnet.output import OutputLayer, SoftmaxCrossEntropy, relative_weights, target_rows
 
 Array = npt.NDArray[Any]
 
@@ -83,6 +83,9 @@ class Network:
         self.layers = list(layers)
         self.output = SoftmaxCrossEntropy() if output is None else output
         self.D, self.K = check_widths(self.layers)
+        class_weights = getattr(self.output, "class_weights", None)
+        if class_weights is not None and len(class_weights) != self.K:
+            raise ValueError(f"{self.output!r} has {len(class_weights)} class weights, but there are {self.K} classes")
 
         named = [(name, shape) for layer in self.layers for name, shape in layer.shapes.items()]
         self.decays = np.concatenate([np.full(math.prod(shape), name == "W") for name, shape in named])
@@ -200,7 +203,7 @@ class Network:
             if len(x) != len(t):
                 raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
             if weights is not None:
-                weights = checked_weights(weights, len(x)).astype(t.dtype)
+                weights = relative_weights(weights, len(x), t.dtype)
         for layer in self.layers:
             x = layer.forward(x)
         output: Any = self.output

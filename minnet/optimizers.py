@@ -103,10 +103,10 @@ class SGD:
         v = remember(self, "velocity", theta)
         if self._scratch is None:
             self._scratch = np.empty_like(theta)
-        lr, m, decay = (column(value, theta) for value in (self.lr, self.momentum, self.weight_decay))
+        lr, m, decay = (cast(column(value, theta), theta) for value in (self.lr, self.momentum, self.weight_decay))
         g = dtheta
         if not isinstance(decay, float) or decay > 0:
-            g = dtheta + decay * network.decays * theta
+            g = dtheta + decay * (network.decays * theta)
         v *= m
         v += g
         if self.nesterov:
@@ -187,17 +187,16 @@ class Adam:
         settings = (self.lr, self.beta1, self.beta2, self.epsilon, self.weight_decay)
         lr, beta1, beta2, epsilon, decay = (column(value, theta) for value in settings)
         if not isinstance(decay, float) or decay > 0:
-            g = g + decay * network.decays * theta
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * (g * g)
-        correction1, correction2 = 1 - beta1 ** int(k), 1 - beta2 ** int(k)
+            g = g + cast(decay, theta) * (network.decays * theta)
+        m *= cast(beta1, theta)
+        m += cast(1 - beta1, theta) * g
+        v *= cast(beta2, theta)
+        v += cast(1 - beta2, theta) * (g * g)
         root = np.sqrt(v)
-        root *= correction2**-0.5
-        root += epsilon
+        root *= cast(power(1 - power(beta2, int(k)), -0.5), theta)
+        root += cast(epsilon, theta)
         np.divide(m, root, out=root)
-        root *= lr / correction1
+        root *= cast(lr / (1 - power(beta1, int(k))), theta)
         theta -= root
 
     def part(self, start: int, stop: int) -> Adam:
@@ -238,11 +237,11 @@ def remember(optimizer: Optimizer, name: str, theta: Array) -> Array:
     memory = optimizer.memory.get(name)
     if memory is None:
         memory = optimizer.memory[name] = np.zeros_like(theta)
-    if memory.shape != theta.shape:
+    if (memory.shape, memory.dtype) != (theta.shape, theta.dtype):
         kind = type(optimizer).__name__
         raise ValueError(
-            f"this {kind} has the {name} of a network with theta of shape {memory.shape}, "
-            f"got one with {theta.shape}; make a new {kind} for each network"
+            f"this {kind} has the {name} of a network with theta of shape {memory.shape}, {memory.dtype}, "
+            f"got one with {theta.shape}, {theta.dtype}; make a new {kind} for each network"
         )
     return memory
 
@@ -279,7 +278,7 @@ def members(settings: tuple[Any, ...], start: int, stop: int) -> list[Any]:
 
 
 def column(value: Any, theta: Array) -> Any:
-    """Give a hyperparameter the shape in which it multiplies theta: (S, 1) if there is one for each network.
+    """Give a hyperparameter the shape in which it multiplies theta: (S, 1), float64, if there is one for each network.
 
     Raises
     ------
@@ -291,4 +290,14 @@ def column(value: Any, theta: Array) -> Any:
     if theta.ndim != 2 or len(value) != len(theta):
         stack = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
         raise ValueError(f"this optimizer has hyperparameters for a stack of {len(value)} networks, but steps {stack}")
-    return value[:, np.newaxis].astype(theta.dtype)
+    return value[:, np.newaxis]
+
+
+def cast(factor: Any, theta: Array) -> Any:
+    """Round a factor to theta's dtype, as NumPy rounds a float: a stack's networks get what single ones get."""
+    return factor if isinstance(factor, float) else factor.astype(theta.dtype)
+
+
+def power(base: Any, k: float) -> Any:
+    """Raise to a power, for each network of a stack exactly as for a single one, which NumPy's array power is not."""
+    return base**k if isinstance(base, float) else np.array([[b**k] for b in base[:, 0].tolist()])

@@ -95,7 +95,7 @@ class SoftmaxCrossEntropy:
         if weights is not None or self.class_weights is not None:
             w = np.ones(t.shape[:-1], t.dtype) if weights is None else weights
             if self.class_weights is not None:
-                w = w * (t @ np.array(self.class_weights, t.dtype))
+                w = w * (t @ relative_weights(self.class_weights, z.shape[-1], t.dtype))
             self.total_weight = w.sum(axis=-1)  # of a batch of samples that do not count, 0: so is its loss
             self.w = (w / np.maximum(self.total_weight, np.finfo(t.dtype).tiny)[..., np.newaxis])[..., np.newaxis]
         if self.label_smoothing:
@@ -210,3 +210,10 @@ def checked_weights(weights: npt.ArrayLike, N: int | None = None) -> Array:
     if not array.any():
         raise ValueError("expected weights that are not all 0: nothing would count")
     return array
+
+
+def relative_weights(weights: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> Array:
+    """Return weights with a largest of 1, which change no weighted mean and fit into any dtype, or raise ValueError."""
+    array = checked_weights(weights, N)
+    relative: Array = (array / array.max()).astype(dtype)
+    return relative

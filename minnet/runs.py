@@ -31,6 +31,8 @@ Array = npt.NDArray[Any]
 
 CONFIG = "config.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
+CHECKPOINTS = ("checkpoints/step-*.safetensors", "checkpoints/.step-*.part")
+EVENTS = "tensorboard/events.out.tfevents.*"
 RUN_FILES = (
     CONFIG, "metrics.csv", "results.json", "report.txt", "model.safetensors", "loss.png", "confusion.png"
 )  # fmt: skip
@@ -63,7 +65,9 @@ def check_out(out: str | os.PathLike[str] | None, force: bool = False) -> None:
     for name in ours:
         if (path / name).is_dir():
             raise FileExistsError(f"{path / name} is a folder: expected a file, or nothing")
-    taken = [name for name in ours if (path / name).exists()]
+    taken = [str(file.relative_to(path)) for name in (*ours, *CHECKPOINTS) for file in path.glob(name)]
+    if taken and not (path / CONFIG).exists():
+        raise FileExistsError(f"{path} holds {taken[0]}, though no run (no {CONFIG}): choose another folder")
     if taken and not force:
         raise FileExistsError(f"{path} already holds a run ({taken[0]}): choose another folder, or use --force")
 
@@ -179,9 +183,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    for name in (*RUN_FILES[1:], STACK_FILE, CONFIG):  # the configuration last: until then it is a run's folder
-        (folder / name).unlink(missing_ok=True)
+    for name in (*CHECKPOINTS, EVENTS, *RUN_FILES[1:], STACK_FILE):
+        for file in folder.glob(name):
+            file.unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        with contextlib.suppress(OSError):  # something else is in it
+            (folder / name).rmdir()
+    (folder / CONFIG).unlink(missing_ok=True)  # last: until then it is a run's folder
 
 
 def remove_run(folder: Path | None, made: list[Path]) -> None:
@@ -194,27 +202,21 @@ def remove_run(folder: Path | None, made: list[Path]) -> None:
             each.rmdir()
 
 
-def reopen_run(folder: Path) -> dict[str, Any]:
-    """Make a run ready to go on: return its configuration, and remove what only a run that is over has.
+def reopen_run(folder: Path) -> None:
+    """Make a run ready to go on: remove what only a run that is over has, and what a killed one left half."""
+    (folder / "results.json").unlink(missing_ok=True)
+    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").glob(".*.part")]:  # of a run that was killed
+        leftover.unlink(missing_ok=True)
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no run in the folder.
-    ValueError
-        If its configuration cannot be read, or the run is over.
-    """
-    config = read_config(folder)
+
+def check_unfinished(folder: Path) -> None:
+    """Raise a ValueError if a run is over, or what it says of that cannot be read."""
     results = folder / "results.json"
     if results.is_file():
         ended = read_json(results).get("ended")
         ended = ended if isinstance(ended, dict) else {}
         if ended.get("reason") != "interrupted":
             raise ValueError(f"{folder} is over ({ended.get('text', 'it has results')}): there is nothing to resume")
-        results.unlink()
-    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").glob(".*.part")]:  # of a run that was killed
-        leftover.unlink(missing_ok=True)
-    return config
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,14 @@ Array = npt.NDArray[Any]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to, beside ``path``; when all is well it is moved there, once the disk has all of it."""
+    """Give a name to write to, beside ``path``; when all is well it is moved there, once the disk has all of it.
+
+    What a link points to is replaced, not the link. A device or a pipe cannot be replaced, and is written to.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        yield path
+        return
+    given, path = path, Path(os.path.realpath(path))
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         yield beside
@@ -31,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         flush(path.parent)
     except OSError as error:
         if error.filename == str(beside):  # whose name means nothing to the user
-            error.filename = str(path)
+            error.filename = str(given)
         raise
     finally:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from minnet.data import Dataset
 from minnet.network import Network, check_seed, random_streams
 from minnet.optimizers import Optimizer, clip_gradient
-from minnet.output import checked_weights, target_rows
+from minnet.output import relative_weights, target_rows
 from minnet.schedules import Schedule
 
 Array = npt.NDArray[Any]
@@ -144,7 +144,8 @@ def train(
         Its D and K must be the data set's. Each network of a stack goes its own way through the same samples, and
         ends where a single one of its seed would have.
     optimizer : Optimizer
-        `SGD` or `Adam`. Keeps its memory, so that a second call goes on where the first one ended (but not in slices).
+        `SGD` or `Adam`. Keeps its memory, so that a second call goes on with it (but not in slices); the orders of
+        samples are then those of the first call again, unless it gets another ``seed``.
     dataset : Dataset
         Its training part is learned, its validation part evaluated after each epoch; its test part is not touched.
     epochs : int
@@ -232,8 +233,17 @@ class Training:
                 continue
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"train expected {name} to be an integer of at least 1, got {value!r}")
-        if clip_norm is not None and not (isinstance(clip_norm, int | float) and 0 < clip_norm < math.inf):
+        number = isinstance(clip_norm, int | float | np.floating) and not isinstance(clip_norm, bool)
+        if clip_norm is not None and not (number and 0 < clip_norm < math.inf):
             raise ValueError(f"train expected clip_norm to be a finite number above 0, got {clip_norm!r}")
+        if not isinstance(memory, int | float) or not memory > 0:
+            raise ValueError(f"train expected memory to be a number of bytes above 0, got {memory!r}")
+        if schedule is not None and (isinstance(schedule, type) or not hasattr(schedule, "factors")):
+            raise TypeError(f"train expected a schedule such as CosineDecay(), got {schedule!r}")
+        if isinstance(optimizer, type) or not hasattr(optimizer, "step"):
+            raise TypeError(f"train expected an optimizer such as SGD(0.1), got {optimizer!r}")
+        if batch_size == 1 and any("running_mean" in layer.shapes for layer in network.layers):
+            raise ValueError("batch normalisation learns nothing from batches of one sample: use a larger batch_size")
         if monitor not in MONITORS:
             raise ValueError(f"train expected monitor to be one of {', '.join(MONITORS)}, got {monitor!r}")
         if (dataset.D, dataset.K) != (network.D, network.K):
@@ -252,7 +262,7 @@ class Training:
         self.x = network.check_features(dataset.train.x)
         self.t = target_rows(dataset.train.t, network.K, network.theta.dtype)
         weights = dataset.weights.get("train")
-        self.weights = None if weights is None else np.asarray(weights, network.theta.dtype)
+        self.weights = None if weights is None else relative_weights(weights, len(self.x), network.theta.dtype)
         self.steps = -(-len(self.x) // batch_size)  # an epoch
         self.interrupted = self.overflowed = False
         self.ended: dict[str, Any] = {}
@@ -287,23 +297,35 @@ class Training:
 
     @property
     def history(self) -> History:
-        """What happened so far, in all networks."""
-        return History.joined([*self.finished, self.slice_history]) if self.finished else self.slice_history
+        """What happened so far, in all networks whose first epoch is over."""
+        if not self.finished:
+            return self.slice_history
+        begun = [self.slice_history] if self.slice_history.epoch else []
+        return History.joined([*self.finished, *begun])
 
     @property
     def epoch_kept(self) -> Any:
-        """The epoch whose weights the network, or each network of a stack, has at the end."""
-        best = np.concatenate([*self.finished_best, self.best_epoch]) if self.finished else self.best_epoch
+        """The epoch whose weights the network, or each network of a stack (as in ``history``), has at the end."""
+        best = self.best_epoch
+        if self.finished:
+            begun = [best] if self.slice_history.epoch else []
+            best = np.concatenate([*self.finished_best, *begun])
         over = np.full(np.shape(best), len(self.history.epoch))
         return np.where((best > 0) & self.keep_best, best, over)[()]
 
     def run(self, on_epoch: Callable[[History], object] | None = None) -> None:
         """Train until the epochs are done, or something ends it before; ``ended`` then tells what."""
         self.ended = {}
+        try:
+            self._run(on_epoch)
+        finally:
+            self.slice_optimizer.lr = self.lr  # not what the schedule made of it
+
+    def _run(self, on_epoch: Callable[[History], object] | None) -> None:
+        """Do what `run` says, and leave the optimizer with the learning rate of the last step."""
         while not self.ended:
             over = len(self.slice_history.epoch)
             if over == self.epochs or self.stopped.all() or (over and self._all_diverged()):
-                self.slice_optimizer.lr = self.lr
                 if self.keep_best:
                     self.slice.theta[...] = self.good_theta
                 if (len(self.finished) + 1) * self.slice_size >= len(self.seeds):
@@ -337,6 +359,9 @@ class Training:
                 self.overflowed = False
                 rows = shuffled[self.step * self.batch_size : (self.step + 1) * self.batch_size]
                 found = first_nonfinite(network, self.x[rows], self.t[rows])
+                for name, array in optimizer.memory.items():
+                    if "layer" not in found and not np.isfinite(array).all():
+                        found = {"where": f"{type(optimizer).__name__}'s memory {name}", "layer": None, "array": name}
                 if "layer" in found or not (math.isfinite(loss) and math.isfinite(squared_norm)):
                     self._diverge(found, rows, over + 1, self.step + 1)
                     return
@@ -710,7 +735,7 @@ def evaluate(network: Network, x: Array, t: Array, weights: Array | None = None)
     if len(x) != len(t):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
     if weights is not None:
-        weights = checked_weights(weights, len(x)).astype(t.dtype)
+        weights = relative_weights(weights, len(x), t.dtype)
     summed_loss, right = np.zeros(network.theta.shape[:-1]), np.zeros(network.theta.shape[:-1], dtype=int)
     total_weight, output = 0.0, copy.copy(network.output)
     for start in range(0, len(x), EVALUATION_ROWS):

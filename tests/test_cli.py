@@ -161,7 +161,11 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "iris", "--seed=-1"], "--seed: expected an integer from 0"),
         (["train", "iris", "--seed", "4294967296"], "--seed: expected an integer from 0"),
         (["train", "iris", "--out", ""], "--out: expected a name, got an empty one"),
-        (["train", "iris", "--nesterov", "--momentum", "0"], "--nesterov needs --momentum above 0"),
+        (["train", "iris", "--nesterov", "--momentum", "0"], "--nesterov goes with --optimizer sgd and --momentum abo"),
+        (["train", "iris", "--optimizer", "adam", "--momentum", "0"], "--momentum goes with --optimizer sgd"),
+        (["train", "iris", "--warmup", "2", "--schedule", "step"], "--warmup goes with --schedule cosine"),
+        (["train", "iris", "--lr-gamma", "0.5"], "--lr-gamma goes with --schedule step or plateau"),
+        (["train", "iris", "--monitor", "accuracy"], "--monitor goes with --patience"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -209,7 +213,7 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
     assert sorted(os.listdir("mine")) == sorted(RUN_FILES)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -231,6 +235,29 @@ def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
     assert results["ended"]["reason"] == "interrupted"
     assert results["ended"]["epoch"] == int(found[1]) == results["epochs"] + 1
     assert load("runs/digits-1").network.theta.size > 0
+
+
+def test_a_signal_that_is_to_be_ignored_is() -> None:
+    """As nohup has it."""
+    command = [*MINNET, "train", "digits", "--epochs", "300"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    assert "interrupted" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+
+
+def test_an_interrupted_run_whose_stderr_is_broken_exits_with_130() -> None:
+    command = [*MINNET, "train", "digits", "--epochs", "100000", "--out", "r"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert json.loads(Path("r/results.json").read_text())["ended"]["reason"] == "interrupted"
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
@@ -268,7 +295,7 @@ def test_ctrl_c_while_the_results_are_written_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("minnet.jobs.run", interrupted)
         assert main([*train, "t"]) == 130
-    assert capsys.readouterr().err == "minnet: interrupted; nothing was saved\n"
+    assert capsys.readouterr().err == "minnet: interrupted; stopped at once; nothing was saved\n"
     assert not Path("t").exists()
 
 

@@ -94,6 +94,16 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
         (np.where(np.arange(40).reshape(20, 2) == 7, np.nan, X), T, {}, ValueError, "got nan in row 3, column 1"),
         (X, T, {"validation": 0.9}, ValueError, "expected a share above 0 and below 0.8 for validation, got 0.9"),
         (X[:6], T[:6], {"validation": 0.7}, ValueError, "6 samples are too few to keep a share of 0.7 of them aside"),
+        (X, T, {"test": (X,)}, ValueError, r"expected a pair \(x, t\) as test part, got 1 of them"),
+        (X, T, {"class_names": ["a", "a"]}, ValueError, "several classes of one name: a, a"),
+        (X, np.ma.masked_equal(T, 1), {}, TypeError, "plain class numbers, got a masked array"),
+        (
+            X,
+            T,
+            {"weights": np.eye(20)[0]},
+            ValueError,
+            r"not all 0: nothing would count \(in the (train|validation|test)",
+        ),
         (X, T[:19], {}, ValueError, r"one class number a sample, got t of shape \(19,\) for 20 samples"),
         (X, T * 1.0, {}, TypeError, "must be integers, got float64"),
         (X, np.array(["a", "b"] * 10), {}, TypeError, r"np\.unique"),
@@ -114,6 +124,35 @@ def test_arrays_that_make_no_data_set_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         Dataset.from_arrays(x, t, **names)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("validation", [0.15, 0.5, 0.75])
+def test_each_part_has_each_class_however_rare(seed: int, validation: float) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.choice([3, 3, 4, 6, 30, 200], size=rng.integers(2, 9))
+    t = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    x = rng.normal(size=(len(t), 2))
+    x_test = rng.normal(size=(9, 2)), np.zeros(9, int)
+    for test in (None, x_test):
+        try:
+            dataset = Dataset.from_arrays(x, t, seed=seed, validation=validation, test=test)
+        except ValueError as error:
+            assert "too few to keep a share" in str(error)  # noqa: PT017
+            continue
+        own = ("train", "validation") if test else ("train", "validation", "test")
+        assert sorted(np.concatenate([dataset.rows[part] for part in own])) == list(range(len(t)))
+        for part in own:
+            assert set(getattr(dataset, part).t) == set(range(len(counts)))
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-200])
+def test_features_of_any_size_are_standardised(scale: float) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    plain = Dataset.from_arrays(x, np.arange(60) % 2)
+    scaled = Dataset.from_arrays(x * [1, scale, 1], np.arange(60) % 2)
+    np.testing.assert_allclose(scaled.train.x, plain.train.x, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.test.x[:, 0], plain.test.x[:, 0])
 
 
 def test_a_data_set_put_together_by_hand_is_checked() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from minnet import jobs, load, training
 from minnet.checkpoints import checkpoints, save_checkpoint
-from minnet.cli import main
+from minnet.cli import build_parser, main
 
 MINNET = [sys.executable, "-m", "minnet"]
 
@@ -67,6 +67,7 @@ RUNS = {
     "plateau": "iris --epochs 40 --lr 0.3 --patience 4 --schedule plateau --lr-patience 2 --monitor accuracy",
     "stack of 8": "iris --epochs 8 --seeds 8 --dropout 0.2 --normalize batch --patience 3 --schedule step --lr-every 2",
     "several rates in slices": "iris --epochs 4 --lr 0.1,0.01 --seeds 3 --memory 1600K --optimizer adam",
+    "zeros": "iris --epochs 8 --momentum 0 --hidden none --schedule plateau --lr-gamma 1 --seed 0",
     "all the rest": "iris --epochs 8 --normalize layer --activation leaky_relu --label-smoothing 0.1 --clip-norm 0.5 "
     "--class-weights balanced --nesterov --weight-decay 0.01 --batch-size 16 --dtype float64 --seed 5",
 }  # fmt: skip
@@ -91,6 +92,122 @@ def test_a_resumed_run_is_byte_for_byte_one_that_was_never_interrupted(
     assert whole.keys() == parts.keys()
     for file in whole:
         assert whole[file] == parts[file], file
+
+
+def test_every_setting_is_read_back_from_the_configuration() -> None:
+    parser = build_parser()
+    train = (
+        "train iris --hidden 9,8 --activation tanh --normalize batch --dropout 0.1 --label-smoothing 0.2 --momentum 0"
+    )
+    train += " --class-weights a=1,b=0 --epochs 7 --batch-size 9 --lr 1,2 --weight-decay 0.5 --schedule step --seed 3"
+    train += " --lr-every 2 --lr-gamma 0.3 --warmup 1 --lr-patience 2 --clip-norm 3 --patience 4 --monitor accuracy"
+    train += " --dtype float64 --seeds 2 --validation 0.3 --target t --ignore a,b --weights w --test x.csv --nesterov"
+    for line in (train, train.replace("--momentum 0 ", "--momentum 0.5 ").replace(" --nesterov", ""), "train iris"):
+        arguments = parser.parse_args(line.split())
+        config = json.loads(json.dumps(jobs.settings_of(arguments)))
+        again = arguments.parser.parse_args(jobs.command_line(config, arguments.parser))
+        assert json.loads(json.dumps(jobs.settings_of(again))) == config
+    defaults = vars(arguments.parser.parse_args([]))
+    unchanged = [name for name, value in vars(parser.parse_args(train.split())).items() if value == defaults[name]]
+    assert set(unchanged) <= {*jobs.NOT_SETTINGS, "optimizer"}  # each was tried
+
+
+def test_a_run_whose_last_step_is_over_is_not_disturbed_by_damaged_checkpoints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main(["train", "iris", "--epochs", "3", "--quiet", "--out", "r"]) == 130
+    before = sorted(os.listdir("r"))
+    for path in checkpoints(Path("r")):
+        path.write_bytes(b"damaged")
+    assert main(["train", "--resume", "r", "--quiet"]) == 1
+    assert sorted(os.listdir("r")) == before
+    assert "results.json" in before
+
+
+def test_a_test_file_that_was_moved_may_be_named_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Path(__file__).parent.parent / "data" / "iris.csv"
+    for name in ("my.csv", "te.csv"):
+        shutil.copy(example, name)
+    train = ["train", "my.csv", "--target", "species", "--test", "te.csv", "--epochs", "5", "--quiet"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main([*train, "--out", "a b"]) == 130
+    assert "go on with: minnet train --resume 'a b'" in capsys.readouterr().err
+    os.rename("te.csv", "elsewhere.csv")
+    assert main(["train", "--resume", "a b", "--quiet"]) == 1
+    said = "te.csv: there is no such file; if it was moved: minnet train NEW_NAME --resume 'a b' (and --test NEW_NAME)"
+    assert said in capsys.readouterr().err
+    assert main(["train", "--resume", "a b", "--quiet", "--test", "elsewhere.csv"]) == 0
+    assert contents("a b") == contents("whole")
+
+
+def test_checkpoints_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+
+    def slow(folder: Path, training: training.Training) -> Path:
+        epochs.append(len(training.history.epoch))
+        time.sleep(0.2)
+        return save_checkpoint(folder, training)
+
+    monkeypatch.setattr("minnet.jobs.save_checkpoint", slow)
+    assert main(["train", "iris", "--epochs", "100", "--quiet", "--out", "r"]) == 0
+    assert (epochs[0], epochs[-1]) == (1, 100)
+    assert len(epochs) < 20
+    assert len(checkpoints(Path("r"))) == 2
+
+
+def test_a_folder_that_vanishes_while_a_checkpoint_is_written_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vanished: list[bool] = []
+
+    def vanishing(folder: Path, training: training.Training) -> Path:
+        if len(training.history.epoch) == 3 and not vanished:
+            vanished.append(True)
+            shutil.rmtree(folder)
+            raise FileNotFoundError(2, "No such file or directory")
+        return save_checkpoint(folder, training)
+
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1", "--out"]
+    assert main([*train, "whole"]) == 0
+    monkeypatch.setattr("minnet.jobs.save_checkpoint", vanishing)
+    assert main([*train, "r"]) == 0
+    assert "minnet: r is gone; what there is of the run is written there again" in capsys.readouterr().err
+    assert contents("r") == contents("whole")
+
+    def gone(folder: Path, training: training.Training) -> Path:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("minnet.jobs.save_checkpoint", gone)
+    assert main([*train, "s"]) == 1
+    said = "minnet: error: cannot write a checkpoint into s: No such file or directory; nothing was saved\n"
+    assert capsys.readouterr().err == said
+
+
+def test_flags_that_were_typed_are_not_ignored_though_they_are_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--epochs", "3", "--quiet", "--out", "r"]) == 0
+    os.remove("r/results.json")
+    with pytest.raises(SystemExit):
+        main(["train", "--resume", "r", "--epochs", "50"])
+    assert "leave out --epochs" in capsys.readouterr().err
+    assert main(["train", "iris", "--resume", "r", "--quiet", "--json"]) == 0
+
+
+def test_a_run_replaced_by_force_stays_until_the_new_one_can_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
+    before = contents("r")
+    for module in [name for name in sys.modules if name.startswith("tensorboard")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r", "--force", "--tensorboard"]) == 1
+    assert contents("r") == before
 
 
 def test_slices_were_made(capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +301,7 @@ def test_a_configuration_that_was_tampered_with_is_one_line(
 
 
 def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
-    train = ["train", "digits", "--epochs", "6", "--hidden", "100"]
+    train = ["train", "digits", "--epochs", "6", "--hidden", "100", "--checkpoint-every", "1"]
     assert main([*train, "--quiet", "--out", "whole"]) == 0
     size = max(path.stat().st_size for path in checkpoints(Path("whole"))[1:]) - 1  # the last but one is too large
 
@@ -207,7 +324,7 @@ def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
 def test_a_folder_that_vanishes_is_written_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = ["train", "iris", "--epochs", "5", "--quiet"]
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1"]
     assert main([*train, "--out", "whole"]) == 0
     original = save_checkpoint
 
@@ -270,7 +387,7 @@ def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.C
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_with_other_versions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = ["train", "iris", "--epochs", "5", "--quiet"]
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1"]
     assert main([*train, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
         signal_in_step(patch, 14)
@@ -399,7 +516,7 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert lines[0].split() == ["run", "hidden", "normalize", "dropout", "epochs", "optimizer", "lr", "patience"]
     assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "-"]
     assert (lines[3], lines[5].split()[:2]) == ("", ["run", "loss"])
-    assert lines[6].split()[5:] == ["0.0", "all", "3", "epochs", "done"]
+    assert lines[6].split()[-4:] == ["all", "3", "epochs", "done"]
     assert max(map(len, lines)) <= 100
     assert main(["compare", "nowhere"]) == 1
     assert "there is no run in this folder" in capsys.readouterr().err

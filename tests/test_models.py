@@ -187,7 +187,7 @@ def test_any_bit_that_flips_is_found(tmp_path: Path) -> None:
     [
         ({"type": "MSE"}, "unknown output layer 'MSE'"),
         ({"type": "SoftmaxCrossEntropy", "label_smoothing": 2}, "label_smoothing from 0 to below 1"),
-        ({"type": "SoftmaxCrossEntropy", "class_weights": [1, 2]}, "class_weights are 2, expected 3"),
+        ({"type": "SoftmaxCrossEntropy", "class_weights": [1, 2]}, "has 2 class weights, but there are 3 classes"),
         ({"type": "SoftmaxCrossEntropy", "class_weights": "heavy"}, "weights to be numbers"),
         (None, "'output' is missing"),
     ],

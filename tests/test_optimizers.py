@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
 
-from minnet import SGD, Linear, ReLU, Sigmoid, Tanh, load_dataset
-from minnet.layers import Array
+from minnet import SGD, Linear, Network, ReLU, Sigmoid, Tanh, load_dataset, train
+from minnet.layers import Array, BatchNorm, Dropout, Layer
+from minnet.optimizers import Adam
 from tests.conftest import make_network
 
 
@@ -123,3 +124,30 @@ def test_hyperparameters_out_of_range_are_refused(settings: dict[str, float], me
 
 def test_an_optimizer_prints_its_settings() -> None:
     assert repr(SGD(0.1, 0.9)) == "SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_stack_with_settings_of_its_own_for_each_learns_what_each_learns_alone(dtype: str) -> None:
+    """To the bit: Adam makes much of a rounding error where the true gradient is 0, as before batch normalisation."""
+    iris = load_dataset("iris", dtype=dtype)
+
+    def layers() -> list[Layer]:
+        return [Linear(4, 9), BatchNorm(9), ReLU(), Dropout(0.2), Linear(9, 3)]
+
+    rates, betas, decays = [0.1, 0.003, 0.01], [0.9, 0.85, 0.5], [0.0, 0.01, 0.1]
+    stack = Network(layers(), seed=(4, 5, 6), dtype=dtype)
+    train(stack, Adam(rates, betas, [0.999, 0.99, 0.9], [1e-8, 1e-7, 1e-6], decays), iris, 4, 20)
+    for s, (lr, beta1, beta2, epsilon, decay) in enumerate(
+        zip(rates, betas, [0.999, 0.99, 0.9], [1e-8, 1e-7, 1e-6], decays, strict=True)
+    ):
+        single = Network(layers(), seed=4 + s, dtype=dtype)
+        train(single, Adam(lr, beta1, beta2, epsilon, decay), iris, 4, 20)
+        np.testing.assert_array_equal(stack.theta[s], single.theta)
+
+
+def test_a_memory_of_another_dtype_is_refused() -> None:
+    optimizer = SGD(0.1, 0.9)
+    optimizer.step(Network([Linear(2, 2)]))
+    with pytest.raises(ValueError, match=r"shape \(6,\), float32, got one with \(6,\), float64; make a new SGD"):
+        optimizer.step(Network([Linear(2, 2)], dtype="float64"))
+    assert repr(Adam(0.1)) == "Adam(lr=0.1, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)"

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,21 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert "width" in run(capsys, "predict", "r", "less.csv", code=1)[1]
     assert "there is no such" in run(capsys, "predict", "nowhere", "new.csv", code=1)[1]
     assert "nowhere/p.csv" in run(capsys, "predict", "r", "new.csv", "--out", "nowhere/p.csv", code=1)[1]
+    assert "it is a folder" in run(capsys, "predict", "r", "new.csv", "--out", "r", code=1)[1]
+    before = Path("new.csv").read_bytes()
+    os.symlink("new.csv", "link.csv")
+    assert "the file with the samples" in run(capsys, "predict", "r", "new.csv", "--out", "link.csv", code=1)[1]
+    assert Path("new.csv").read_bytes() == before
+    Path("target.csv").touch()
+    os.symlink("target.csv", "to.csv")
+    run(capsys, "predict", "r", "new.csv", "--out", "to.csv")
+    assert Path("to.csv").is_symlink()
+    assert Path("target.csv").read_text().startswith("class\n")
+    os.mkfifo("pipe")
+    with subprocess.Popen(["/bin/cat", "pipe"], stdout=subprocess.PIPE) as reader:
+        run(capsys, "predict", "r", "new.csv", "--out", "pipe")
+        assert reader.communicate()[0] == Path("target.csv").read_bytes()
+    assert Path("pipe").is_fifo()
     Path("unknown.csv").write_text(table(lambda k: "axd"[k]))
     assert "unknown class 'x'" in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
 

@@ -146,6 +146,10 @@ def test_the_package_has_no_bare_assert() -> None:
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
-    (command,) = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "-m pytest" in line]
+    (command,) = [
+        line
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if ".venv/bin/python -m pytest" in line
+    ]
     assert command.startswith("python3 -m venv .venv && ")
     assert "grep -m 1 'pytest' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -11,7 +11,18 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data import load_raw
-from minnet.runs import RUN_FILES, check_out, locked, new_run, read_metrics, remove_run, reopen_run, write_run
+from minnet.runs import (
+    RUN_FILES,
+    check_out,
+    check_unfinished,
+    locked,
+    new_run,
+    read_config,
+    read_metrics,
+    remove_run,
+    reopen_run,
+    write_run,
+)
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 
@@ -79,16 +90,31 @@ def test_a_run_that_never_began_leaves_nothing(tmp_path: Path, monkeypatch: pyte
 def test_a_run_is_replaced_only_by_force_and_other_files_stay(tmp_path: Path) -> None:
     out = tmp_path / "run"
     (out / "checkpoints").mkdir(parents=True)
-    (out / "checkpoints" / "step-1.safetensors").touch()
     (out / "notes.txt").write_text("mine")
     new_run(out, "a", {"run": 1})
+    for name in ("checkpoints/step-1.safetensors", "checkpoints/.step-2.1234.part", "checkpoints/best.pt"):
+        (out / name).touch()
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events.out.tfevents.1").touch()
     (out / "results.json").write_text("{}")
     with pytest.raises(FileExistsError, match=r"already holds a run \(config.json\): .* --force"):
         new_run(out, "a", {"run": 2})
     assert json.loads((out / "config.json").read_text()) == {"run": 1}
     new_run(out, "a", {"run": 3}, force=True)
     assert json.loads((out / "config.json").read_text()) == {"run": 3}
-    assert sorted(os.listdir(out)) == ["config.json", "notes.txt"]
+    assert sorted(os.listdir(out)) == ["checkpoints", "config.json", "notes.txt"]
+    assert os.listdir(out / "checkpoints") == ["best.pt"]  # which is not ours
+
+
+@pytest.mark.parametrize("name", ["report.txt", "checkpoints/step-1.safetensors"])
+def test_what_is_left_of_something_else_is_not_taken_for_a_run(name: str, tmp_path: Path) -> None:
+    """Checkpoints of another run would be taken for this one's."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / name).write_text("of something else")
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match=f"holds {name}, though no run"):
+            new_run(tmp_path, "a", CONFIG, force)
+    assert (tmp_path / name).read_text() == "of something else"
 
 
 def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path) -> None:
@@ -174,20 +200,22 @@ def test_a_run_is_locked_for_others_and_not_where_nothing_can_be_locked(
 
 def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no run in this folder \(no config.json\)"):
-        reopen_run(tmp_path)
+        read_config(tmp_path)
     folder, _ = new_run(tmp_path / "r", "a", CONFIG)
     (folder / ".x.1234.part").touch()
     (folder / "results.json").write_text('{"ended": {"reason": "interrupted", "text": "stopped"}}')
-    assert reopen_run(folder) == CONFIG
+    check_unfinished(folder)
+    reopen_run(folder)
     assert os.listdir(folder) == ["config.json"]
+    check_unfinished(folder)
     for results, said in (
         ("{}", "it has results"),
         ('{"ended": {"reason": "epochs", "text": "all done"}}', "all done"),
     ):
         (folder / "results.json").write_text(results)
         with pytest.raises(ValueError, match=f"is over \\({said}\\): there is nothing to resume"):
-            reopen_run(folder)
+            check_unfinished(folder)
     for broken in ("", "[1]", "{", "[" * 100_000):
         (folder / "config.json").write_text(broken)
         with pytest.raises(ValueError, match=r"config\.json: (not a JSON file|expected a JSON object)"):
-            reopen_run(folder)
+            read_config(folder)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minnet import SGD, Dataset, History, Linear, Network, ReLU, evaluate, load_dataset, train
+from minnet import SGD, Dataset, History, Linear, Network, ReLU, SoftmaxCrossEntropy, evaluate, load_dataset, train
 from minnet import training as module
 from minnet.data import Part, Standardization
-from minnet.layers import Array
+from minnet.layers import Array, BatchNorm
 from minnet.network import random_streams
+from minnet.optimizers import Adam
+from minnet.schedules import CosineDecay
 from tests.conftest import make_network
 
 
@@ -177,6 +179,9 @@ def test_weights_that_are_not_finite_are_found(iris: Dataset) -> None:
         ({"epochs": 1.5}, "epochs to be an integer"),
         ({"batch_size": 0}, "batch_size to be an integer of at least 1, got 0"),
         ({"batch_size": True}, "batch_size to be an integer"),
+        ({"clip_norm": True}, "clip_norm to be a finite number above 0, got True"),
+        ({"memory": "2G"}, "memory to be a number of bytes above 0, got '2G'"),
+        ({"memory": math.nan}, "memory to be a number of bytes above 0, got nan"),
         ({"network": make_network((5, 3))}, "4 features and 3 classes, but the network takes 5 and gives 3"),
         ({"network": make_network((4, 2))}, "takes 4 and gives 2"),
     ],
@@ -191,6 +196,11 @@ def test_settings_that_make_no_sense_are_refused(iris: Dataset, changed: dict[st
     }
     with pytest.raises(ValueError, match=message):
         train(**(arguments | changed))
+    with pytest.raises(TypeError, match=r"expected a schedule such as CosineDecay\(\), got 'cosine'"):
+        train(**arguments, schedule="cosine")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expected an optimizer such as SGD\(0\.1\), got <class"):
+        train(**(arguments | {"optimizer": SGD}))
+    train(**arguments, clip_norm=np.float32(1))  # type: ignore[arg-type]
 
 
 def test_standardised_samples_are_what_the_standardization_gives() -> None:
@@ -198,3 +208,61 @@ def test_standardised_samples_are_what_the_standardization_gives() -> None:
     standardized = Standardization(np.array([2.0, 20.0]), np.array([1.0, 5.0]))(x)
     np.testing.assert_array_equal(standardized, [[-1, -2], [1, 2]])
     assert standardized.dtype == np.float32
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-40, 1e39, 1e300])
+def test_weights_are_relative_however_small_or_large(iris: Dataset, scale: float) -> None:
+    def trained(weight: float, class_weights: list[float] | None) -> tuple[Array, Any]:
+        parts = {part: np.full(len(getattr(iris, part).x), weight) for part in ("train", "validation")}
+        data = dataclasses.replace(iris, weights=parts)
+        network = Network([Linear(4, 8), ReLU(), Linear(8, 3)], SoftmaxCrossEntropy(class_weights=class_weights))
+        history = train(network, SGD(0.1), data, 3, 16)
+        return network.theta, (history.train_loss, history.validation_loss)
+
+    plain = trained(1.0, [1, 2, 1])
+    for found in (trained(scale, [1, 2, 1]), trained(1.0, [scale, 2 * scale, scale])):
+        np.testing.assert_allclose(found[0], plain[0], rtol=1e-5)
+        np.testing.assert_allclose(found[1], plain[1], rtol=1e-5)
+
+
+def test_an_optimizer_whose_memory_overflows_is_a_divergence(iris: Dataset) -> None:
+    """Adam would stand still from then on, with finite weights: v is infinite, and each step 0."""
+    network = Network([Linear(4, 8), ReLU(), Linear(8, 3)])
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 2: Adam's memory v is not finite"):
+        train(network, Adam(0.01, weight_decay=1e25), iris, 3, 16)
+
+
+def test_the_optimizer_keeps_its_learning_rate(iris: Dataset) -> None:
+    def stop(history: History) -> None:
+        raise KeyboardInterrupt
+
+    optimizer = SGD(0.05)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_network(), optimizer, iris, 5, 16, on_epoch=stop, schedule=CosineDecay())
+    assert optimizer.lr == 0.05
+    optimizer = SGD(1e20)
+    with pytest.raises(FloatingPointError):
+        train(Network([Linear(4, 8), ReLU(), Linear(8, 3)]), optimizer, iris, 5, 16, schedule=CosineDecay())
+    assert optimizer.lr == 1e20
+
+
+def test_a_stack_interrupted_in_a_later_slice_tells_of_those_that_have_begun(iris: Dataset) -> None:
+    network = Network([Linear(4, 5), ReLU(), Linear(5, 3)], seed=range(3))
+    training = module.Training(network, SGD(0.1), iris, 2, 32, memory=150_000)
+    assert training.slice_size == 1
+
+    def stop(history: History) -> None:
+        training.interrupted = len(training.finished) == 0 and len(history.epoch) == 2
+
+    training.run(stop)
+    assert (training.ended["reason"], len(training.finished), training.slice_history.epoch) == ("interrupted", 1, [])
+    assert np.shape(training.history.train_loss) == (2, 1)
+    np.testing.assert_array_equal(training.epoch_kept, [2])
+
+
+def test_a_whole_epoch_of_batches_of_one_sample_is_nothing_for_batch_norm(iris: Dataset) -> None:
+    network = Network([Linear(4, 8), BatchNorm(8), ReLU(), Linear(8, 3)])
+    with pytest.raises(ValueError, match="learns nothing from batches of one sample: use a larger batch_size"):
+        train(network, SGD(0.1), iris, 1, 1)
+    train(network, SGD(0.1), iris, 1, 105)  # whose last batch has one
+    assert np.isfinite(network.theta).all()

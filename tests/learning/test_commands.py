@@ -167,5 +167,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 def test_a_picture_that_cannot_be_saved_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bugs", "factor-two", "--dataset", "iris", "--epochs", "1", "--out", "nowhere/picture.png"]
     assert main(arguments) == 1
-    assert "No such file or directory" in capsys.readouterr().err
+    said = "minnet: error: cannot write nowhere/picture.png: there is no folder nowhere\n"
+    assert capsys.readouterr() == ("", said)
     assert os.listdir() == ["mine.py"]
