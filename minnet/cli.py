@@ -67,7 +67,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that states defaults, where there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+        stated = action.default is not None and action.default is not False and action.default != []
+        return super()._get_help_string(action) if stated else action.help
 
 
 def number(kind: type[float] | type[int], condition: Callable[[float], bool], expected: str) -> Callable[[str], float]:
@@ -155,7 +156,7 @@ seed_number = number(int, lambda value: 0 <= value < 2**32, "an integer from 0 t
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what to do with a file of one's own."""
     add = parser.add_argument_group("data of your own").add_argument
-    add("--target", metavar="COLUMN", help="the column that holds the classes")
+    add("--target", metavar="COLUMN", help="the column that holds the classes; needed unless the file is of arrays")
     add("--ignore", metavar="COLUMN,…", type=names, default=[], help="columns to leave out")
     add("--weights", metavar="COLUMN", help="the column that says how much each sample counts")
     add(
@@ -191,7 +192,7 @@ def build_parser() -> Parser:
         formatter_class=HelpFormatter,
     )
     trainer.set_defaults(command=command_train, parser=trainer)
-    where = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .parquet, .npz, x.npy,y.npy"
+    where = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .tsv, .parquet, .npz, x.npy,y.npy"
     add = trainer.add_argument
     add("dataset", metavar="DATASET", nargs="?", type=dataset_name, help=where)
     add_data(trainer)
@@ -364,6 +365,8 @@ def writable(name: str) -> Path:
 
 def command_tune(arguments: argparse.Namespace) -> int:
     """``minnet tune``: rank learning rates and momenta, and recommend a command."""
+    from minnet.reports import figure
+
     dataset = read_dataset(arguments)
     out = writable(arguments.out or f"tune-{dataset.name.replace(':', '-')}.png")
     with progress(arguments.epochs, arguments.quiet) as on_epoch:
@@ -397,10 +400,11 @@ def command_tune(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{'lr':>8}{'momentum':>10}  {'validation loss':>18}  {'accuracy':>8}")
     for setting in ranking[:8]:
-        fared = f"{setting.loss:.4f} ± {setting.deviation:.4f}"
+        fared = f"{figure(setting.loss)} ± {figure(setting.deviation)}"
         print(f"{setting.lr:>8g}{setting.momentum:>10g}  {fared:>18}  {setting.accuracy:>8.4f}")
     lost = sum(setting.diverged > 0 for setting in ranking)
-    print(f"({len(ranking)} settings of {arguments.seeds} networks each; in {lost} of them some diverged)")
+    diverged = f"; in {lost} of them some diverged" if lost else ""
+    print(f"({len(ranking)} settings of {arguments.seeds} network{'s' * (arguments.seeds > 1)} each{diverged})")
     print(f"recommended    {command}")
     print(f"picture in     {out}")
     return 0
@@ -463,7 +467,7 @@ def command_predict(arguments: argparse.Namespace) -> int:
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["class", *(model.class_names if arguments.proba else [])])
-    for row, k in zip(y.tolist(), y.argmax(axis=1), strict=True):
+    for row, k in zip(y.astype(str).tolist(), y.argmax(axis=1), strict=True):  # as few digits as tell floats apart
         rows.writerow([model.class_names[k], *(row if arguments.proba else [])])
     if out is None:
         print(text.getvalue(), end="")
@@ -479,7 +483,7 @@ def command_evaluate(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from minnet.output import target_rows
-    from minnet.reports import class_report
+    from minnet.reports import class_report, describe_loss
     from minnet.runs import read_config
 
     target = arguments.target
@@ -502,7 +506,7 @@ def command_evaluate(arguments: argparse.Namespace) -> int:
         print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))
         return 0
     print(f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)")
-    print(f"loss           {loss:.4f}  (cross-entropy in nats; guessing gives {math.log(len(model.class_names)):.4f})")
+    print(f"loss           {loss:.4f}  ({describe_loss(network.output)}; guessing gives {math.log(network.K):.4f})")
     print(f"\n{text.rstrip()}")
     return 0
 

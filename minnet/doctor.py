@@ -143,7 +143,8 @@ def constant_features(dataset: Dataset) -> Finding:
     minimum = lowest * standardization.scale + standardization.mean
     if constant.all():
         return False, "all features are constant in the training part: there is nothing to learn from"
-    common, tolerance = np.median(minimum[~constant]), 1e-4 * np.median(standardization.scale[~constant])  # of float32
+    scales = np.sort(standardization.scale[~constant])
+    common, tolerance = np.median(minimum[~constant]), 1e-4 * scales[(len(scales) - 1) // 2]  # of float32
     at_common = np.abs(minimum - common) <= tolerance
     picture = at_common[~constant].mean() >= 0.5
     wrong = [repr(names[d]) for d in np.flatnonzero(constant & ~(at_common & picture))]
@@ -228,7 +229,18 @@ def label_leak(dataset: Dataset) -> Finding:
     if leaks.any():
         names = listed([repr(dataset.feature_names[d]) for d in np.flatnonzero(leaks)])
         return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
+    counting = [repr(dataset.feature_names[d]) for d in range(dataset.D) if counts_rows(dataset, d)]
+    if counting:
+        return False, f"{listed(counting)} numbers the rows: leave it out, since new samples get numbers never seen"
     return True, "no feature is constant within each class"
+
+
+def counts_rows(dataset: Dataset, d: int) -> bool:
+    """Whether a feature is a row number: whole numbers one apart, each of which occurs once."""
+    standardized = np.concatenate([getattr(dataset, name).x[:, d] for name in PARTS]).astype(np.float64)
+    raw = np.sort(standardized * dataset.standardization.scale[d] + dataset.standardization.mean[d])
+    tolerance = 1e-6 * len(raw)  # of float32
+    return len(raw) >= 20 and bool((np.abs(np.diff(raw) - 1) < max(tolerance, 0.01)).all())
 
 
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:

@@ -128,9 +128,12 @@ def read_table(
 
     x, w, labels = np.empty((file.n_rows, len(features))), None, None
     for j, name in enumerate(features):
-        x[:, j] = numbers(file, name, ignorable)
+        x[:, j] = file.numbers(name)
+    unusable = {name: int((~np.isfinite(x[:, j])).sum()) for j, name in enumerate(features)}
+    check_cells(file, {name: count for name, count in unusable.items() if count}, needed=not ignorable)
     if weights is not None:
-        w = numbers(file, weights, False)
+        w = file.numbers(weights)
+        check_cells(file, {weights: count} if (count := int((~np.isfinite(w)).sum())) else {}, needed=True)
         if (w < 0).any():
             where, cell = file.cell(weights, int(np.argmax(w < 0)))
             raise ValueError(f"{path}: column {weights!r}, {where}: expected a weight of at least 0, got {cell}")
@@ -157,7 +160,7 @@ class CSVFile:
         need("pandas", path)
         self.data = Path(path).read_bytes()
         if self.data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise ValueError(f"{path}: is UTF-16: save it as UTF-8")
+            raise ValueError(f"{path}: is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)")
         self.data = self.data.removeprefix(b"\xef\xbb\xbf")
         if (at := self.data.find(b"\0")) >= 0:
             raise ValueError(f"{path}: line {self._line(at)} has a NUL byte: is this a text file?")
@@ -326,13 +329,12 @@ class ParquetFile:
         return f"row {row + 1}", "" if value is None else str(value)
 
 
-def numbers(file: CSVFile | ParquetFile, name: str, ignorable: bool) -> Array:
-    """Read a column of finite numbers, or say in which row it has something else."""
-    values = file.numbers(name)
-    bad = ~np.isfinite(values)
-    if not bad.any():
-        return values
-    where, cell = file.cell(name, int(bad.argmax()))
+def check_cells(file: CSVFile | ParquetFile, unusable: Mapping[str, int], needed: bool) -> None:
+    """Raise a ValueError that tells of columns with cells that are no finite numbers, by name and number of them."""
+    if not unusable:
+        return
+    name, count = next(iter(unusable.items()))
+    where, cell = file.cell(name, int(np.argmax(~np.isfinite(file.numbers(name)))))
     comma = DECIMAL_COMMA.fullmatch(cell)
     if not cell:
         problem = "the value is missing; fill it in, or remove the row"
@@ -342,8 +344,15 @@ def numbers(file: CSVFile | ParquetFile, name: str, ignorable: bool) -> Array:
         problem = f"expected a number, got {cell!r:.60}; write a decimal point: {f'{comma[1]}.{comma[2]}':.60}"
     else:
         problem = f"expected a number, got {cell!r:.60}"
-        if ignorable:
-            problem += f"; leave the column out with --ignore {name!r:.60}, or code it as numbers"
+        if not needed:  # all columns of text at once
+            text = [each for each, n in unusable.items() if each == name or (2 * n > file.n_rows and "," not in each)]
+            out = "the column" if len(text) == 1 else "such columns"
+            problem += f"; leave {out} out with --ignore {','.join(text[:12])!r:.200}, or code it as numbers"
+    if count > 1:
+        problem += f" ({count} cells of this column cannot be used)"
+    if len(unusable) > 1:
+        others = [f"{each!r:.60} ({n} cells)" for each, n in list(unusable.items())[1:7]]
+        problem += f"; nor can cells of {', '.join(others)}" + (" and others" if len(unusable) > 7 else "")
     raise ValueError(f"{file.path}: column {name!r:.60}, {where}: {problem}")
 
 
@@ -614,4 +623,4 @@ def need(package: str, path: str) -> Any:
         return importlib.import_module(package)
     except ImportError:
         missing = package.partition(".")[0]
-        raise ValueError(f"reading {path} needs {missing}: pip install 'minnet[csv]'") from None
+        raise ValueError(f"reading {path} needs {missing}: pip install {missing}") from None

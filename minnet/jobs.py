@@ -26,7 +26,7 @@ from minnet.models import describe
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer
 from minnet.output import SoftmaxCrossEntropy
-from minnet.reports import rank_rates, summarize, summarize_stack
+from minnet.reports import class_numbers_of, figure, rank_rates, summarize, summarize_stack
 from minnet.runs import (
     CONFIG,
     check_out,
@@ -54,6 +54,7 @@ NOT_SETTINGS = (
 )  # fmt: skip
 MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
 LIVE_SECONDS = 3.0
+PROGRESS_SECONDS = 10.0
 CHECKPOINT_SHARE = 0.5  # of the time, at most, for checkpoints
 
 
@@ -131,8 +132,8 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
         return None
     K = dataset.K
     if text == "balanced":  # every class counts as much as any other, and the mean weight of a sample is 1
-        t = dataset.train.t
-        counts = np.bincount(t.argmax(axis=1) if t.ndim == 2 else t, minlength=K)
+        t = class_numbers_of(dataset.train.t)
+        counts = np.bincount(t, minlength=K)
         return [len(t) / (K * int(count)) for count in counts]
     expected = f"expected --class-weights to be balanced, {K} numbers, or pairs such as {dataset.class_names[0]}=2"
     parts = text.split(",")
@@ -290,6 +291,8 @@ def command_train(arguments: argparse.Namespace) -> int:
         raise FileNotFoundError(f"{error}; {moved}") from None
     training = make_training(arguments, dataset)
     network = training.network
+    if not arguments.quiet:
+        say(describe_data(dataset))
     config = settings_of(arguments)
     config |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
     config |= {"data_sha256": data_checksum(dataset), "versions": versions()}
@@ -312,6 +315,20 @@ def command_train(arguments: argparse.Namespace) -> int:
             if isinstance(error, CannotSave):
                 raise CannotSave(f"{error}; {kept(folder)}") from None
             raise
+
+
+def describe_data(dataset: Dataset) -> str:
+    """Say in a line what was read, so that a wrong file or column is noticed."""
+    counts = np.zeros(dataset.K, int)
+    for part in (dataset.train, dataset.validation, dataset.test):
+        counts += np.bincount(class_numbers_of(part.t), minlength=dataset.K)
+    named = [f"{name!r:.30} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
+    few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
+    sizes = " + ".join(str(len(part.x)) for part in (dataset.train, dataset.validation, dataset.test))
+    text = f"{dataset.name}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "
+    text += f"{dataset.K} classes: {few}"
+    alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
+    return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
 
 
 class CannotSave(OSError):
@@ -466,7 +483,7 @@ def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> i
         results, lines, report = summarize(training, seed)
         groups, best = {}, None
     try:
-        files = write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
+        write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
     except OSError as error:
         raise CannotSave(f"cannot write the results into {folder}: {error.strerror}") from None
     if reason == "interrupted":
@@ -478,7 +495,7 @@ def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> i
     if arguments.json:
         print(json.dumps(results))
         return 0
-    print("\n".join([*lines, f"saved in       {folder}  ({', '.join(sorted(files))})"]))
+    print("\n".join([*lines, f"saved in       {folder}"]))
     return 0
 
 
@@ -487,11 +504,13 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
 
     def line(history: History) -> str:
+        columns = (history.train_loss, history.validation_loss, history.validation_accuracy)
+        lost = np.atleast_1d(history.diverged())
         loss, validation_loss, accuracy = (
-            column[-1] if isinstance(column[-1], float) else column[-1][~history.diverged()].mean()
-            for column in (history.train_loss, history.validation_loss, history.validation_accuracy)
+            float(np.median(np.atleast_1d(column[-1])[~lost])) if not lost.all() else math.nan for column in columns
         )
-        return f"loss {loss:.4f}  validation {validation_loss:.4f}, {accuracy:.1%} right"
+        several = f" (median of {len(lost)}{f', {lost.sum()} diverged' if lost.any() else ''})" if len(lost) > 1 else ""
+        return f"loss {figure(loss)}  validation {figure(validation_loss)}, {accuracy:.1%} right{several}"
 
     if quiet:
         yield ignore
@@ -506,9 +525,13 @@ def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     else:
         every = max(1, epochs // 10)
 
+        printed = time.monotonic()
+
         def print_line(history: History) -> None:
+            nonlocal printed
             epoch = history.epoch[-1]
-            if epoch % every == 0 or epoch in (1, epochs):
+            if epoch % every == 0 or epoch in (1, epochs) or time.monotonic() - printed > PROGRESS_SECONDS:
+                printed = time.monotonic()
                 with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
                     print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
 

@@ -134,7 +134,9 @@ def load(path: str | os.PathLike[str]) -> Model:
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such model file")
+        begun = (path.parent / "config.json").is_file()
+        hint = f"; the run has no network yet: go on with minnet train --resume {path.parent}" if begun else ""
+        raise FileNotFoundError(f"{path}: there is no such model file{hint}")
 
     def refuse(field: str, problem: str) -> NoReturn:
         raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {problem}")

@@ -51,6 +51,11 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=120, format="png")
 
 
+def shortened(name: str, width: int) -> str:
+    """Leave the middle of a long name out."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
+
+
 def scale_losses(panel: Axes, low: float, high: float) -> None:
     """Give a panel a logarithmic axis for losses, with labels that read as plain numbers."""
     panel.set_ylim(low, high)
@@ -94,7 +99,7 @@ def plot_history(
         raise ValueError("expected a history with at least one epoch, got an empty one")
     if ax is None:
         figure = Figure(figsize=(9, 3.6 if kept is None else 3.8), layout="constrained")
-        figure.suptitle(title)
+        figure.suptitle(shortened(title, 80))
         ax = list(figure.subplots(1, 2))
     panels = [ax] if isinstance(ax, Axes) else list(ax)
     few = len(history.epoch) <= 10
@@ -153,7 +158,8 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
     panels = figure.subplots(1, 2)
     bounds = [1.0]
     for k, (name, of, who) in enumerate(curves):
-        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k % 4]}
+        style = ("-", "--", "-.", ":")[(k + k // 8) % 4]  # with the colours, 32 different looks
+        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": style}
         kept = ~diverged[who]
         lost = f", {(~kept).sum()} diverged" if not kept.all() else ""
         for panel, what, form in zip(panels, ("loss", "accuracy"), (".3g", ".1%"), strict=True):
@@ -274,7 +280,7 @@ def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
     title : str, optional
         Stands above.
     """
-    names = {name: name if len(name) <= 40 else f"{name[:19]}…{name[-20:]}" for name in histories}
+    names = {name: shortened(name, 40) for name in histories}
     width = 8 + 0.09 * (8 + max(map(len, names.values())))
     figure = Figure(figsize=(width, max(3.8, 0.8 + 0.2 * len(names))), layout="constrained")
     figure.suptitle(title)
@@ -323,12 +329,14 @@ def plot_confusion(
     t = t.argmax(axis=1) if t.ndim == 2 else t
     counts = confusion_matrix(t, predicted, labels=np.arange(K))
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 2.8 + 0.36 * min(K, 30)
+    names = [shortened(name, 24) for name in class_names] if K <= 30 else []
+    size = 2.8 + 0.36 * min(K, 30) + 0.07 * max(map(len, ["", *names]))
     figure, ax = new_axes(ax, size, size)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if K <= 30:
-        ax.set_xticks(range(K), class_names, rotation=0 if max(map(len, class_names)) < 3 else 35, ha="center")
-        ax.set_yticks(range(K), class_names)
+        turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(K), names, **(turned if max(map(len, names)) > 2 else {}))
+        ax.set_yticks(range(K), names)
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if share[row, column] > 0.5 else "black"
             ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,10 +71,13 @@ def summarize(training: Training, seed: int) -> tuple[dict[str, Any], list[str],
         results[name] = at_epochs(history.by_epoch()[name], kept) if kept else None
     results |= {"test_loss": test_loss, "test_accuracy": test_accuracy, "seconds": math.fsum(history.seconds)}
     results |= {"ended": training.ended, "classes": classes}
-    N = len(dataset.test.x)
+    N, guessing = len(dataset.test.x), f"guessing gives {math.log(dataset.K):.4f}"
+    most = int(np.bincount(class_numbers_of(dataset.train.t), minlength=dataset.K).argmax())
+    always = (class_numbers_of(dataset.test.t) == most).mean()
     lines = [
-        f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right)",
-        f"test loss      {test_loss:.4f}  (cross-entropy in nats; guessing gives {math.log(dataset.K):.4f})",
+        f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; "
+        f"always {dataset.class_names[most]!r:.40} gives {always:.4f})",
+        f"test loss      {figure(test_loss)}  ({describe_loss(network.output)}; {guessing})",
     ]
     if training.keep_best:
         lines.append(f"ended          {training.ended['text']}")
@@ -142,14 +144,14 @@ def summarize_stack(
             lines.append(f"{setting.lr:>8g}  {loss:>18}  {right:>18}{lost}")
     else:
         lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[~diverged])}  ({(~diverged).sum()} networks)")
-        guessing = f"(guessing gives {math.log(dataset.K):.4f})"
+        guessing = f"({describe_loss(network.output)}; guessing gives {math.log(dataset.K):.4f})"
         lines.append(f"test loss      {mean_and_deviation(test_loss[~diverged])}  {guessing}")
         if diverged.any():
             lines.append(f"diverged       {diverged.sum()} networks, left out above")
     chosen = results["best"]
     lines.append(
-        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: validation loss {chosen['validation_loss']:.4f}, "
-        f"test accuracy {chosen['test_accuracy']:.4f}"
+        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: "
+        f"validation loss {figure(chosen['validation_loss'])}, test accuracy {chosen['test_accuracy']:.4f}"
     )
     if training.keep_best:
         lines.append(f"ended          {training.ended['text']}")
@@ -158,7 +160,19 @@ def summarize_stack(
 
 def mean_and_deviation(values: Any) -> str:
     """Format the mean over networks and its standard deviation."""
-    return f"{values.mean():.4f} ± {values.std():.4f}" if len(values) else "-"
+    return f"{figure(values.mean())} ± {figure(values.std())}" if len(values) else "-"
+
+
+def figure(value: float) -> str:
+    """Format a loss or an accuracy; a loss may be huge."""
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.1e}"
+
+
+def describe_loss(output: Any) -> str:
+    """Say what the loss is, which label smoothing and class weights change."""
+    smoothed = f", smoothed by {output.label_smoothing:g}" if getattr(output, "label_smoothing", 0) else ""
+    weighted = ", weighted by class" if getattr(output, "class_weights", None) else ""
+    return f"cross-entropy{smoothed}{weighted} in nats"
 
 
 DESCRIPTIONS = ("layers", "output", "versions", "data_sha256")  # what a configuration holds beside the settings
@@ -174,13 +188,19 @@ class Run(NamedTuple):
     config, results : dict
         Its settings; what came out, empty for a run that is not over.
     history : History or None
-        Of one network, or the mean over the networks of a stack; None if there is none yet.
+        Of one network, or of the best network of a stack; None if there is none yet.
     """
 
     folder: Path
     config: dict[str, Any]
     results: dict[str, Any]
     history: History | None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What came out, of the best network if there are several."""
+        best = self.results.get("best")
+        return self.results | (best if isinstance(best, dict) else {})
 
     @property
     def ended(self) -> str:
@@ -206,14 +226,15 @@ def read_run(folder: Path) -> Run:
     history = None
     if (folder / "metrics.csv").is_file():
         columns = read_metrics(folder)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # the mean over networks that all diverged is NaN
-            means = {
-                name: (np.nanmean(column, axis=1) if column.ndim == 2 else column).tolist()
-                for name, column in columns.items()
-            }
-        means["epoch"] = [int(epoch) for epoch in means["epoch"]]
-        history = History(**means)
+        if columns["train_loss"].ndim == 2:
+            last = columns["validation_loss"][-1]
+            best = int(np.where(np.isfinite(last), last, np.inf).argmin())
+            if isinstance(results.get("best"), dict) and results["best"].get("network") in range(len(last)):
+                best = results["best"]["network"]
+            columns = {name: column[:, best] for name, column in columns.items()}
+        values = {name: column.tolist() for name, column in columns.items()}
+        values["epoch"] = [int(epoch) for epoch in values["epoch"]]
+        history = History(**values)
     return Run(folder, config, results, history)
 
 
@@ -221,17 +242,22 @@ def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     run = read_run(folder)
     plain = {name: value for name, value in run.config.items() if name not in DESCRIPTIONS}
-    shown = {name: value for name, value in plain.items() if value not in (None, False, "", 0.0, "none")}
+    shown = {name: value for name, value in plain.items() if value not in (None, False, "", "none", [])}
     settings = "  ".join(f"{name}={short(value)}" for name, value in shown.items())
     lines = [str(folder), *textwrap.wrap(settings, 80, break_long_words=False, break_on_hyphens=False), ""]
     if (folder / "model.safetensors").is_file():
         lines += [load(folder).network.summary(), ""]
     if run.history is not None:
         lines += [curve(run.history), ""]
+    best = run.results.get("best")
+    if isinstance(best, dict):
+        which = f"seed {best.get('seed')}, lr {short(best.get('lr'))}"
+        lost = f", {run.results['diverged']} diverged" if run.results.get("diverged") else ""
+        lines.append(f"{'best of':<16} {run.results.get('networks')} networks{lost}: {which}")
     for name in ("test_accuracy", "test_loss", "train_loss", "validation_loss", "seconds"):
-        value = run.results.get(name)
+        value = run.figures.get(name)
         if isinstance(value, int | float):
-            lines.append(f"{name.replace('_', ' '):<16} {value:.4f}")
+            lines.append(f"{name.replace('_', ' '):<16} {figure(value)}")
     lines.append(f"{'ended':<16} {run.ended}")
     return "\n".join(lines)
 
@@ -324,7 +350,7 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     for run in runs:
         row: dict[str, Any] = {"run": str(run.folder)}
         row |= {name: run.config.get(name) for name in differing}
-        row |= {name: run.results.get(name.removesuffix("_done")) for name in COMPARED}
+        row |= {name: run.figures.get(name.removesuffix("_done")) for name in COMPARED}
         rows.append({**row, "ended": run.ended})
     run_column = column(["run"], [row["run"] for row in rows])
     settings = [column([name], [short(row[name]) for row in rows]) for name in differing]
@@ -348,7 +374,7 @@ def form(value: Any, name: str) -> str:
     """Format a figure of a run, or a dash where there is none."""
     if not isinstance(value, int | float):
         return "-"
-    return str(value) if name == "epochs_done" else f"{value:.1f}" if name == "seconds" else f"{value:.4f}"
+    return str(value) if name == "epochs_done" else f"{value:.1f}" if name == "seconds" else figure(value)
 
 
 def histories(runs: Sequence[Run]) -> Mapping[str, History]:

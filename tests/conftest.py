@@ -2,6 +2,10 @@
 
 import itertools
 import os
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # before NumPy starts its threads; small products gain nothing from more
 
@@ -34,3 +38,17 @@ def batch() -> tuple[Array, Array]:
     """Six samples of four features, and their class numbers out of three."""
     rng = np.random.default_rng(1)
     return rng.normal(size=(6, 4)), np.array([0, 1, 2, 0, 1, 1])
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read lines of a process's stderr up to one with some text in it."""
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(text in line for line in lines), f"it ended without {text!r}"
+
+
+def wait_until(process: subprocess.Popen[Any], condition: Callable[[], object]) -> None:
+    """Wait for something that a process does."""
+    while not condition():
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.01)

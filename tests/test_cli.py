@@ -19,6 +19,7 @@ from minnet import jobs, load
 from minnet.cli import main
 from minnet.data import DATASETS
 from minnet.runs import RUN_FILES as FILES
+from tests.conftest import read_until
 
 RUN_FILES = (*FILES, "checkpoints")
 
@@ -39,7 +40,12 @@ def test_train_reports_on_stdout_and_shows_progress_on_stderr(capsys: pytest.Cap
     assert [line[:14].strip() for line in lines] == ["test accuracy", "test loss", "saved in"]
     assert "runs/iris-1" in lines[2]
     assert sorted(os.listdir("runs/iris-1")) == sorted(RUN_FILES)
-    assert len(err.splitlines()) == 11
+    first, *lines = err.splitlines()
+    assert first == (
+        "minnet: iris: 150 samples (106 + 22 + 22 to train, validate, test), 4 features, 3 classes: "
+        "'setosa' 50, 'versicolor' 50, 'virginica' 50"
+    )
+    assert len(lines) == 11
     assert re.fullmatch(r"epoch 20/20  loss \d\.\d{4}  validation \d\.\d{4}, \d+\.\d% right", err.splitlines()[-1])
 
 
@@ -216,8 +222,7 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("epoch      1/100000")
+    read_until(process, "epoch      1/100000")
     process.send_signal(number)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130
@@ -242,8 +247,7 @@ def test_a_signal_that_is_to_be_ignored_is() -> None:
     command = [*MINNET, "train", "digits", "--epochs", "300"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
                                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
-    assert process.stderr is not None
-    process.stderr.readline()
+    read_until(process, "epoch ")
     process.send_signal(signal.SIGHUP)
     assert "interrupted" not in process.communicate(timeout=60)[1]
     assert process.returncode == 0
@@ -252,8 +256,8 @@ def test_a_signal_that_is_to_be_ignored_is() -> None:
 def test_an_interrupted_run_whose_stderr_is_broken_exits_with_130() -> None:
     command = [*MINNET, "train", "digits", "--epochs", "100000", "--out", "r"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    read_until(process, "epoch ")
     assert process.stderr is not None
-    process.stderr.readline()
     process.stderr.close()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
@@ -263,11 +267,9 @@ def test_an_interrupted_run_whose_stderr_is_broken_exits_with_130() -> None:
 def test_a_second_ctrl_c_stops_at_once() -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000", "--hidden", "2000,2000"],
                                stderr=subprocess.PIPE, text=True)  # fmt: skip
-    assert process.stderr is not None
-    process.stderr.readline()
+    read_until(process, "epoch ")
     process.send_signal(signal.SIGINT)
-    while "finishing the batch" not in process.stderr.readline():
-        pass
+    read_until(process, "finishing the batch")
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130

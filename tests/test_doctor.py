@@ -332,6 +332,27 @@ def test_a_sample_is_named_with_its_part(name: str, short: None) -> None:
     assert f"in sample 3 of the {name} part" in found["feature scales"]
 
 
+def test_a_constant_feature_is_found_beside_an_outlier(short: None) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    x[:, 1] = 5
+    x[7, 2] = 1e9
+    dataset = Dataset.from_arrays(x, np.arange(300) % 2, feature_names=["a", "const", "b"])
+    found = wrong(examine(dataset, maker(dataset)))
+    assert "'const'" in found["constant features"]
+
+
+@pytest.mark.parametrize("N", [60, 5000])
+def test_a_row_number_is_no_feature(N: int, short: None) -> None:
+    """Sorted by class, it would give the class away."""
+    rng = np.random.default_rng(0)
+    t = np.sort(np.arange(N) % 3)
+    x = np.stack([rng.normal(size=N), np.arange(1.0, N + 1)], axis=1)
+    dataset = Dataset.from_arrays(x, t, feature_names=["a", "id"])
+    found = wrong(examine(dataset, maker(dataset)))
+    assert found["label leak"].startswith("'id' numbers the rows: leave it out")
+
+
 def test_listed_is_short() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(k) for k in range(15)]) == "0, 1, 2 and 12 more"

@@ -188,7 +188,7 @@ IGNORE = "; leave the column out with --ignore 'a', or code it as numbers"
          "column 'w': the weights are all 0, so that nothing would count"),
         ("a,w,kind\n1,x,p\n", {"weights": "w"}, "column 'w', row 1 (line 2): expected a number, got 'x'"),
         (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3: byte 0xe9 is not UTF-8: save it as UTF-8"),
-        (CSV.encode("utf-16"), {}, "is UTF-16: save it as UTF-8"),
+        (CSV.encode("utf-16"), {}, "is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)"),
         (b"a,kind\n1,\0\n", {}, "line 2 has a NUL byte: is this a text file?"),
         ('a,kind\n1,p\n2,"q\n', {}, "line 3: the cells cannot be told apart (unexpected end of data)"),
         ("a,kind\n1," + "p" * 200_000, {},
@@ -228,7 +228,7 @@ def test_a_missing_package_is_named(name: str, package: str, monkeypatch: pytest
     Path(name).write_text(CSV)
     with pytest.raises(ValueError, match=r".") as caught:
         read_table(name, "kind")
-    assert str(caught.value) == f"reading {name} needs {package}: pip install 'minnet[csv]'"
+    assert str(caught.value) == f"reading {name} needs {package}: pip install {package}"
 
 
 @pytest.mark.parametrize("name", ["my.csv", "my.npz", "x.npy"])
@@ -283,7 +283,7 @@ LEAVE_OUT = "expected numbers; leave it out with --ignore 'a', or code it as num
     ("columns", "message"),
     [
         ({"a": [1, None]}, "column 'a', row 2: the value is missing; fill it in, or remove the row"),
-        ({"a": [None, None]}, "column 'a', row 1: the value is missing; fill it in, or remove the row"),
+        ({"a": [None, 1]}, "column 'a', row 1: the value is missing; fill it in, or remove the row"),
         ({"a": [True, None]}, "column 'a', row 2: the value is missing; fill it in, or remove the row"),
         ({"a": [1, math.inf]}, "column 'a', row 2: expected a finite number that float64 can hold, got inf"),
         ({"a": ["1", "2"]}, f"column 'a' holds string, {LEAVE_OUT}"),

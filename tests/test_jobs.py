@@ -19,6 +19,7 @@ import pytest
 from minnet import jobs, load, training
 from minnet.checkpoints import checkpoints, save_checkpoint
 from minnet.cli import build_parser, main
+from tests.conftest import read_until, wait_until
 
 MINNET = [sys.executable, "-m", "minnet"]
 
@@ -313,7 +314,7 @@ def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
         [*MINNET, *train, "--out", "parts"], check=False, capture_output=True, text=True, preexec_fn=limited
     )
     assert run.returncode == 1
-    assert run.stderr.splitlines()[4] == (
+    assert run.stderr.splitlines()[5] == (
         "minnet: error: cannot write a checkpoint into parts: File too large; saved is "
         "parts/checkpoints/step-0000000160.safetensors; go on with: minnet train --resume parts"
     )
@@ -372,8 +373,7 @@ def test_runs_started_at_once_get_folders_of_their_own() -> None:
 
 def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
-    while not checkpoints(Path("r")):
-        time.sleep(0.01)
+    wait_until(process, lambda: checkpoints(Path("r")))
     for command in (["--resume", "r"], ["iris", "--out", "r", "--force"]):
         assert main(["train", *command, "--quiet"]) == 1
         said = "minnet: error: r is in use: another process is training there; let it end first\n"
@@ -485,6 +485,35 @@ def test_show_tells_what_a_run_is_and_how_it_went(
     assert main(["show", "nowhere"]) == 1
 
 
+def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rates = ["--lr", "0.05,20,1e30", "--seeds", "2", "--momentum", "0"]
+    assert main(["train", "wine", "--epochs", "10", "--out", "r", *rates]) == 0
+    out, err = capsys.readouterr()
+    assert max(map(len, (*out.splitlines(), *err.splitlines()[1:]))) <= 100
+    results = json.loads(Path("r/results.json").read_text())
+    assert f"(median of 6, {results['diverged']} diverged)" in err.splitlines()[-1]
+    assert main(["show", "r"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"best of          6 networks, {results['diverged']} diverged: seed " in "\n".join(lines)
+    assert f"test accuracy    {results['best']['test_accuracy']:.4f}" in lines
+    assert main(["compare", "r", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert row["validation_loss"] == results["best"]["validation_loss"] < 1
+
+
+def test_a_run_without_a_network_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 2)
+        assert main(["train", "iris", "--seeds", "2", "--quiet", "--out", "r"]) == 130
+    capsys.readouterr()
+    assert main(["predict", "r", "x.csv"]) == 1
+    assert "the run has no network yet: go on with minnet train --resume r" in capsys.readouterr().err
+
+
 def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     for out, flags in (("runs/a-2", ["--lr", "0.1"]), ("runs/a-10", ["--seeds", "2"]), ("runs/b", ["--lr", "1e30"])):
         main(["train", "iris", "--epochs", "3", "--quiet", "--out", out, *flags])
@@ -554,16 +583,14 @@ def test_a_run_of_the_first_format_still_loads(capsys: pytest.CaptureFixture[str
 
 def test_a_run_killed_at_once_goes_on() -> None:
     process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
-    while not checkpoints(Path("r")):
-        time.sleep(0.01)
+    wait_until(process, lambda: checkpoints(Path("r")))
     process.kill()
     process.wait()
     config = json.loads(Path("r/config.json").read_text())
     assert config["epochs"] == 3000
     assert not Path("r/results.json").exists()
     resumed = subprocess.Popen([*MINNET, "train", "--resume", "r"], stderr=subprocess.PIPE, text=True)
-    assert resumed.stderr is not None
-    assert resumed.stderr.readline().startswith("epoch ")
+    read_until(resumed, "epoch ")
     resumed.send_signal(signal.SIGINT)
     assert resumed.communicate()[1].splitlines()[-1].startswith("minnet: interrupted in epoch ")
     assert resumed.returncode == 130

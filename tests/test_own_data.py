@@ -180,7 +180,7 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert out == ""
     rows = list(csv.reader(io.StringIO(Path("p.csv").read_text())))
     assert rows[0] == ["class", "a", "b,c", "d"]
-    np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], float), model.predict_proba(x))
+    np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], np.float32), model.predict_proba(x))
     samples[["height"]].assign(other=1).to_csv("less.csv", index=False)
     assert "width" in run(capsys, "predict", "r", "less.csv", code=1)[1]
     assert "there is no such" in run(capsys, "predict", "nowhere", "new.csv", code=1)[1]
@@ -269,7 +269,7 @@ def test_a_file_that_is_not_there_and_pandas_that_is_not(
         return original(name, *rest, **more)
 
     monkeypatch.setattr("importlib.import_module", without)
-    assert "pip install 'minnet[csv]'" in run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
+    assert "needs pandas: pip install pandas" in run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
 
 
 def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,3 +302,27 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
     Path("bad.csv").write_text(table(lambda k: "abc"[k], same=lambda i: 7))
     out, _ = run(capsys, "doctor", "bad.csv", "--target", "kind", code=1)
     assert [line.split()[1] for line in out.splitlines() if line.startswith("WRONG")] == ["constant"]
+
+
+def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i},2024-01-{i + 1:02},{i}.5,{'abc'[i % 3]},{'' if i in (4, 7) else i},name {i}" for i in range(20)]
+    Path("my.csv").write_text("\n".join(["n,day,width,kind,age,who", *rows]) + "\n")
+    said = run(capsys, "doctor", "my.csv", "--target", "kind", code=1)[1]
+    assert said == (
+        "minnet: error: my.csv: column 'day', row 1 (line 2): expected a number, got '2024-01-01'; leave such columns "
+        "out with --ignore 'day,who', or code it as numbers (20 cells of this column cannot be used); nor can cells of "
+        "'age' (2 cells), 'who' (20 cells)\n"
+    )
+    said = run(capsys, "train", "my.csv", "--target", "kind", "--ignore", "day,who", code=1)[1]
+    assert "column 'age', row 5 (line 6): the value is missing; fill it in, or remove the row (2 cells" in said
+
+
+def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i}.5,{['yes', 'Yes', 'no'][i % 3]}" for i in range(30)]
+    Path("my.csv").write_text("\n".join(["width,kind", *rows]) + "\n")
+    out, err = run(capsys, "train", "my.csv", "--target", "kind", "--epochs", "1")
+    assert err.splitlines()[0] == (
+        "minnet: my: 30 samples (22 + 4 + 4 to train, validate, test), 1 features, 3 classes: 'Yes' 10, 'no' 10, "
+        "'yes' 10; some classes differ in upper and lower case only: are they the same?"
+    )
+    assert "samples right; always " in out

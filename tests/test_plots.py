@@ -160,6 +160,22 @@ def test_titles_fit_into_the_picture_however_long(K: int) -> None:
     assert title.y1 <= figure.bbox.y1
 
 
+@pytest.mark.parametrize("length", [1, 30, 200])
+@pytest.mark.parametrize("K", [2, 4, 30])
+def test_class_names_of_any_length_leave_room_for_the_cells(K: int, length: int) -> None:
+    names = [f"{k}{'n' * length}" for k in range(K)]
+    figure = plot_confusion(np.arange(K), np.arange(K), names)
+    figure.draw_without_rendering()  # a warning that there is no room would be an error
+    (ax,) = figure.axes
+    assert ax.get_window_extent().width / figure.dpi > 0.2 * K
+    box = ax.get_tightbbox()
+    assert box is not None
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert max(map(len, labels)) <= 24
+
+
 def test_a_confusion_of_many_classes_has_a_colour_bar_instead_of_numbers() -> None:
     t = np.arange(40)
     figure = plot_confusion(t, t, [str(k) for k in range(40)])
