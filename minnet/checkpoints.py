@@ -91,7 +91,7 @@ def load_checkpoint(path: Path, training: Training) -> None:
         training.restore(arrays, values)
     except KeyError as error:
         raise ValueError(f"{path}: not a checkpoint of this run: field {error} is missing") from None
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a checkpoint of this run: {error}") from None
 
 

@@ -126,17 +126,17 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
                 raise ValueError("it was not written by minnet")
             header = json.loads(metadata["minnet"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+        expected = header.pop("sha256", None)
+        if expected is None and header.get("format") == 1:  # which had none
+            return header, arrays
+        if expected is None:
+            raise ValueError("field sha256, its checksum, is missing")
+        if expected != checksum(header, arrays):
+            raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
     except (safetensors.SafetensorError, RecursionError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(str(error)) from None
-    if not isinstance(header, dict):
-        raise ValueError("its header is not a JSON object")
-    expected = header.pop("sha256", None)
-    if expected is None and header.get("format") == 1:  # which had none
-        return header, arrays
-    if expected is None:
-        raise ValueError("field sha256, its checksum, is missing")
-    if expected != checksum(header, arrays):
-        raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
     return header, arrays
 
 

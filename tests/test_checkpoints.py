@@ -1,7 +1,9 @@
 """Is what is written whole, is what is damaged refused, and does a run go on from what is whole?"""
 
+import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from minnet import SGD, Linear, Network, ReLU, load_dataset
 from minnet.checkpoints import checkpoints, interruptible, load_checkpoint, restore_checkpoint, save_checkpoint
@@ -118,6 +121,18 @@ def test_a_checkpoint_of_slices_that_does_not_fit_is_refused(tmp_path: Path) -> 
     write_arrays(path, arrays, values | {"slice_size": 2})
     with pytest.raises(ValueError, match="finished is 2, of 2 slices"):
         load_checkpoint(path, in_slices())
+
+
+def test_json_that_nests_as_deep_as_can_just_be_read_is_refused(tmp_path: Path) -> None:
+    """There is a depth that can be read, but not written again, as the checksum needs it."""
+    trained(tmp_path)
+    path = checkpoints(tmp_path)[0]
+    training = make()
+    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+        text = json.dumps({"format": 1, "sha256": "", "deep": "@"}).replace('"@"', "[" * depth + "]" * depth)
+        path.write_bytes(safetensors.numpy.save({"theta": np.zeros(3)}, {"minnet": text}))
+        with pytest.raises(ValueError, match="not a checkpoint of this run"):
+            load_checkpoint(path, training)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
