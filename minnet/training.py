@@ -507,8 +507,17 @@ class Training:
         Raises
         ------
         ValueError
-            If it does not fit.
+            If it does not fit; the training is then as it was.
         """
+        before = copy.deepcopy(self.state())
+        try:
+            self._restore(arrays, values)
+        except Exception:
+            self._restore(*before)
+            raise
+
+    def _restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Do what `restore` does; if it does not fit, what was read before that is in place."""
 
         def history(k: int, S: int) -> History:
             columns = {name: arrays[f"history.{k}.{name}"] for name in vars(History())}

@@ -1,5 +1,6 @@
 """Is what is written whole, is what is damaged refused, and does a run go on from what is whole?"""
 
+import copy
 import json
 import os
 import signal
@@ -121,6 +122,30 @@ def test_a_checkpoint_of_slices_that_does_not_fit_is_refused(tmp_path: Path) -> 
     write_arrays(path, arrays, values | {"slice_size": 2})
     with pytest.raises(ValueError, match="finished is 2, of 2 slices"):
         load_checkpoint(path, in_slices())
+
+
+@pytest.mark.parametrize("seed", [0, (0, 1, 2)], ids=["single", "stack"])
+def test_a_checkpoint_that_is_refused_changes_nothing(seed: Any, tmp_path: Path) -> None:
+    whole = trained(tmp_path, seed)
+    newest, before = checkpoints(tmp_path)
+    values, arrays = read_arrays(newest)
+    write_arrays(newest, arrays, values | {"random": ["x"] * len(whole.seeds)})  # which is looked at last
+    training = make(seed)
+    load_checkpoint(before, training)
+    arrays, values = copy.deepcopy(training.state())
+    with pytest.raises(ValueError, match="not a checkpoint of this run"):
+        load_checkpoint(newest, training)
+    now = training.state()
+    assert now[1] == values
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(now[0][name], array)
+    training.run()
+    np.testing.assert_array_equal(training.network.theta, whole.network.theta)
+    training = make(seed)
+    with pytest.raises(ValueError, match="not a checkpoint of this run"):
+        load_checkpoint(newest, training)
+    training.run()
+    np.testing.assert_array_equal(training.network.theta, whole.network.theta)
 
 
 def test_json_that_nests_as_deep_as_can_just_be_read_is_refused(tmp_path: Path) -> None:
