@@ -528,6 +528,8 @@ class Training:
                 epochs_over = len(column) if name == "batch_loss" else len(columns["epoch"])
                 if len(column) != epochs_over or (len(column) and column.shape[1:] not in shapes):
                     raise ValueError(f"history.{k}.{name} has the shape {column.shape}")
+            if (columns["epoch"] != np.arange(1, len(columns["epoch"]) + 1)).any():
+                raise ValueError(f"history.{k}.epoch does not count from 1")
             steps = len(columns["batch_loss"]) - self.steps * len(columns["epoch"])
             if steps != (values["step"] if k == values["finished"] else 0) or len(columns["epoch"]) > self.epochs:
                 raise ValueError(f"history.{k}.batch_loss has {steps} entries more than its epochs have steps")
@@ -562,12 +564,17 @@ class Training:
         for name, array in memory.items():
             if array.shape not in ((), self.slice.theta.shape):
                 raise ValueError(f"memory.{name} has the shape {array.shape}, expected {self.slice.theta.shape}")
+            if array.ndim and array.dtype != self.slice.theta.dtype:
+                raise ValueError(f"memory.{name} is {array.dtype}, expected {self.slice.theta.dtype}")
+            if not array.ndim and not 0 <= array < math.inf:  # a count, of steps say
+                raise ValueError(f"memory.{name} is {array}, expected a finite number of at least 0")
         self.slice_optimizer.memory.clear()
         self.slice_optimizer.memory.update(memory)
         self.step, self.seconds = values["step"], float(values["seconds"])
-        if len(arrays["squared_norms"]) != self.step:
-            raise ValueError(f"squared_norms has {len(arrays['squared_norms'])} entries, expected {self.step}")
-        self.squared_norms = [plain(entry) for entry in arrays["squared_norms"]]
+        norms, stack = arrays["squared_norms"], self.slice.theta.shape[:-1]
+        if norms.shape != ((self.step, *stack) if self.step else (0,)):
+            raise ValueError(f"squared_norms has the shape {norms.shape}, expected {self.step} entries")
+        self.squared_norms = [plain(entry) for entry in norms]
         for key, generators in (("order", self.orders), ("random", self.network.random.generators)):
             for generator, state in zip(generators, values[key], strict=True):
                 generator.bit_generator.state = state

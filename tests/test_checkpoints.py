@@ -80,10 +80,15 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "weights that are no numbers": ({}, {"theta": np.full(43, np.nan, np.float32)}, "theta has entries that are not"),
     "no best weights": ({}, {"good_theta": None}, "field 'good_theta' is missing"),
     "another velocity": ({}, {"memory.velocity": np.zeros(3, np.float32)}, "memory.velocity has the shape (3,)"),
+    "a velocity of another dtype": ({}, {"memory.velocity": np.zeros(43, bool)}, "memory.velocity is bool"),
+    "a count below 0": ({}, {"memory.k": np.array(-1)}, "memory.k is -1, expected a finite number of at least 0"),
+    "epochs that do not count": ({}, {"history.0.epoch": np.array([1.0, 9, 3, 4])}, "history.0.epoch does not count"),
+    "epochs that are no numbers": ({}, {"history.0.epoch": np.full(4, np.nan)}, "history.0.epoch does not count"),
     "a history with other lengths": ({}, {"history.0.lr": np.zeros(9)}, "history.0.lr has the shape (9,)"),
     "a history of a stack": ({}, {"history.0.lr": np.zeros((4, 2))}, "history.0.lr has the shape (4, 2)"),
     "batches that are too few": ({}, {"history.0.batch_loss": np.zeros(3)}, "has -13 entries more"),
-    "norms": ({}, {"squared_norms": np.zeros(2)}, "squared_norms has 2 entries, expected 0"),
+    "norms": ({}, {"squared_norms": np.zeros(2)}, "squared_norms has the shape (2,), expected 0 entries"),
+    "norms of a stack": ({}, {"squared_norms": np.zeros((0, 2))}, "squared_norms has the shape (0, 2)"),
 }  # fmt: skip
 
 
