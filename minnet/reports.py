@@ -285,7 +285,7 @@ def curve(history: History, width: int = 72, height: int = 14) -> str:
     drawn = everything[np.isfinite(everything) & (everything > 0)]
     if not drawn.size:
         return "no loss is finite and above 0: there is no curve to draw"
-    low, high = math.log10(drawn.min()), math.log10(drawn.max())
+    low, high = (min(math.log10(loss), 308.2) for loss in (drawn.min(), drawn.max()))  # below what overflows
     high = high if high - low > 1e-3 else low + 1e-3
     grid = [[" "] * width for _ in range(height)]
     E = len(history.epoch)

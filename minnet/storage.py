@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+NESTING = 50  # levels of JSON, many more than minnet writes
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -67,14 +69,27 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a file, or raise ValueError."""
+    """Read a JSON object from a file, or raise ValueError; what it holds can be formatted, converted and walked."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=parse_int)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    level: list[Any] = [content]
+    for _ in range(NESTING):
+        entries = [entry for node in level for entry in (node.values() if isinstance(node, dict) else node)]
+        level = [entry for entry in entries if isinstance(entry, dict | list)]
+    if level:
+        raise ValueError(f"{path}: nests more than {NESTING} levels deep")
     return content
+
+
+def parse_int(digits: str) -> int:
+    """Read an integer, if a float could hold it, too."""
+    if len(digits) > 300:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:

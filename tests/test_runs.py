@@ -23,8 +23,11 @@ from minnet.runs import (
     reopen_run,
     write_run,
 )
+from minnet.reports import compare, curve, read_run, show
+from minnet.training import History
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
+COLUMNS = ",".join(History().by_epoch())
 
 
 @pytest.mark.parametrize("seed", [1, (1, 2)])
@@ -57,14 +60,22 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0"]
-)
+    "content",
+    [
+        "", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0",
+        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
+        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1\n",
+    ],
+)  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="the run has no metrics"):
         read_metrics(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
     (tmp_path / "metrics.csv").write_text(content)
-    with pytest.raises(ValueError, match=r"metrics\.csv: not metrics as minnet writes them"):
-        read_metrics(tmp_path)
+    for read in (read_metrics, show):
+        with pytest.raises(ValueError, match=r"metrics\.csv: not metrics as minnet writes them") as caught:
+            read(tmp_path)
+        assert len(str(caught.value)) < 500
 
 
 def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +230,21 @@ def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:
         (folder / "config.json").write_text(broken)
         with pytest.raises(ValueError, match=r"config\.json: (not a JSON file|expected a JSON object)"):
             read_config(folder)
+
+
+@pytest.mark.parametrize("value", ["[" * 200 + "]" * 200, "[" * 985 + "]" * 985, "9" * 400, "-" + "9" * 5000])
+def test_json_that_could_not_be_shown_is_refused(value: str, tmp_path: Path) -> None:
+    """It can be read, but walking through it fails, or making a float of it."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "results.json").write_text(f'{{"test_loss": {value}}}')
+    with pytest.raises(ValueError, match=r"results\.json: (nests more than 50 levels deep|not a JSON file)"):
+        show(tmp_path)
+    (tmp_path / "config.json").write_text(f'{{"a": {{"b": {value}}}}}')
+    with pytest.raises(ValueError, match=r"config\.json: (nests more than 50 levels deep|not a JSON file)"):
+        compare([read_run(tmp_path)])
+
+
+def test_a_curve_reaches_as_far_as_floats_do() -> None:
+    for losses in ([1.7976931348623157e308], [1.7976931348623157e308, 5e-324]):
+        epochs = list(range(1, len(losses) + 1))
+        assert "●" in curve(History(epochs, losses, [0.0] * len(losses))).split("both")[1]
