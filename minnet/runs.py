@@ -326,9 +326,14 @@ def read_metrics(folder: Path) -> dict[str, Array]:
         columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
         S = int(columns["network"].max()) + 1 if "network" in columns else 0
         shaped = {name: column.reshape(epochs, *([S] if S else [])) for name, column in columns.items()}
+        epoch = shaped["epoch"].T
+        if epochs < 1 or (epoch != np.arange(1, epochs + 1)).any():
+            raise ValueError("the epochs do not count from 1")
         return {name: shaped[name] for name in History().by_epoch()}
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:
-        raise ValueError(f"{path}: not metrics as minnet writes them ({type(error).__name__}: {error})") from None
+        raise ValueError(
+            f"{path}: not metrics as minnet writes them ({type(error).__name__}: {error!s:.200})"
+        ) from None
 
 
 def versions() -> dict[str, str]:
