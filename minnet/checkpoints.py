@@ -90,9 +90,9 @@ def load_checkpoint(path: Path, training: Training) -> None:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         training.restore(arrays, values)
     except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: field {error} is missing") from None
+        raise ValueError(f"{path}: not a checkpoint of this run: field {error!s:.500} is missing") from None
     except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: {error}") from None
+        raise ValueError(f"{path}: not a checkpoint of this run: {error!s:.500}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:

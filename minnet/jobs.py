@@ -251,7 +251,7 @@ def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
             if name in config and config[name] != value:
                 raise ValueError(f"{name} is {config[name]!r}")
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG}: not the configuration of a run that can go on: {error}") from None
+        raise ValueError(f"{folder / CONFIG}: not the configuration of a run that can go on: {error!s:.500}") from None
     for name in NOT_SETTINGS:
         setattr(settings, name, getattr(arguments, name, None))
     for name in MAY_CHANGE:

@@ -139,7 +139,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise FileNotFoundError(f"{path}: there is no such model file{hint}")
 
     def refuse(field: str, problem: str) -> NoReturn:
-        raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {problem}")
+        raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {problem:.500}")
 
     try:
         header, arrays = read_arrays(path)
