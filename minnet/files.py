@@ -28,6 +28,8 @@ from minnet.search import free_memory
 Array = npt.NDArray[Any]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+COLUMNS = 100_000  # of a CSV, at most: pandas takes seconds for so many, and minutes for a million
+HEADER = 1000  # bytes of an .npy's, several times what arrays of numbers need: there are 10,000 that keep NumPy busy for 20 s
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]+)")
@@ -173,6 +175,8 @@ class CSVFile:
         self.names = [name.strip() for name in next(self._rows())[1]]
         if all(NUMBER.fullmatch(name) for name in self.names):
             raise ValueError(f"{path}: the first line holds only numbers: expected a header")
+        if len(self.names) > COLUMNS:
+            raise ValueError(f"{path}: has {len(self.names)} columns, at most {COLUMNS} are read: save it as an .npz")
         self.n_rows, blank = 0, None
         for line, cells in itertools.islice(self._rows(), 1, None):
             if len(cells) < 2 and not any(cells):
@@ -510,9 +514,9 @@ def read_array(data: bytes, place: str) -> Array:
             warnings.simplefilter("ignore")
             version = np.lib.format.read_magic(stream)
             if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=10_000)
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=HEADER)
             elif version == (2, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=10_000)
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=HEADER)
             else:
                 raise ValueError(f"unknown version {version}")
     except Exception as error:  # of any kind: the header is Python source, and parsing it may fail in all its ways

@@ -207,6 +207,8 @@ def test_a_message_stays_short_whatever_the_columns_are() -> None:
     assert message.startswith("my.csv: there is no column 'c9999' (target); there are: 'c999', ")
     assert message.endswith(", … (5000 in all)")
     assert len(message) < 300
+    Path("my.csv").write_text(",".join(f"c{i}" for i in range(100_001)) + "\n" + ",".join(["1"] * 100_001))
+    assert refused("my.csv", "c1") == "my.csv: has 100001 columns, at most 100000 are read: save it as an .npz"
 
 
 def test_files_that_cannot_be_read_say_why() -> None:
@@ -420,6 +422,7 @@ GOOD = "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 2)}"
         (npy(header=GOOD.replace("<f8", "4f8"), data=bytes(192)), "holds "),
         (npy(header=GOOD.replace("<f8", "|V8"), data=bytes(48)), "holds "),
         (npy(header=GOOD + " " * 20_000, data=bytes(48)), "is not a NumPy array that can be read (Header info length"),
+        (npy(header=GOOD + " " * 9000 + "\0"), "is not a NumPy array that can be read (Header info length"),
         (npy(header="(" * 9000), "is not a NumPy array that can be read"),
         (npy(header="-" * 9000 + "1"), "is not a NumPy array that can be read"),
         (npy(header="{[]: 1}"), "is not a NumPy array that can be read"),
