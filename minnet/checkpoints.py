@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from minnet.storage import read_arrays, write_arrays
+from minnet.storage import one_line, read_arrays, write_arrays
 from minnet.training import Training
 
 FORMAT = 1
@@ -90,9 +90,9 @@ def load_checkpoint(path: Path, training: Training) -> None:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         training.restore(arrays, values)
     except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: field {error!s:.500} is missing") from None
+        raise ValueError(f"{path}: not a checkpoint of this run: field {one_line(error)} is missing") from None
     except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: {error!s:.500}") from None
+        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(error, 500)}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:

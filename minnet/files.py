@@ -24,12 +24,13 @@ import numpy.typing as npt
 
 from minnet.data import nearest
 from minnet.search import free_memory
+from minnet.storage import one_line
 
 Array = npt.NDArray[Any]
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 COLUMNS = 100_000  # of a CSV, at most: pandas takes seconds for so many, and minutes for a million
-HEADER = 1000  # bytes of an .npy's, several times what arrays of numbers need: there are 10,000 that keep NumPy busy for 20 s
+HEADER = 1000  # bytes of an .npy's, at most: arrays of numbers need 128, and some of 10,000 keep NumPy busy for 20 s
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]+)")
@@ -614,11 +615,6 @@ def listed(names: Collection[str], near: str | None = None) -> str:
         few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
     return ", ".join(f"{name!r:.60}" for name in few[:12]) + more
-
-
-def one_line(what: object) -> str:
-    """Shorten what another package says to one line."""
-    return " ".join(str(what).split())[:200] or type(what).__name__
 
 
 def need(package: str, path: str) -> Any:

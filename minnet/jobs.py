@@ -41,7 +41,7 @@ from minnet.runs import (
 )
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 from minnet.search import free_memory
-from minnet.storage import write_json
+from minnet.storage import one_line, write_json
 from minnet.training import History, Training
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -251,7 +251,9 @@ def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
             if name in config and config[name] != value:
                 raise ValueError(f"{name} is {config[name]!r}")
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / CONFIG}: not the configuration of a run that can go on: {error!s:.500}") from None
+        raise ValueError(
+            f"{folder / CONFIG}: not the configuration of a run that can go on: {one_line(error, 500)}"
+        ) from None
     for name in NOT_SETTINGS:
         setattr(settings, name, getattr(arguments, name, None))
     for name in MAY_CHANGE:

@@ -16,7 +16,7 @@ from minnet.data import Dataset, Standardization
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network, check_features
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
-from minnet.storage import read_arrays, replacing, write_arrays
+from minnet.storage import one_line, read_arrays, replacing, write_arrays
 
 Array = npt.NDArray[Any]
 
@@ -139,7 +139,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise FileNotFoundError(f"{path}: there is no such model file{hint}")
 
     def refuse(field: str, problem: str) -> NoReturn:
-        raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {problem:.500}")
+        raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {one_line(problem, 500)}")
 
     try:
         header, arrays = read_arrays(path)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from minnet.data import Dataset
 from minnet.models import Model, save
 from minnet.network import Network
-from minnet.storage import read_json, write_json, write_text
+from minnet.storage import one_line, read_json, write_json, write_text
 from minnet.training import History
 
 Array = npt.NDArray[Any]
@@ -331,9 +331,8 @@ def read_metrics(folder: Path) -> dict[str, Array]:
             raise ValueError("the epochs do not count from 1")
         return {name: shaped[name] for name in History().by_epoch()}
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: not metrics as minnet writes them ({type(error).__name__}: {error!s:.200})"
-        ) from None
+        problem = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"{path}: not metrics as minnet writes them ({problem})") from None
 
 
 def versions() -> dict[str, str]:

@@ -162,3 +162,9 @@ def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes() if array.ndim == 0 else np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def one_line(what: object, most: int = 200) -> str:
+    """Shorten what a file or another package says to one line that can be printed."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(what))
+    return " ".join(printable.split())[:most] or type(what).__name__
