@@ -8,6 +8,7 @@ import os
 import random
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -506,6 +507,13 @@ def test_classes_are_numbered() -> None:
     assert numbered(*map(str, range(20)))[1][:3] == ("0", "1", "2")
     assert len(numbered(*map(str, range(11)), *["0"] * 11)[1]) == 11
     assert len(numbered(*(f"c{i}" for i in range(30)))[1]) == 30
+
+
+def test_a_long_label_takes_no_longer_than_it_is() -> None:
+    started = time.process_time()
+    t, _ = class_numbers(np.array(["9" * 50_000 + "x", "1"], dtype=object))
+    assert t.tolist() == [1, 0]
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(
