@@ -11,6 +11,7 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data import load_raw
+from minnet.reports import compare, curve, read_run, show
 from minnet.runs import (
     RUN_FILES,
     check_out,
@@ -23,7 +24,6 @@ from minnet.runs import (
     reopen_run,
     write_run,
 )
-from minnet.reports import compare, curve, read_run, show
 from minnet.training import History
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
