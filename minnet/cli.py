@@ -24,19 +24,17 @@ import minnet
 from minnet.checkpoints import stopping_signals
 from minnet.data import DATASETS, Dataset, check_name, load_dataset, load_raw, nearest
 from minnet.files import is_file_name
-from minnet.jobs import (
+from minnet.jobs import command_train, progress, say
+from minnet.search import MOMENTA, RATES, Setting, train_grid
+from minnet.settings import (
     ACTIVATIONS,
     NORMALIZATIONS,
     SCHEDULES,
-    command_train,
     make_network,
     memory_bound,
     number_classes,
-    progress,
     read_dataset,
-    say,
 )  # fmt: skip
-from minnet.search import MOMENTA, RATES, Setting, train_grid
 from minnet.training import MONITORS, History
 
 DATA_FLAGS = ("target", "ignore", "weights", "test", "validation")

@@ -43,7 +43,7 @@ import numpy as np
 import safetensors.numpy
 
 import minnet
-from minnet import checkpoints, files, jobs, reports, runs
+from minnet import checkpoints, files, jobs, reports, runs, settings
 from minnet.cli import build_parser, main
 from minnet.storage import checksum, read_arrays, read_json
 
@@ -344,13 +344,13 @@ def command(*arguments: str) -> None:
 def prepared(name: str) -> tuple[argparse.Namespace, minnet.Dataset]:
     """Give the settings of a good run, and its data set."""
     arguments = build_parser().parse_args([*FLAGS.split(), str(SEEDS[name])])
-    return arguments, jobs.read_dataset(arguments)
+    return arguments, settings.read_dataset(arguments)
 
 
 def make_run(folder: Path) -> None:
     """Make the folder of a run that was interrupted in its third epoch, always with the same times in it."""
     arguments, dataset = prepared(folder.name)
-    training = jobs.make_training(arguments, dataset)
+    training = settings.make_training(arguments, dataset)
     optimizer, history = training.slice_optimizer, training.slice_history
     step = optimizer.step
 
@@ -358,7 +358,7 @@ def make_run(folder: Path) -> None:
         step(network)
         training.interrupted = len(history.batch_loss) == 9
 
-    config = jobs.settings_of(arguments) | {"data_sha256": jobs.data_checksum(dataset), "versions": runs.versions()}
+    config = settings.settings_of(arguments) | {"data_sha256": jobs.data_checksum(dataset), "versions": runs.versions()}
     runs.new_run(folder, "iris", config)
     with mock.patch.object(optimizer, "step", counted), contextlib.redirect_stderr(io.StringIO()):
         with mock.patch("time.perf_counter", side_effect=itertools.count(step=0.25)):
@@ -412,7 +412,7 @@ def use_checkpoint(case: Case, with_command: bool) -> None:
         end = resume(case, f"checkpoints/{Path(case.path).name}")
         require(case.sealed or end == good_end(case.base), "a run that was resumed ends elsewhere")
     newest, before = checkpoints.checkpoints(case.base)
-    training = jobs.make_training(*prepared(case.base.name))
+    training = settings.make_training(*prepared(case.base.name))
     checkpoints.load_checkpoint(newest, training)
     saved = state(training)
     checkpoints.load_checkpoint(before, training)
@@ -456,7 +456,7 @@ def use_table(case: Case, with_command: bool) -> None:
     require(table.x.dtype == np.float64 and bool(np.isfinite(table.x).all()), "a table of other than finite numbers")
     require(table.x.shape == (len(labels), len(table.feature_names)), "shapes that do not fit")
     require(all(type(label) is str and label for label in labels), "labels that are no text")
-    jobs.number_classes(table.labels, case.path)
+    settings.number_classes(table.labels, case.path)
 
 
 class Tally(NamedTuple):

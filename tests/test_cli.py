@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import minnet
-from minnet import jobs, load
+from minnet import load
 from minnet.cli import main
 from minnet.data import DATASETS
 from minnet.runs import RUN_FILES as FILES
@@ -415,6 +415,6 @@ def test_running_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(jobs, "load_dataset", full)
+    monkeypatch.setattr("minnet.settings.load_dataset", full)
     assert main(["train", "iris"]) == 1
     assert capsys.readouterr().err == "minnet: error: MemoryError\n"

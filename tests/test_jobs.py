@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minnet import jobs, load, training
+from minnet import jobs, load, settings, training
 from minnet.checkpoints import checkpoints, save_checkpoint
 from minnet.cli import build_parser, main
 from tests.conftest import read_until, wait_until
@@ -105,12 +105,12 @@ def test_every_setting_is_read_back_from_the_configuration() -> None:
     train += " --dtype float64 --seeds 2 --validation 0.3 --target t --ignore a,b --weights w --test x.csv --nesterov"
     for line in (train, train.replace("--momentum 0 ", "--momentum 0.5 ").replace(" --nesterov", ""), "train iris"):
         arguments = parser.parse_args(line.split())
-        config = json.loads(json.dumps(jobs.settings_of(arguments)))
-        again = arguments.parser.parse_args(jobs.command_line(config, arguments.parser))
-        assert json.loads(json.dumps(jobs.settings_of(again))) == config
+        config = json.loads(json.dumps(settings.settings_of(arguments)))
+        again = arguments.parser.parse_args(settings.command_line(config, arguments.parser))
+        assert json.loads(json.dumps(settings.settings_of(again))) == config
     defaults = vars(arguments.parser.parse_args([]))
     unchanged = [name for name, value in vars(parser.parse_args(train.split())).items() if value == defaults[name]]
-    assert set(unchanged) <= {*jobs.NOT_SETTINGS, "optimizer"}  # each was tried
+    assert set(unchanged) <= {*settings.NOT_SETTINGS, "optimizer"}  # each was tried
 
 
 def test_a_run_whose_last_step_is_over_is_not_disturbed_by_damaged_checkpoints(

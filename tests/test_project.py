@@ -111,8 +111,8 @@ def test_importing_minnet_imports_no_more_than_numpy() -> None:
 def test_the_mathematics_imports_numpy_only_and_imports_point_one_way() -> None:
     order = [
         "layers", "output", "network", "optimizers", "schedules", "gradient_check", "data", "training", "storage",
-        "models", "runs", "plots", "checkpoints", "search", "files", "doctor", "reports", "jobs", "learning.diagnosis",
-        "learning.check", "learning.bugs", "learning.commands", "cli",
+        "models", "runs", "plots", "checkpoints", "search", "files", "doctor", "reports", "settings", "jobs",
+        "learning.diagnosis", "learning.check", "learning.bugs", "learning.commands", "cli",
     ]  # fmt: skip
     for file in PACKAGE:
         name = ".".join(file.relative_to(ROOT / "minnet").with_suffix("").parts)
