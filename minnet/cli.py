@@ -148,6 +148,7 @@ whole = number(int, lambda value: value >= 0, "an integer of at least 0")
 decay = number(float, lambda value: value >= 0, "a finite number of at least 0")
 factor = number(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
 held_out = number(float, lambda value: 0 < value < 0.8, "a number above 0 and below 0.8")
+seed_count = number(int, lambda value: 1 <= value <= 100_000, "an integer from 1 to 100000")
 seed_number = number(int, lambda value: 0 <= value < 2**32, "an integer from 0 to 4294967295")
 
 
@@ -223,7 +224,7 @@ def build_parser() -> Parser:
     add("--monitor", choices=list(MONITORS), default="loss", help="what of the validation part makes an epoch the best")
     add("--dtype", choices=["float32", "float64"], default="float32", help="precision of the computation")
     add("--seed", metavar="N", type=seed_number, default=0, help="determines split, initial weights, order and dropout")
-    add("--seeds", metavar="N", type=count, default=1, help="train N networks at once, of the seeds from --seed on")
+    add("--seeds", metavar="N", type=seed_count, default=1, help="train N networks at once, with seeds from --seed on")
     add("--memory", metavar="SIZE", type=size, help="bound for training several, such as 2G; a quarter of what is free")
     add = trainer.add_argument_group("run").add_argument
     add("--out", metavar="DIR", type=path, help="the run folder; by default the next free runs/DATASET-N")
@@ -251,7 +252,7 @@ def build_parser() -> Parser:
     add("--epochs", metavar="N", type=count, default=25, help="how long to train each network")
     add("--batch-size", metavar="N", type=count, default=32, help="samples a step")
     add("--seed", metavar="N", type=seed_number, default=0, help="determines the split, and the first seed")
-    add("--seeds", metavar="N", type=count, default=4, help="networks of each learning rate and momentum")
+    add("--seeds", metavar="N", type=seed_count, default=4, help="networks of each learning rate and momentum")
     add("--memory", metavar="SIZE", type=size, help="bound, such as 2G; a quarter of what is free")
     add("--out", metavar="FILE", type=path, help="where to save the picture; by default tune-DATASET.png")
     add("--json", action="store_true", help="print the results as one JSON object, and nothing else")
@@ -330,7 +331,7 @@ def build_parser() -> Parser:
     checker.add_argument("subject", metavar="DATASET|FILE.py:Class", type=check_subject, help="what to check")
     add_architecture(checker)
     checker.add_argument("--seed", metavar="N", type=seed_number, default=0, help="determines the weights")
-    checker.add_argument("--seeds", metavar="N", type=count, default=1, help="check a stack of N networks")
+    checker.add_argument("--seeds", metavar="N", type=seed_count, default=1, help="check a stack of N networks")
 
     lab = commands.add_parser(
         "bugs",

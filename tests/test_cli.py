@@ -165,6 +165,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "iris", "--momentum", "1"], "--momentum: expected a number of at least 0 and below 1"),
         (["train", "iris", "--weight-decay=-1"], "--weight-decay: expected a finite number of at least 0"),
         (["train", "iris", "--seed=-1"], "--seed: expected an integer from 0"),
+        (["train", "iris", "--seeds", "1000000000000"], "--seeds: expected an integer from 1 to 100000"),
         (["train", "iris", "--seed", "4294967296"], "--seed: expected an integer from 0"),
         (["train", "iris", "--out", ""], "--out: expected a name, got an empty one"),
         (["train", "iris", "--nesterov", "--momentum", "0"], "--nesterov goes with --optimizer sgd and --momentum abo"),
