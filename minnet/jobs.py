@@ -41,7 +41,7 @@ from minnet.settings import (
     read_dataset,
     settings_of,
 )
-from minnet.storage import one_line, write_json
+from minnet.storage import one_line, shortened, write_json
 from minnet.training import History, Training
 
 MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
@@ -155,7 +155,7 @@ def describe_data(dataset: Dataset) -> str:
     counts = np.zeros(dataset.K, int)
     for part in (dataset.train, dataset.validation, dataset.test):
         counts += np.bincount(class_numbers_of(part.t), minlength=dataset.K)
-    named = [f"{name!r:.30} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
+    named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
     sizes = " + ".join(str(len(part.x)) for part in (dataset.train, dataset.validation, dataset.test))
     text = f"{dataset.name}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "

@@ -19,7 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from minnet.storage import replacing
+from minnet.storage import replacing, shortened
 from minnet.training import History
 
 Array = npt.NDArray[Any]
@@ -49,11 +49,6 @@ def save_picture(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all."""
     with replacing(path) as beside:
         figure.savefig(beside, dpi=120, format="png")
-
-
-def shortened(name: str, width: int) -> str:
-    """Leave the middle of a long name out."""
-    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
 
 
 def scale_losses(panel: Axes, low: float, high: float) -> None:
@@ -174,7 +169,9 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
             if panel is panels[0]:
                 bounds += [low.min(), (mean + deviation).max()]
     bounds = bounds[1:] or bounds
-    scale_losses(panels[0], 0.7 * max(min(bounds), 1e-12), 1.5 * min(max(bounds), 1e6))
+    # What explodes leaves the picture, or all others would be one line at the bottom.
+    lowest, highest = np.clip([min(bounds), max(bounds)], 1e-12, 100)
+    scale_losses(panels[0], 0.7 * lowest, 1.5 * highest)
     for panel, label in zip(panels, ("cross-entropy (nats)", "accuracy (share of samples)"), strict=True):
         panel.set_ylabel(f"validation {label}" if groups else label)
         panel.set_xlabel("epoch")
@@ -286,7 +283,7 @@ def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
     everything = np.concatenate([history.validation_loss for history in histories.values()])
-    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 1e6)  # what is beyond is drawn on the border
+    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 100)  # what is beyond is drawn on the border
     low, high = 0.8 * drawn.min(initial=1e6), 1.25 * drawn.max(initial=1e-12)
     low, high = (low, high) if drawn.size else (0.1, 10)
     for k, (name, history) in enumerate(histories.items()):

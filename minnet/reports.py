@@ -16,7 +16,7 @@ from minnet.models import load
 from minnet.network import Network
 from minnet.runs import read_config, read_metrics
 from minnet.search import Setting
-from minnet.storage import read_json
+from minnet.storage import read_json, shortened
 from minnet.training import History, Training, evaluate
 
 Array = npt.NDArray[Any]
@@ -76,7 +76,7 @@ def summarize(training: Training, seed: int) -> tuple[dict[str, Any], list[str],
     always = (class_numbers_of(dataset.test.t) == most).mean()
     lines = [
         f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; "
-        f"always {dataset.class_names[most]!r:.40} gives {always:.4f})",
+        f"always {shortened(dataset.class_names[most], 30)!r} gives {always:.4f})",
         f"test loss      {figure(test_loss)}  ({describe_loss(network.output)}; {guessing})",
     ]
     if training.keep_best:

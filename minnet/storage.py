@@ -85,6 +85,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def shortened(name: str, width: int) -> str:
+    """Leave the middle of a long name out."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
+
+
 def parse_int(digits: str) -> int:
     """Read an integer, if a float could hold it, too."""
     if len(digits) > 300:

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from minnet import History
-from minnet.plots import plot_comparison, plot_confusion, plot_decision_boundary, plot_history, plot_rates, plot_runs
+from minnet.plots import (
+    plot_comparison,
+    plot_confusion,
+    plot_decision_boundary,
+    plot_history,
+    plot_rates,
+    plot_runs,
+    plot_stack,
+)
 from tests.conftest import make_network
 
 
@@ -124,6 +132,18 @@ def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:
     assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
     assert box.x1 <= figure.bbox.x1
     assert plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim() == (0.1, 10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e9, 1e30])
+def test_a_stack_that_explodes_leaves_an_axis_that_can_be_read(scale: float) -> None:
+    history = made_up_history()
+    for name in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "batch_loss"):
+        setattr(history, name, [np.array([v, scale * v]) for v in getattr(history, name)])
+    figure = plot_stack(history, {"a": np.array([0]), "b": np.array([1])})
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    assert 0 < low < high <= 150
+    plot_stack(history, {"b": np.array([1])}).draw_without_rendering()
 
 
 def test_the_epoch_whose_weights_were_kept_is_marked() -> None:

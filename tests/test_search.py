@@ -124,7 +124,7 @@ def test_the_recommended_rate_is_close_to_the_best_of_full_length_runs() -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "iris", "--seeds", "0"], "--seeds: expected an integer of at least 1, got '0'"),
+        (["train", "iris", "--seeds", "0"], "--seeds: expected an integer from 1 to 100000, got '0'"),
         (["train", "iris", "--lr", "0.1,abc"], "--lr: expected a finite number above 0, got 'abc'"),
         (["train", "iris", "--lr", "0.1,"], "--lr: expected a finite number above 0, got ''"),
         (["train", "iris", "--memory", "0"], "--memory: expected a size above 0"),
