@@ -32,6 +32,7 @@ KINDS = {
     "digits, stack of 8": f"digits --epochs 10 --seeds 8 --patience 4 {EVERYTHING}",
     "digits, 0.7 M weights": "digits --hidden 800,800 --epochs 8 --normalize layer --optimizer adam",
 }
+TRIES = 5  # to kill a run before it is over
 
 
 class Lost(Exception):
@@ -91,8 +92,13 @@ def try_one(flags: str, whole: dict[str, bytes], seconds: float, folder: Path, s
         If something of it was lost.
     """
     rng, killed = np.random.default_rng(seed), list[str]()
-    kill(minnet_train(*flags.split(), "--out", folder), folder, seconds, rng)
-    killed.append(examine(folder))
+    for attempt in range(TRIES):
+        kill(minnet_train(*flags.split(), "--out", folder), folder, 0.7**attempt * seconds, rng)
+        place = examine(folder)
+        if place != "over" or attempt == TRIES - 1:
+            break
+        shutil.rmtree(folder)  # it was too late: once more, and sooner
+    killed.append(place)
     while killed[-1] != "over" and rng.random() < 0.5:
         kill(minnet_train("--resume", folder), folder, 1.5 * seconds, rng)  # it takes a while to begin
         killed.append(examine(folder))
