@@ -1,12 +1,13 @@
 """minnet: a neural-net trainer written from scratch in NumPy. A network is a function of one flat vector."""
 
-from minnet.data import Dataset, load_dataset
+from minnet.data import Dataset
+from minnet.data.named import load_dataset
 from minnet.gradient_check import check_gradients
 from minnet.layers import BatchNorm, Dropout, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
-from minnet.models import Model, load, save
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam
 from minnet.output import SoftmaxCrossEntropy
+from minnet.runs.model import Model, load, save
 from minnet.schedules import CosineDecay, ReduceOnPlateau, StepDecay
 from minnet.training import History, evaluate, train
 

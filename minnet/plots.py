@@ -19,7 +19,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from minnet.storage import replacing, shortened
+from minnet.support.files import replacing
+from minnet.support.text import shortened
 from minnet.training import History
 
 Array = npt.NDArray[Any]
@@ -29,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 class Classifier(Protocol):
-    """Anything that predicts: a `minnet.Network`, or a `minnet.runs.Model` for raw samples."""
+    """Anything that predicts: a `minnet.Network`, or a `minnet.Model` for raw samples."""
 
     def predict(self, x: Array) -> Array:
         """Compute class numbers (N,) for samples (N, D)."""

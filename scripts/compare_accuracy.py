@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from minnet import SGD, Linear, Network, ReLU, evaluate, load_dataset, train
-from minnet.data import DATASETS
+from minnet.data.named import DATASETS
 
 HIDDEN, EPOCHS, BATCH_SIZE, LR, MOMENTUM = 64, 50, 32, 0.05, 0.9
 

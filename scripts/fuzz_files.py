@@ -43,9 +43,14 @@ import numpy as np
 import safetensors.numpy
 
 import minnet
-from minnet import checkpoints, files, jobs, reports, runs, settings
-from minnet.cli import build_parser, main
-from minnet.storage import checksum, read_arrays, read_json
+from minnet.cli.main import build_parser, main
+from minnet.data import tables as files
+from minnet.runs import build as settings
+from minnet.runs import checkpoints
+from minnet.runs import folder as runs
+from minnet.runs import job as jobs
+from minnet.runs import report as reports
+from minnet.support.files import checksum, read_arrays, read_json
 
 Array = np.ndarray[Any, Any]
 ARRAYS = ("model", "checkpoint", "stack", "stack-checkpoint")  # files with a checksum

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from minnet import load
-from minnet.checkpoints import checkpoints
-from minnet.runs import RUN_FILES, STACK_FILE, read_config
-from minnet.storage import read_arrays
+from minnet.runs.checkpoints import checkpoints
+from minnet.runs.folder import RUN_FILES, STACK_FILE, read_config
+from minnet.support.files import read_arrays
 
 EVERYTHING = "--normalize batch --dropout 0.2 --schedule cosine --warmup 2 --clip-norm 1 --label-smoothing 0.1"
 KINDS = {

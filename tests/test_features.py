@@ -30,8 +30,8 @@ from minnet import (
     train,
 )  # fmt: skip
 from minnet.cli import main
+from minnet.lab.check import check_class, check_network
 from minnet.layers import Array, Layer
-from minnet.learning.check import check_class, check_network
 from minnet.optimizers import Optimizer
 from minnet.output import checked_weights
 from minnet.training import bytes_of_training

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minnet import SGD, Dropout, Linear, Network, ReLU, load, load_dataset, save
-from minnet.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.layers import Array
-from minnet.models import Model
-from minnet.reports import compare, read_run, show
-from minnet.storage import read_arrays, write_arrays
+from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from minnet.runs.model import Model
+from minnet.runs.report import compare, read_run, show
+from minnet.support.files import read_arrays, write_arrays
 from minnet.training import Training
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "fuzz_files.py"
@@ -63,8 +63,8 @@ def test_files_that_are_damaged_load_or_are_refused_and_nothing_else(tmp_path: P
 DEFECTIVE = """
 import os, sys
 if sys.argv[0].endswith("fuzz_files.py") or "--multiprocessing-fork" in sys.argv:
-    import numpy, minnet, minnet.models
-    whole = minnet.models.load
+    import numpy, minnet, minnet.runs.model
+    whole = minnet.runs.model.load
 
     def load(path):
         match str(path).split("/model-")[-1].partition("/")[0]:

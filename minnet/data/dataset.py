@@ -1,0 +1,247 @@
+"""Where do samples come from, and how do they become a data set that can be trusted? Loading, splitting, scaling.
+
+A named data set or a pair of arrays is split into stratified training, validation and test parts, and standardised
+with the statistics of the training part alone, so that nothing of the other two leaks into training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.network import check_features
+from minnet.output import checked_weights, target_rows
+
+Array = npt.NDArray[Any]
+
+
+class Part(NamedTuple):
+    """One part of a data set: samples ``x`` (N, D) and targets ``t``, class numbers (N,) or rows (N, K)."""
+
+    x: Array
+    t: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """The map x ↦ (x − mean) / scale, by feature.
+
+    Attributes
+    ----------
+    mean, scale : array of shape (D,), float64
+        The training part's mean and standard deviation; the scale of a constant feature is 1.
+    """
+
+    mean: Array
+    scale: Array
+
+    def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
+        """Standardise samples of shape (N, D), computing in float64 and rounding once."""
+        standardized: Array = ((x - self.mean) / self.scale).astype(dtype)
+        return standardized
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples ready for training, in three parts.
+
+    Parameters
+    ----------
+    name : str
+        What the data set is called.
+    train, validation, test : Part
+        Standardised samples and their targets.
+    class_names : tuple of str
+        K names: class number k is called ``class_names[k]``.
+    feature_names : tuple of str
+        D names.
+    standardization : Standardization
+        What was applied to the raw samples, so that it can be applied to new ones.
+    weights : mapping of str to array, optional
+        How much each sample of "train", "validation" or "test" counts in losses; all the same by default.
+    rows : mapping of str to array, optional
+        Where the samples of "train", "validation" and "test" came from: their rows in the data, from 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a part's samples are not finite floating-point arrays of shape (N, D), its targets are not what
+        `minnet.output.target_rows` takes, or there are fewer than two classes.
+    """
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    standardization: Standardization
+    weights: Mapping[str, Array] = field(default_factory=dict)
+    rows: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.K < 2:
+            raise ValueError(f"data set {self.name!r} has a single class, {self.class_names}: expected at least two")
+        for part_name in ("train", "validation", "test"):
+            part: Part = getattr(self, part_name)
+            try:
+                x = check_features(part.x, self.D, f"data set {self.name!r}")
+                rows = target_rows(part.t, self.K)
+                if part_name in self.weights:
+                    checked_weights(self.weights[part_name], len(x))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{error} (in the {part_name} part)") from None
+            if len(x) != len(rows):
+                raise ValueError(
+                    f"data set {self.name!r} has {len(x)} samples but {len(rows)} targets in its {part_name} part"
+                )
+
+    @property
+    def D(self) -> int:
+        """Number of features."""
+        return len(self.feature_names)
+
+    @property
+    def K(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in ("train", "validation", "test"))
+        return f"Dataset({self.name!r}, {sizes}, D={self.D}, K={self.K})"
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        seed: int = 0,
+        dtype: npt.DTypeLike = np.float32,
+        weights: npt.ArrayLike | None = None,
+        validation: float = 0.15,
+        test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    ) -> Self:
+        """Split arrays of one's own 70/15/15, stratified by class, and standardise them.
+
+        Parameters
+        ----------
+        x : array of shape (N, D)
+            Raw samples, floating-point.
+        t : array of shape (N,)
+            Class numbers 0 … K−1, each of which occurs. For labels of any kind:
+            ``class_names, t = np.unique(labels, return_inverse=True)``.
+        name : str, default "arrays"
+            What to call the data set.
+        class_names, feature_names : sequences of str, optional
+            K and D names; "0", "1", … and "x0", "x1", … by default.
+        seed : int, default 0
+            Determines the split.
+        dtype : dtype, default float32
+            The dtype of the standardised samples.
+        weights : array of shape (N,), optional
+            How much each sample counts in losses.
+        validation : float, default 0.15
+            The share of the samples for validation, above 0 and below 0.8.
+        test : pair of arrays, optional
+            Samples and class numbers of a test part of their own; all of ``x`` is then for training and validation.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not floating-point or ``t`` not of integers.
+        ValueError
+            If shapes or names do not match, an entry of ``x`` is not finite, a class number is missing, there is a
+            single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
+        """
+        owner = f"data set {name!r}"
+        if not 0 < validation < 0.8:
+            raise ValueError(f"{owner} expected a share above 0 and below 0.8 for validation, got {validation!r}")
+        if isinstance(t, np.ma.MaskedArray):
+            raise TypeError(f"{owner} expected plain class numbers, got a masked array: leave out what is missing")
+        if test is not None and len(test) != 2:
+            raise ValueError(f"{owner} expected a pair (x, t) as test part, got {len(test)} of them")
+        x, t = check_features(x, None, owner), np.asarray(t)
+        if t.shape != (len(x),):
+            raise ValueError(
+                f"{owner} expected one class number a sample, got t of shape {t.shape} for {len(x)} samples"
+            )
+        K = len(set(t.tolist()) if class_names is None else class_names)
+        labels = target_rows(t, K).argmax(axis=1)
+        if feature_names is not None and len(feature_names) != x.shape[1]:
+            raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
+        class_names = tuple(map(str, range(K) if class_names is None else class_names))
+        if feature_names is None:
+            feature_names = [f"x{i}" for i in range(x.shape[1])]
+        feature_names = tuple(map(str, feature_names))
+        if K < 2:
+            raise ValueError(f"{owner} has a single class, {class_names}: expected at least two")
+        if len(set(class_names)) < K:
+            raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
+        counts = np.bincount(labels, minlength=K)
+        parts = ["train", "validation", *([] if test else ["test"])]
+        if counts.min() < len(parts):
+            few = f"{counts.min()} sample{'s' if counts.min() != 1 else ''}"
+            raise ValueError(
+                f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(parts)} of "
+                f"each class, one for each part ({', '.join(parts)})"
+            )
+        rows = dict(zip(parts, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
+        train = rows["train"]
+
+        from sklearn.preprocessing import StandardScaler
+
+        largest = np.abs(x[train]).max(axis=0).astype(np.float64)
+        # The square of a number beyond these bounds would overflow or vanish.
+        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
+        unit = np.where(extreme, largest, 1)
+        scaler = StandardScaler().fit(x[train].astype(np.float64, copy=False) / unit)
+        standardization = Standardization(scaler.mean_ * unit, scaler.scale_ * unit)
+
+        split = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
+        if test:
+            x_test = check_features(test[0], x.shape[1], f"{owner}, its test part,")
+            split["test"] = Part(standardization(x_test, dtype), target_rows(test[1], K).argmax(axis=1))
+        sample_weights = (
+            {} if weights is None else {part: checked_weights(weights, len(x))[rows[part]] for part in parts}
+        )
+        return cls(
+            name, split["train"], split["validation"], split["test"], class_names, feature_names, standardization,
+            sample_weights, rows,
+        )  # fmt: skip
+
+
+def stratified_split(labels: Array, seed: int, validation: float, test: float) -> list[Array]:
+    """Split row numbers into training, validation and, unless its share is 0, test, each with classes in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, list[Array]()
+    for share, needed in ((test, 2), (validation, 1)):
+        if share:
+            held_out = max(round(share * len(labels)), K)  # at least one sample of each class
+            if len(rest) - held_out < K:
+                raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
+            rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
+            rest, part = share_rare_classes(rest, part, labels, needed)
+            parts.append(part)
+    return [rest, *reversed(parts)]
+
+
+def share_rare_classes(rest: Array, part: Array, labels: Array, needed: int) -> tuple[Array, Array]:
+    """Move samples so that a part has one of each class, and the rest as many as the other parts need."""
+    for k in range(int(labels.max()) + 1):
+        if not (labels[part] == k).any():
+            moved = np.flatnonzero(labels[rest] == k)[:1]
+            rest, part = np.delete(rest, moved), np.append(part, rest[moved])
+        lacking = needed - int((labels[rest] == k).sum())
+        if lacking > 0:
+            moved = np.flatnonzero(labels[part] == k)[:lacking]
+            rest, part = np.append(rest, part[moved]), np.delete(part, moved)
+    return rest, part

@@ -1,0 +1,1 @@
+"""Is this backward pass right, and what does each mistake look like?"""

@@ -1,0 +1,217 @@
+"""Is an argument what was expected? Each check is here once, and gives the value back as it is used.
+
+All messages have one form: what was checked, what was expected of it, what came instead, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def bounds(least: float | None, above: float | None, most: float | None, below: float | None) -> str:
+    """Say in words within which bounds a number must be."""
+    words = [f"of at least {least:g}"] if least is not None else [f"above {above:g}"] if above is not None else []
+    words += [f"at most {most:g}"] if most is not None else [f"below {below:g}"] if below is not None else []
+    return " and ".join(words)
+
+
+def within(value: Any, least: float | None, above: float | None, most: float | None, below: float | None) -> Any:
+    """Tell whether a number, or each of an array, is finite and within bounds."""
+    fits = np.isfinite(value)
+    fits &= True if least is None else value >= least
+    fits &= True if above is None else value > above
+    fits &= True if most is None else value <= most
+    return fits & (True if below is None else value < below)
+
+
+def integer_rule(least: int = 1, most: int | None = None) -> str:
+    """Say which integers `integer` takes."""
+    return f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+
+
+def integer(what: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return an integer within bounds, or raise ValueError."""
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < least or (most is not None and value > most):  # type: ignore[operator]
+        raise ValueError(f"{what}: expected {integer_rule(least, most)}, got {value!r:.80}")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def number_rule(
+    least: float | None = None, above: float | None = None, most: float | None = None, below: float | None = None
+) -> str:
+    """Say which numbers `number` takes."""
+    return f"a {'finite ' if most is None and below is None else ''}number {bounds(least, above, most, below)}"
+
+
+def number(
+    what: str,
+    value: object,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return a number within bounds as a float, or raise ValueError."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    try:
+        fits = is_number and within(float(value), least, above, most, below)  # type: ignore[arg-type]
+    except OverflowError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{what}: expected {number_rule(least, above, most, below)}, got {value!r:.80}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def numbers(
+    what: str, value: npt.ArrayLike, least: float | None = None, above: float | None = None, below: float | None = None
+) -> Any:
+    """Return a number as a float, one for each network of a stack as an array (S,), or raise ValueError."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+        fits = array.ndim < 2 and array.size > 0 and within(array, least, above, None, below).all()
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits or isinstance(value, str | bool):
+        rule = number_rule(least, above, None, below)
+        raise ValueError(f"{what}: expected {rule}, or several for a stack, got {value!r:.80}")
+    return float(array) if array.ndim == 0 else array
+
+
+def one_of(what: str, value: object, choices: Collection[str]) -> str:
+    """Return one of several words, or raise ValueError."""
+    if value not in choices:
+        raise ValueError(f"{what}: expected one of {', '.join(choices)}, got {value!r:.80}")
+    return str(value)
+
+
+def seed(what: str, value: object) -> int | tuple[int, ...]:
+    """Return one seed as an int, several as a tuple, or raise ValueError."""
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        if len(value) == 0:
+            raise ValueError(f"{what}: expected at least one seed for a stack, got none")
+        return tuple(integer(what, each, 0) for each in value)
+    return integer(what, value, 0)
+
+
+def features(what: str, x: npt.ArrayLike, D: int | None = None) -> Array:
+    """Return samples as an array of shape (N, D), N of at least 1, or raise TypeError or ValueError.
+
+    Parameters
+    ----------
+    what : str
+        Who expected them, for the message.
+    x : array of shape (N, D)
+        Floating-point numbers, all finite.
+    D : int, optional
+        The number of features; any by default.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} expected a plain array, got a masked one: fill in or leave out what is missing")
+    x = np.asarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        raise TypeError(f"{what} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
+    if x.ndim != 2 or 0 in x.shape or (D is not None and x.shape[1] != D):
+        remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
+        raise ValueError(f"{what} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"{what} expected finite numbers, got {x[row, column]} in row {row}, column {column} of x")
+    return x
+
+
+def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Array:
+    """Check targets and bring them to the one form that the equations use: rows that sum to 1.
+
+    Parameters
+    ----------
+    t : array of shape (N,) or (N, K)
+        Class numbers 0 … K−1 as integers, or one row of K probabilities a sample (one-hot or soft).
+    K : int
+        Number of classes.
+    dtype : dtype, default float64
+        The dtype of the rows returned.
+
+    Returns
+    -------
+    array of shape (N, K)
+
+    Raises
+    ------
+    TypeError
+        If ``t`` holds something that is neither: floats as class numbers, booleans, strings, objects.
+    ValueError
+        If a class number is out of range, a row does not sum to 1 (within 1e-5) or has negative or non-finite
+        entries, or the shape is neither (N,) nor (N, K).
+    """
+    t = np.asarray(t)
+    if t.ndim == 1:
+        if not np.issubdtype(t.dtype, np.integer):
+            raise TypeError(
+                f"targets of shape (N,) are class numbers and must be integers, got {t.dtype}; "
+                "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
+            )
+        outside = np.flatnonzero((t < 0) | (t >= K))
+        if outside.size:
+            raise ValueError(f"class numbers must lie in 0 … {K - 1}, got {t[outside[0]]} at index {outside[0]}")
+        rows = np.zeros((t.size, K), dtype=dtype)
+        rows[np.arange(t.size), t] = 1
+        return rows
+    if t.ndim != 2 or t.shape[1] != K:
+        remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
+        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
+    if not (np.issubdtype(t.dtype, np.floating) or np.issubdtype(t.dtype, np.integer)):
+        raise TypeError(f"targets of shape (N, K) must be numbers, got {t.dtype}")
+    bad = np.flatnonzero(~np.isfinite(t).all(axis=1) | (t < 0).any(axis=1))
+    if bad.size:
+        raise ValueError(f"targets must be finite and at least 0, got {t[bad[0]]} in row {bad[0]}")
+    sums = t.sum(axis=1, dtype=np.float64)
+    off = np.flatnonzero(np.abs(sums - 1) > 1e-5)
+    if off.size:
+        said = f"got {sums[off[0]]:.6g} in row {off[0]}"
+        raise ValueError(f"each row of targets must sum to 1 (only then is the gradient y − t), {said}")
+    normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
+    return normalized
+
+
+def pair(what: str, x: Array, t: Array) -> None:
+    """Raise ValueError unless there are as many targets as samples."""
+    if len(x) != len(t):
+        raise ValueError(f"{what} expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
+
+
+def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
+    """Return how much each sample (of N) or each class counts, as float64 of shape (N,), or raise ValueError."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{what}: expected numbers, got {values!r:.80}") from None
+    if array.ndim != 1 or array.size == 0 or N not in (None, array.size):
+        raise ValueError(f"{what}: expected numbers of shape ({'N' if N is None else N},), got {array.shape}")
+    bad = np.flatnonzero(~within(array, 0, None, None, None))
+    if bad.size:
+        raise ValueError(f"{what}: expected finite numbers of at least 0, got {array[bad[0]]} at index {bad[0]}")
+    if not array.any():
+        raise ValueError(f"{what}: expected numbers that are not all 0, or nothing would count")
+    return array
+
+
+def relative(what: str, values: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> Array:
+    """Return such weights with a largest of 1, which changes no weighted mean and fits into any dtype."""
+    array = weights(what, values, N)
+    scaled: Array = (array / array.max()).astype(dtype)
+    return scaled
+
+
+def positive_bytes(what: str, value: object) -> float:
+    """Return a number of bytes, which may be infinite, or raise ValueError."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0 or math.isnan(value):
+        raise ValueError(f"{what}: expected a number of bytes above 0, got {value!r:.80}")
+    return float(value)

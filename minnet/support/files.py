@@ -1,0 +1,164 @@
+"""How are files written that can be trusted, and read when they cannot? Whole or not at all; arrays with a checksum.
+
+An array file is a safetensors file: arrays by name, and a JSON object that describes them. Nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+NESTING = 50  # levels of JSON, many more than minnet writes
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write to, beside ``path``; when all is well it is moved there, once the disk has all of it.
+
+    What a link points to is replaced, not the link. A device or a pipe cannot be replaced, and is written to.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        yield path
+        return
+    given, path = path, Path(os.path.realpath(path))
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    try:
+        yield beside
+        flush(beside)
+        os.replace(beside, path)
+        flush(path.parent)
+    except OSError as error:
+        if error.filename == str(beside):  # whose name means nothing to the user
+            error.filename = str(given)
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            beside.unlink()
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has a file's bytes, or a folder's names."""
+    with contextlib.suppress(PermissionError):  # of a folder that may be written to, but not read
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from a file, or raise ValueError; what it holds can be formatted, converted and walked."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=parse_int)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    level: list[Any] = [content]
+    for _ in range(NESTING):
+        entries = [entry for node in level for entry in (node.values() if isinstance(node, dict) else node)]
+        level = [entry for entry in entries if isinstance(entry, dict | list)]
+    if level:
+        raise ValueError(f"{path}: nests more than {NESTING} levels deep")
+    return content
+
+
+def parse_int(digits: str) -> int:
+    """Read an integer, if a float could hold it, too."""
+    if len(digits) > 300:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+    """Write an array file; equal contents give equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that exists is replaced.
+    arrays : mapping of str to array
+        What to keep.
+    header : mapping
+        What describes it, in terms of JSON.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    import safetensors.numpy
+
+    # safetensors reads memory as if every array were contiguous, and writes something else where it is not.
+    tensors = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    header = json.loads(json.dumps(header))  # as it will be read: lists for tuples
+    sealed = {**header, "sha256": checksum(header, tensors)}
+    # All in one entry: safetensors writes several in a random order.
+    content = safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)})
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read an array file: its header, without the checksum, and its arrays.
+
+    Raises
+    ------
+    ValueError
+        If it is not one, is damaged, or holds other than its checksum says; the message does not name the file.
+    OSError
+        If it cannot be read.
+    """
+    import safetensors
+
+    try:
+        # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if "minnet" not in metadata:
+                raise ValueError("it was not written by minnet")
+            header = json.loads(metadata["minnet"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+        expected = header.pop("sha256", None)
+        if expected is None and header.get("format") == 1:  # which had none
+            return header, arrays
+        if expected is None:
+            raise ValueError("field sha256, its checksum, is missing")
+        if expected != checksum(header, arrays):
+            raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
+    except (safetensors.SafetensorError, RecursionError, TypeError, KeyError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+    return header, arrays
+
+
+def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of a header and of arrays, with their names, dtypes and shapes."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes() if array.ndim == 0 else np.ascontiguousarray(array).data)
+    return digest.hexdigest()

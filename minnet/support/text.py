@@ -1,0 +1,32 @@
+"""How is it said? Names shortened, listed and likened; whatever a file holds, one line that can be printed."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Collection, Iterable
+
+
+def one_line(what: object, most: int = 200) -> str:
+    """Shorten what a file or another package says to one line that can be printed."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(what))
+    return " ".join(printable.split())[:most] or type(what).__name__
+
+
+def shortened(name: str, width: int) -> str:
+    """Leave the middle of a long name out."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Sort known names so that those most like a name come first."""
+    return sorted(known, key=lambda other: difflib.SequenceMatcher(None, name.lower(), other).ratio(), reverse=True)
+
+
+def listed(names: Collection[str], near: str | None = None) -> str:
+    """Write names for a message, those most like another first; not so many that the message could not be read."""
+    few = list(itertools.islice(names, 1000))
+    if near is not None:  # comparing takes the product of the lengths
+        few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
+    more = f", … ({len(names)} in all)" if len(names) > 12 else ""
+    return ", ".join(f"{name!r:.60}" for name in few[:12]) + more

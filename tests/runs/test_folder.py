@@ -1,0 +1,250 @@
+"""Does a run get a folder of its own, and is everything in it that should be?"""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
+from minnet.data.named import load_raw
+from minnet.runs.report import compare, curve, read_run, show
+from minnet.runs.folder import (
+    RUN_FILES,
+    check_out,
+    check_unfinished,
+    locked,
+    new_run,
+    read_config,
+    read_metrics,
+    remove_run,
+    reopen_run,
+    write_run,
+)
+from minnet.training import History
+
+CONFIG: dict[str, Any] = {"dataset": "iris"}
+COLUMNS = ",".join(History().by_epoch())
+
+
+@pytest.mark.parametrize("seed", [1, (1, 2)])
+def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
+    dataset = load_dataset("iris", seed=1)
+    network = Network([Linear(4, 8), ReLU(), Linear(8, 3)], seed=seed)
+    history = train(network, SGD(0.05, 0.9), dataset, 3, 32)
+    folder, _ = new_run(tmp_path / "r", "iris", CONFIG)
+    best = None if seed == 1 else 1
+    write_run(folder, history, {"test_loss": 0.5}, network, dataset, "report", best=best)
+    assert sorted(os.listdir(folder)) == sorted([*RUN_FILES, *([] if seed == 1 else ["stack.safetensors"])])
+    assert json.loads((folder / "config.json").read_text()) == CONFIG
+    assert json.loads((folder / "results.json").read_text()) == {"test_loss": 0.5}
+    assert (folder / "report.txt").read_text() == "report"
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    names = ["network", "seed"] if best else []
+    assert list(rows[0]) == [
+        *names, "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "penalty",
+        "gradient_norm", "lr", "seconds",
+    ]  # fmt: skip
+    for name, column in read_metrics(folder).items():
+        expected = np.array(history.by_epoch()[name])
+        if column.ndim > expected.ndim:
+            expected = expected[:, np.newaxis]
+        np.testing.assert_array_equal(column, np.broadcast_to(expected, column.shape))
+    model, raw = load(folder), load_raw("iris")
+    alone = network if best is None else network[best]
+    np.testing.assert_array_equal(model.predict(raw.x), alone.predict(dataset.standardization(raw.x)))
+    assert model.class_names == ("setosa", "versicolor", "virginica")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0",
+        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
+        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1\n",
+    ],
+)  # fmt: skip
+def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="the run has no metrics"):
+        read_metrics(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "metrics.csv").write_text(content)
+    for read in (read_metrics, show):
+        with pytest.raises(ValueError, match=r"metrics\.csv: not metrics as minnet writes them") as caught:
+            read(tmp_path)
+        assert len(str(caught.value)) < 500
+
+
+def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n in (1, 2):
+        folder, made = new_run(None, "openml:a b", CONFIG)
+        assert folder == Path(f"runs/openml-a-b-{n}")
+        assert json.loads((folder / "config.json").read_text()) == CONFIG
+        assert folder.absolute() in made
+    assert sorted(os.listdir("runs")) == ["openml-a-b-1", "openml-a-b-2"]
+    assert folder.stat().st_mode & 0o777 == Path("runs").stat().st_mode & 0o777
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (None, "deep/er/run"):
+        folder, made = new_run(out, "a", CONFIG)
+        assert folder.is_dir()
+        remove_run(folder, made)
+        assert not os.listdir(tmp_path)
+
+
+def test_a_run_is_replaced_only_by_force_and_other_files_stay(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / "notes.txt").write_text("mine")
+    new_run(out, "a", {"run": 1})
+    for name in ("checkpoints/step-1.safetensors", "checkpoints/.step-2.1234.part", "checkpoints/best.pt"):
+        (out / name).touch()
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events.out.tfevents.1").touch()
+    (out / "results.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"already holds a run \(config.json\): .* --force"):
+        new_run(out, "a", {"run": 2})
+    assert json.loads((out / "config.json").read_text()) == {"run": 1}
+    new_run(out, "a", {"run": 3}, force=True)
+    assert json.loads((out / "config.json").read_text()) == {"run": 3}
+    assert sorted(os.listdir(out)) == ["checkpoints", "config.json", "notes.txt"]
+    assert os.listdir(out / "checkpoints") == ["best.pt"]  # which is not ours
+
+
+@pytest.mark.parametrize("name", ["report.txt", "checkpoints/step-1.safetensors"])
+def test_what_is_left_of_something_else_is_not_taken_for_a_run(name: str, tmp_path: Path) -> None:
+    """Checkpoints of another run would be taken for this one's."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / name).write_text("of something else")
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match=f"holds {name}, though no run"):
+            new_run(tmp_path, "a", CONFIG, force)
+    assert (tmp_path / name).read_text() == "of something else"
+
+
+def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileExistsError, match="file is a file: expected a folder"):
+        check_out(tmp_path / "file")
+    with pytest.raises(OSError, match=r"cannot write a run to .*file/run: Not a directory"):
+        new_run(tmp_path / "file" / "run", "a", CONFIG)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_two_runs_into_one_empty_folder_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have looked, and found nothing there."""
+    monkeypatch.setattr("minnet.runs.check_out", lambda *_: None)
+    (tmp_path / "run").mkdir()
+    for folder in ("run", "new"):
+        out = tmp_path / folder
+        new_run(out, "a", {"run": 1})
+        with pytest.raises(FileExistsError, match=r"already holds a run: another one has just begun there"):
+            new_run(out, "a", {"run": 2})
+        assert json.loads((out / "config.json").read_text()) == {"run": 1}
+        assert os.listdir(out) == ["config.json"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run" / "metrics.csv").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=r"metrics\.csv is a folder"):
+        new_run(tmp_path / "run", "a", CONFIG, force=True)
+    os.symlink(tmp_path / "nowhere", tmp_path / "link")
+    with pytest.raises(FileExistsError, match="a link to nothing"):
+        check_out(tmp_path / "link")
+    with pytest.raises(OSError, match="File name too long"):
+        check_out(tmp_path / ("x" * 300))
+
+
+def test_a_file_named_runs_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").touch()
+    with pytest.raises(NotADirectoryError, match="cannot write a run to runs: it is a file"):
+        new_run(None, "a", CONFIG)
+
+
+def test_a_name_that_is_taken_meanwhile_gives_way_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = os.rename
+
+    def taken(source: Any, to: Any) -> None:
+        if Path(to).name == "a-1":
+            Path(to).mkdir()
+            (Path(to) / "config.json").touch()
+        original(source, to)
+
+    monkeypatch.setattr(os, "rename", taken)
+    folder, _ = new_run(None, "a", CONFIG)
+    assert folder == Path("runs/a-2")
+    assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+
+    def fails(source: Any, to: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(OSError, match="cannot write a run to runs: No space left on device"):
+        new_run(None, "a", CONFIG)
+    assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+
+
+def test_a_run_is_locked_for_others_and_not_where_nothing_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = new_run(tmp_path / "r", "a", CONFIG)
+    with locked(folder), pytest.raises(BlockingIOError, match="r is in use: another process"), locked(folder):
+        pass
+    with locked(folder):
+        pass
+
+    def unsupported(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with locked(folder), locked(folder):
+        pass
+
+
+def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no run in this folder \(no config.json\)"):
+        read_config(tmp_path)
+    folder, _ = new_run(tmp_path / "r", "a", CONFIG)
+    (folder / ".x.1234.part").touch()
+    (folder / "results.json").write_text('{"ended": {"reason": "interrupted", "text": "stopped"}}')
+    check_unfinished(folder)
+    reopen_run(folder)
+    assert os.listdir(folder) == ["config.json"]
+    check_unfinished(folder)
+    for results, said in (
+        ("{}", "it has results"),
+        ('{"ended": {"reason": "epochs", "text": "all done"}}', "all done"),
+    ):
+        (folder / "results.json").write_text(results)
+        with pytest.raises(ValueError, match=f"is over \\({said}\\): there is nothing to resume"):
+            check_unfinished(folder)
+    for broken in ("", "[1]", "{", "[" * 100_000):
+        (folder / "config.json").write_text(broken)
+        with pytest.raises(ValueError, match=r"config\.json: (not a JSON file|expected a JSON object)"):
+            read_config(folder)
+
+
+@pytest.mark.parametrize("value", ["[" * 200 + "]" * 200, "[" * 985 + "]" * 985, "9" * 400, "-" + "9" * 5000])
+def test_json_that_could_not_be_shown_is_refused(value: str, tmp_path: Path) -> None:
+    """It can be read, but walking through it fails, or making a float of it."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "results.json").write_text(f'{{"test_loss": {value}}}')
+    with pytest.raises(ValueError, match=r"results\.json: (nests more than 50 levels deep|not a JSON file)"):
+        show(tmp_path)
+    (tmp_path / "config.json").write_text(f'{{"a": {{"b": {value}}}}}')
+    with pytest.raises(ValueError, match=r"config\.json: (nests more than 50 levels deep|not a JSON file)"):
+        compare([read_run(tmp_path)])
+
+
+def test_a_curve_reaches_as_far_as_floats_do() -> None:
+    for losses in ([1.7976931348623157e308], [1.7976931348623157e308, 5e-324]):
+        epochs = list(range(1, len(losses) + 1))
+        assert "●" in curve(History(epochs, losses, [0.0] * len(losses))).split("both")[1]

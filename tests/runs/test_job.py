@@ -1,0 +1,598 @@
+"""Does a run from the command line go on as if nothing had happened, whatever happens, and can runs be looked at?"""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minnet import load, training
+from minnet.runs import build as settings
+from minnet.runs import job as jobs
+from minnet.runs.checkpoints import checkpoints, save_checkpoint
+from minnet.cli.main import build_parser, main
+from tests.conftest import read_until, wait_until
+
+MINNET = [sys.executable, "-m", "minnet"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run each test where runs/ may be made."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    """Return the files of a run, without the seconds that were measured and the checkpoints."""
+    files = {}
+    for file in sorted(Path(folder).iterdir()):
+        if file.is_dir():
+            continue
+        text = file.read_bytes()
+        if file.name == "metrics.csv":
+            text = re.sub(rb",[^,\n]*\n", b"\n", text)
+        if file.name == "results.json":
+            text = re.sub(rb'"seconds": [\d.e-]+', b"", text)
+        files[file.name] = text
+    return files
+
+
+def signal_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Send this process a SIGINT while it computes a step."""
+    original: Callable[..., Any] = training.batch_gradients
+    taken = 0
+
+    def counting(*arguments: Any) -> Any:
+        nonlocal taken
+        for found in original(*arguments):
+            taken += 1
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield found
+
+    monkeypatch.setattr(training, "batch_gradients", counting)
+
+
+RUNS = {
+    "SGD": "iris --epochs 8",
+    "Adam": "iris --epochs 8 --optimizer adam --dropout 0.3 --normalize batch --schedule cosine --warmup 2",
+    "plateau": "iris --epochs 40 --lr 0.3 --patience 4 --schedule plateau --lr-patience 2 --monitor accuracy",
+    "stack of 8": "iris --epochs 8 --seeds 8 --dropout 0.2 --normalize batch --patience 3 --schedule step --lr-every 2",
+    "several rates in slices": "iris --epochs 4 --lr 0.1,0.01 --seeds 3 --memory 1600K --optimizer adam",
+    "zeros": "iris --epochs 8 --momentum 0 --hidden none --schedule plateau --lr-gamma 1 --seed 0",
+    "all the rest": "iris --epochs 8 --normalize layer --activation leaky_relu --label-smoothing 0.1 --clip-norm 0.5 "
+    "--class-weights balanced --nesterov --weight-decay 0.01 --batch-size 16 --dtype float64 --seed 5",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("step", [1, 4, 10, 17])
+def test_a_resumed_run_is_byte_for_byte_one_that_was_never_interrupted(
+    name: str, step: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", *RUNS[name].split(), "--quiet"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, step)
+        assert main([*train, "--out", "parts"]) == 130
+    assert "go on with: minnet train --resume parts" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 3)  # once more
+        assert main(["train", "--resume", "parts", "--quiet"]) == 130
+    assert main(["train", "--resume", "parts", "--quiet"]) == 0
+    whole, parts = contents("whole"), contents("parts")
+    assert whole.keys() == parts.keys()
+    for file in whole:
+        assert whole[file] == parts[file], file
+
+
+def test_every_setting_is_read_back_from_the_configuration() -> None:
+    parser = build_parser()
+    train = (
+        "train iris --hidden 9,8 --activation tanh --normalize batch --dropout 0.1 --label-smoothing 0.2 --momentum 0"
+    )
+    train += " --class-weights a=1,b=0 --epochs 7 --batch-size 9 --lr 1,2 --weight-decay 0.5 --schedule step --seed 3"
+    train += " --lr-every 2 --lr-gamma 0.3 --warmup 1 --lr-patience 2 --clip-norm 3 --patience 4 --monitor accuracy"
+    train += " --dtype float64 --seeds 2 --validation 0.3 --target t --ignore a,b --weights w --test x.csv --nesterov"
+    for line in (train, train.replace("--momentum 0 ", "--momentum 0.5 ").replace(" --nesterov", ""), "train iris"):
+        arguments = parser.parse_args(line.split())
+        config = json.loads(json.dumps(settings.settings_of(arguments)))
+        again = arguments.parser.parse_args(settings.command_line(config, arguments.parser))
+        assert json.loads(json.dumps(settings.settings_of(again))) == config
+    defaults = vars(arguments.parser.parse_args([]))
+    unchanged = [name for name, value in vars(parser.parse_args(train.split())).items() if value == defaults[name]]
+    assert set(unchanged) <= {*settings.NOT_SETTINGS, "optimizer"}  # each was tried
+
+
+def test_a_run_whose_last_step_is_over_is_not_disturbed_by_damaged_checkpoints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main(["train", "iris", "--epochs", "3", "--quiet", "--out", "r"]) == 130
+    before = sorted(os.listdir("r"))
+    for path in checkpoints(Path("r")):
+        path.write_bytes(b"damaged")
+    assert main(["train", "--resume", "r", "--quiet"]) == 1
+    assert sorted(os.listdir("r")) == before
+    assert "results.json" in before
+
+
+def test_a_test_file_that_was_moved_may_be_named_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Path(__file__).parents[2] / "data" / "iris.csv"
+    for name in ("my.csv", "te.csv"):
+        shutil.copy(example, name)
+    train = ["train", "my.csv", "--target", "species", "--test", "te.csv", "--epochs", "5", "--quiet"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main([*train, "--out", "a b"]) == 130
+    assert "go on with: minnet train --resume 'a b'" in capsys.readouterr().err
+    os.rename("te.csv", "elsewhere.csv")
+    assert main(["train", "--resume", "a b", "--quiet"]) == 1
+    said = "te.csv: there is no such file; if it was moved: minnet train NEW_NAME --resume 'a b' (and --test NEW_NAME)"
+    assert said in capsys.readouterr().err
+    assert main(["train", "--resume", "a b", "--quiet", "--test", "elsewhere.csv"]) == 0
+    assert contents("a b") == contents("whole")
+
+
+def test_checkpoints_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+
+    def slow(folder: Path, training: training.Training) -> Path:
+        epochs.append(len(training.history.epoch))
+        time.sleep(0.2)
+        return save_checkpoint(folder, training)
+
+    monkeypatch.setattr("minnet.runs.job.save_checkpoint", slow)
+    assert main(["train", "iris", "--epochs", "100", "--quiet", "--out", "r"]) == 0
+    assert (epochs[0], epochs[-1]) == (1, 100)
+    assert len(epochs) < 20
+    assert len(checkpoints(Path("r"))) == 2
+
+
+def test_a_folder_that_vanishes_while_a_checkpoint_is_written_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vanished: list[bool] = []
+
+    def vanishing(folder: Path, training: training.Training) -> Path:
+        if len(training.history.epoch) == 3 and not vanished:
+            vanished.append(True)
+            shutil.rmtree(folder)
+            raise FileNotFoundError(2, "No such file or directory")
+        return save_checkpoint(folder, training)
+
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1", "--out"]
+    assert main([*train, "whole"]) == 0
+    monkeypatch.setattr("minnet.runs.job.save_checkpoint", vanishing)
+    assert main([*train, "r"]) == 0
+    assert "minnet: r is gone; what there is of the run is written there again" in capsys.readouterr().err
+    assert contents("r") == contents("whole")
+
+    def gone(folder: Path, training: training.Training) -> Path:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("minnet.runs.job.save_checkpoint", gone)
+    assert main([*train, "s"]) == 1
+    said = "minnet: error: cannot write a checkpoint into s: No such file or directory; nothing was saved\n"
+    assert capsys.readouterr().err == said
+
+
+def test_flags_that_were_typed_are_not_ignored_though_they_are_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--epochs", "3", "--quiet", "--out", "r"]) == 0
+    os.remove("r/results.json")
+    with pytest.raises(SystemExit):
+        main(["train", "--resume", "r", "--epochs", "50"])
+    assert "leave out --epochs" in capsys.readouterr().err
+    assert main(["train", "iris", "--resume", "r", "--quiet", "--json"]) == 0
+
+
+def test_a_run_replaced_by_force_stays_until_the_new_one_can_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
+    before = contents("r")
+    for module in [name for name in sys.modules if name.startswith("tensorboard")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r", "--force", "--tensorboard"]) == 1
+    assert contents("r") == before
+
+
+def test_slices_were_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """The run above that is to be trained in slices is."""
+    seen = []
+    original = training.Training._begin_slice
+
+    def noted(self: Any) -> None:
+        original(self)
+        seen.append(len(self.slice.theta))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Training, "_begin_slice", noted)
+        assert main(["train", *RUNS["several rates in slices"].split(), "--quiet"]) == 0
+    assert len(seen) > 1
+    assert sum(seen) == 6
+
+
+def test_a_run_goes_on_from_another_folder_with_its_file_named_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Path(__file__).parents[2] / "data" / "iris.csv"
+    shutil.copy(example, "my.csv")
+    train = ["train", "my.csv", "--target", "species", "--ignore", "sepal_width", "--epochs", "5", "--quiet"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 9)
+        assert main([*train, "--out", "parts"]) == 130
+    shutil.copytree("parts", "elsewhere/copied")
+    monkeypatch.chdir("elsewhere")
+    capsys.readouterr()
+    assert main(["train", "--resume", "copied", "--quiet"]) == 1
+    assert "my.csv" in capsys.readouterr().err
+    assert main(["train", "../my.csv", "--resume", "copied", "--quiet"]) == 0
+    monkeypatch.chdir("..")
+    assert contents("elsewhere/copied") == contents("whole")
+    with Path("my.csv").open("a") as file:
+        file.write("1,2,3,4,setosa\n")
+    assert main(["train", "--resume", "parts", "--quiet"]) == 1
+    assert "parts was trained on other data than 'my' now holds" in capsys.readouterr().err
+    assert checkpoints(Path("parts"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--resume", "nowhere"], 1, "nowhere: there is no run in this folder"),
+        (["--resume", "r", "--epochs", "9"], 2, "--resume takes the settings of the run: leave out --epochs"),
+        (["--resume", "r", "--out", "s"], 2, "leave out --out"),
+        (["--resume", "r", "--lr", "0.1"], 2, "leave out --lr"),
+        (["--resume", "r"], 1, "r is over (all 1 epochs done): there is nothing to resume"),
+        (["--resume", "broken"], 1, "config.json: not a JSON file"),
+        (["--resume", "hostile"], 1, "config.json: not the configuration of a run that can go on"),
+    ],
+)
+def test_what_cannot_go_on_says_why(
+    flags: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
+    for name, content in (("broken", "{"), ("hostile", '{"dataset": "iris", "epochs": "many"}')):
+        os.mkdir(name)
+        Path(name, "config.json").write_text(content)
+    capsys.readouterr()
+    try:
+        left = main(["train", *flags, "--quiet"])
+    except SystemExit as exit_:
+        left = int(exit_.code or 0)
+    out, err = capsys.readouterr()
+    assert (left, out) == (code, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden": "x"}, {"lr": [[1]]}, {"dataset": "../../etc/passwd"}, {"seed": -1}, {"dropout": 2}, {"dataset": None},
+     {"epochs": {}}, {"hidden": [10**30]}, {"optimizer": "rm -rf"}, {"dataset": "--force"}],
+)  # fmt: skip
+def test_a_configuration_that_was_tampered_with_is_one_line(
+    change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
+    config = json.loads(Path("r/config.json").read_text())
+    Path("r/config.json").write_text(json.dumps(config | change))
+    os.remove("r/results.json")
+    capsys.readouterr()
+    assert main(["train", "--resume", "r", "--quiet"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("minnet: error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
+    train = ["train", "digits", "--epochs", "6", "--hidden", "100", "--checkpoint-every", "1"]
+    assert main([*train, "--quiet", "--out", "whole"]) == 0
+    size = max(path.stat().st_size for path in checkpoints(Path("whole"))[1:]) - 1  # the last but one is too large
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    run = subprocess.run(
+        [*MINNET, *train, "--out", "parts"], check=False, capture_output=True, text=True, preexec_fn=limited
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[5] == (
+        "minnet: error: cannot write a checkpoint into parts: File too large; saved is "
+        "parts/checkpoints/step-0000000160.safetensors; go on with: minnet train --resume parts"
+    )
+    assert main(["train", "--resume", "parts", "--quiet"]) == 0
+    assert contents("parts") == contents("whole")
+
+
+def test_a_folder_that_vanishes_is_written_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1"]
+    assert main([*train, "--out", "whole"]) == 0
+    original = save_checkpoint
+
+    def then_vanish(folder: Path, training: training.Training) -> Path:
+        path = original(folder, training)
+        if len(training.history.epoch) == 3:
+            shutil.rmtree(folder)
+        return path
+
+    monkeypatch.setattr("minnet.runs.job.save_checkpoint", then_vanish)
+    assert main([*train, "--out", "r"]) == 0
+    assert "minnet: r is gone; what there is of the run is written there again" in capsys.readouterr().err
+    assert contents("r") == contents("whole")
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(folder: Path, training: training.Training) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jobs, "save_checkpoint", full)
+    assert main(["train", "iris", "--epochs", "5", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "minnet: error: cannot write a checkpoint into runs/iris-1: No space left on device; nothing"
+    )
+    assert not os.listdir()
+
+
+def test_runs_started_at_once_get_folders_of_their_own() -> None:
+    processes = [
+        subprocess.Popen([*MINNET, "train", "iris", "--epochs", "3", "--quiet", "--seed", str(n)]) for n in range(6)
+    ]
+    assert [process.wait() for process in processes] == [0] * 6
+    assert sorted(os.listdir("runs")) == [f"iris-{n}" for n in range(1, 7)]
+    seeds = {json.loads(Path(f"runs/iris-{n}/config.json").read_text())["seed"] for n in range(1, 7)}
+    assert seeds == set(range(6))
+    into_one = [subprocess.Popen([*MINNET, "train", "iris", "--epochs", "3", "--quiet", "--out", "r"],
+                                 stderr=subprocess.PIPE) for _ in range(4)]  # fmt: skip
+    errors = [process.communicate()[1] for process in into_one]
+    assert sorted(process.returncode for process in into_one) == [0, 1, 1, 1]
+    assert sum(error == b"" for error in errors) == 1
+
+
+def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
+    wait_until(process, lambda: checkpoints(Path("r")))
+    for command in (["--resume", "r"], ["iris", "--out", "r", "--force"]):
+        assert main(["train", *command, "--quiet"]) == 1
+        said = "minnet: error: r is in use: another process is training there; let it end first\n"
+        assert capsys.readouterr().err == said
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert json.loads(Path("r/config.json").read_text())["dataset"] == "digits"
+    assert main(["train", "iris", "--epochs", "1", "--out", "r", "--force", "--quiet"]) == 0
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_with_other_versions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "iris", "--epochs", "5", "--quiet", "--checkpoint-every", "1"]
+    assert main([*train, "--out", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 14)
+        assert main([*train, "--out", "parts"]) == 130
+    newest, before = checkpoints(Path("parts"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    monkeypatch.setattr("minnet.runs.job.versions", lambda: {"numpy": "3.0"})
+    capsys.readouterr()
+    assert main(["train", "--resume", "parts", "--quiet"]) == 0
+    damaged, others = capsys.readouterr().err.splitlines()
+    assert damaged.startswith(f"minnet: {newest}: not a checkpoint of this run: ")
+    assert damaged.endswith("; going on from the checkpoint before it")
+    assert others == "minnet: the run began with other versions; its numbers may differ in the last digits"
+    assert contents("parts") == contents("whole")
+    assert before.name == "step-0000000012.safetensors"
+
+
+def test_checkpoints_as_often_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = []
+    original = save_checkpoint
+
+    def noted(folder: Path, training: training.Training) -> Path:
+        epochs.append(len(training.history.epoch))
+        return original(folder, training)
+
+    monkeypatch.setattr("minnet.runs.job.save_checkpoint", noted)
+    assert main(["train", "iris", "--epochs", "8", "--quiet", "--checkpoint-every", "3"]) == 0
+    assert epochs == [3, 6, 8]
+
+
+def test_live_redraws_the_curve_while_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LIVE_SECONDS", 0.0)
+    drawn = []
+    original = jobs.draw_live
+
+    def noted(folder: Path, *rest: Any) -> None:
+        original(folder, *rest)
+        drawn.append((folder / "loss.png").read_bytes())
+
+    monkeypatch.setattr(jobs, "draw_live", noted)
+    for flags in ([], ["--seeds", "2"]):
+        drawn.clear()
+        assert main(["train", "iris", "--epochs", "2", "--quiet", "--live", *flags]) == 0
+        assert len(drawn) == 2
+        assert all(picture.startswith(b"\x89PNG") for picture in drawn)
+        assert drawn[0] != drawn[1]
+
+
+def test_tensorboard_gets_every_epochs_metrics(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert main(["train", "iris", "--epochs", "3", "--quiet", "--tensorboard", "--out", "r"]) == 0
+    events = EventAccumulator("r/tensorboard").Reload()
+    found = [event.value for event in events.Scalars("validation_loss")]
+    rows = Path("r/metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("validation_loss")
+    np.testing.assert_allclose(found, [float(row.split(",")[column]) for row in rows[1:]], rtol=1e-6)
+    assert main(["train", "iris", "--epochs", "3", "--quiet", "--tensorboard", "--out", "s", "--seeds", "2"]) == 0
+    assert len(EventAccumulator("s/tensorboard").Reload().Scalars("train_accuracy/1")) == 3
+    for module in [name for name in sys.modules if name.startswith("tensorboard")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(["train", "iris", "--quiet", "--tensorboard", "--out", "t"]) == 1
+    assert "--tensorboard needs the tensorboard package: pip install tensorboard" in capsys.readouterr().err
+
+
+def test_show_tells_what_a_run_is_and_how_it_went(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["train", "iris", "--epochs", "9", "--quiet", "--out", "r", "--patience", "3"]) == 0
+    capsys.readouterr()
+    assert main(["show", "r"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    results = json.loads(Path("r/results.json").read_text())
+    assert lines[0] == "r"
+    assert "dataset=iris" in lines[1]
+    assert any("patience=3" in line for line in lines)
+    assert any(line.startswith("Linear(4, 64)") for line in lines)
+    assert f"test accuracy    {results['test_accuracy']:.4f}" in lines
+    assert lines[-1] == f"ended            {results['ended']['text']}"
+    drawn = [line for line in lines if "┤" in line]
+    assert len(drawn) == 14
+    assert max(map(len, lines[:-1])) <= 83
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 2)
+        assert main(["train", "wine", "--quiet", "--out", "s"]) == 130
+    capsys.readouterr()
+    assert main(["show", "s"]) == 0
+    assert "interrupted in epoch 1, after step 2 of 4" in capsys.readouterr().out
+    os.remove("s/results.json")
+    assert main(["show", "s"]) == 0
+    assert "minnet train --resume s goes on with it" in capsys.readouterr().out
+    assert main(["show", "nowhere"]) == 1
+
+
+def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rates = ["--lr", "0.05,20,1e30", "--seeds", "2", "--momentum", "0"]
+    assert main(["train", "wine", "--epochs", "10", "--out", "r", *rates]) == 0
+    out, err = capsys.readouterr()
+    assert max(map(len, (*out.splitlines(), *err.splitlines()[1:]))) <= 100
+    results = json.loads(Path("r/results.json").read_text())
+    assert f"(median of 6, {results['diverged']} diverged)" in err.splitlines()[-1]
+    assert main(["show", "r"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"best of          6 networks, {results['diverged']} diverged: seed " in "\n".join(lines)
+    assert f"test accuracy    {results['best']['test_accuracy']:.4f}" in lines
+    assert main(["compare", "r", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert row["validation_loss"] == results["best"]["validation_loss"] < 1
+
+
+def test_a_run_without_a_network_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 2)
+        assert main(["train", "iris", "--seeds", "2", "--quiet", "--out", "r"]) == 130
+    capsys.readouterr()
+    assert main(["predict", "r", "x.csv"]) == 1
+    assert "the run has no network yet: go on with minnet train --resume r" in capsys.readouterr().err
+
+
+def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    for out, flags in (("runs/a-2", ["--lr", "0.1"]), ("runs/a-10", ["--seeds", "2"]), ("runs/b", ["--lr", "1e30"])):
+        main(["train", "iris", "--epochs", "3", "--quiet", "--out", out, *flags])
+    capsys.readouterr()
+    assert main(["compare", "runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[:3]] == [["run", "lr", "seeds"], ["runs/a-2", "0.1", "1"],
+                                                    ["runs/a-10", "0.05", "2"]]  # fmt: skip
+    assert [line.split()[0] for line in lines[-4:-1]] == ["runs/a-2", "runs/a-10", "runs/b"]
+    assert lines[-2].endswith("  training diverged in epoch 1, step 2")
+    assert lines[-1] == "picture in     compare.png"
+    assert main(["compare", "runs/a-2", "runs/a-10"]) == 0  # short enough for one table
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:4] == ["run", "lr", "seeds", "loss"]
+    assert len(lines) == 5
+    assert Path("compare.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["compare", "runs/a-2", "runs/a-10", "--json", "--out", "c.png"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["picture"] == "c.png"
+    assert [run["lr"] for run in told["runs"]] == [0.1, 0.05]
+    assert [run["epochs_done"] for run in told["runs"]] == [3, 3]
+    results = json.loads(Path("runs/a-2/results.json").read_text())
+    assert told["runs"][0]["test_accuracy"] == results["test_accuracy"]
+    others = ["--optimizer", "adam", "--normalize", "layer", "--dropout", "0.1", "--patience", "2", "--hidden", "9"]
+    assert main(["train", "iris", "--epochs", "2", "--quiet", "--out", "c", *others]) == 0
+    capsys.readouterr()
+    assert main(["compare", "runs/a-2", "c"]) == 0  # too wide for one table
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["run", "hidden", "normalize", "dropout", "epochs", "optimizer", "lr", "patience"]
+    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "-"]
+    assert (lines[3], lines[5].split()[:2]) == ("", ["run", "loss"])
+    assert lines[6].split()[-4:] == ["all", "3", "epochs", "done"]
+    assert max(map(len, lines)) <= 100
+    assert main(["compare", "nowhere"]) == 1
+    assert "there is no run in this folder" in capsys.readouterr().err
+    assert main(["compare", "runs/b", "--out", "d.png"]) == 0  # it has no epoch
+    assert "no run has an epoch yet: there is no picture" in capsys.readouterr().out
+    assert not Path("d.png").exists()
+
+
+def test_a_run_of_the_first_format_still_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    """As minnet 0.1 wrote it: no checkpoints, no report, no output layer."""
+    import safetensors
+    import safetensors.numpy
+
+    assert main(["train", "iris", "--epochs", "3", "--quiet", "--out", "r"]) == 0
+    model = load("r")
+    shutil.rmtree("r/checkpoints")
+    os.remove("r/report.txt")
+    with safetensors.safe_open("r/model.safetensors", "numpy") as file:
+        header = json.loads(file.metadata()["minnet"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("sha256", "output"):
+        header.pop(name)
+    content = safetensors.numpy.save(tensors, {"minnet": json.dumps(header | {"format": 1})})
+    Path("r/model.safetensors").write_bytes(content)
+    results = json.loads(Path("r/results.json").read_text())
+    old = {key: value for key, value in results.items() if key not in ("ended", "classes")}
+    Path("r/results.json").write_text(json.dumps(old))
+    np.testing.assert_array_equal(load("r").network.theta, model.network.theta)
+    for command in (["show", "r"], ["compare", "r"]):
+        assert main(command) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "r"]) == 1
+    assert "r is over (it has results): there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_run_killed_at_once_goes_on() -> None:
+    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
+    wait_until(process, lambda: checkpoints(Path("r")))
+    process.kill()
+    process.wait()
+    config = json.loads(Path("r/config.json").read_text())
+    assert config["epochs"] == 3000
+    assert not Path("r/results.json").exists()
+    resumed = subprocess.Popen([*MINNET, "train", "--resume", "r"], stderr=subprocess.PIPE, text=True)
+    read_until(resumed, "epoch ")
+    resumed.send_signal(signal.SIGINT)
+    assert resumed.communicate()[1].splitlines()[-1].startswith("minnet: interrupted in epoch ")
+    assert resumed.returncode == 130

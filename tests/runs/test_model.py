@@ -1,0 +1,280 @@
+"""Does a model come back bit for bit, or say why not?"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from minnet import (
+    SGD,
+    BatchNorm,
+    Dataset,
+    Dropout,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Network,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    Tanh,
+    load,
+    save,
+    train,
+)  # fmt: skip
+from minnet.data import Standardization
+from minnet.layers import Array, Layer
+from minnet.runs.model import Model
+from minnet.support.files import write_arrays
+
+
+def make_model(dtype: str = "float32") -> Model:
+    network = Network([Linear(4, 6), Tanh(), Linear(6, 5), Sigmoid(), Linear(5, 3)], seed=3, dtype=dtype)
+    standardization = Standardization(np.array([1.0, 2, 3, 4]), np.array([0.5, 1, 2, 4]))
+    return Model(network, standardization, ("a", "b", "c"), ("p", "q", "r", "s"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_comes_back_and_predicts_bit_for_bit_the_same(dtype: str, tmp_path: Path) -> None:
+    model = make_model(dtype)
+    save(tmp_path / "m.safetensors", model)
+    assert os.listdir(tmp_path) == ["m.safetensors"]
+    loaded = load(tmp_path / "m.safetensors")
+    x = np.random.default_rng(0).normal(3, 5, (50, 4))
+    np.testing.assert_array_equal(loaded.predict_proba(x), model.predict_proba(x))
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.network.theta.dtype == dtype
+    assert (loaded.class_names, loaded.feature_names) == (model.class_names, model.feature_names)
+    assert [repr(layer) for layer in loaded.network.layers] == [repr(layer) for layer in model.network.layers]
+    assert loaded.network.seed == 3
+
+
+def test_equal_models_are_equal_files_in_any_process(tmp_path: Path) -> None:
+    code = "import sys; from tests.test_models import make_model, save; save(sys.argv[1], make_model())"
+    for n in range(3):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / str(n))], check=True)
+    assert len({(tmp_path / str(n)).read_bytes() for n in range(3)}) == 1
+
+
+def test_a_layer_of_ones_own_cannot_be_saved(tmp_path: Path) -> None:
+    class Mine(Linear):
+        pass
+
+    class MyOutput(SoftmaxCrossEntropy):
+        pass
+
+    for network in (Network([Mine(4, 3)]), Network([Linear(4, 3)], MyOutput())):
+        model = make_model()
+        with pytest.raises(TypeError, match="cannot be saved: a model file holds only minnet's own layers"):
+            save(tmp_path / "m", Model(network, model.standardization, model.class_names, model.feature_names))
+    assert not os.listdir(tmp_path)
+
+
+def damaged(path: Path, change: dict[str, Any] | None = None, **tensors: Array | None) -> None:
+    """Write a model file with some fields of its header or some tensors changed; None leaves one out."""
+    model = make_model()
+    header: dict[str, Any] = {
+        "format": 1, "seed": 3, "class_names": model.class_names, "feature_names": model.feature_names,
+        "layers": [{"type": "Linear", "D": 4, "H": 3}, {"type": "ReLU"}],
+    }  # fmt: skip
+    header = {key: value for key, value in (header | (change or {})).items() if value is not None}
+    zeros: Array = np.zeros(15, np.float32)
+    everything: dict[str, Array | None] = {"theta": zeros, "mean": np.zeros(4), "scale": np.ones(4)}
+    everything |= tensors
+    kept = {name: tensor for name, tensor in everything.items() if tensor is not None}
+    path.write_bytes(safetensors.numpy.save(kept, {"minnet": json.dumps(header)}))
+
+
+def linear(D: object, H: object) -> dict[str, object]:
+    return {"type": "Linear", "D": D, "H": H}
+
+
+@pytest.mark.parametrize(
+    ("change", "tensors", "field"),
+    [
+        ({"format": 3}, {}, "contents make no sense"),
+        ({"format": None}, {}, "contents make no sense"),
+        ({"layers": None}, {}, "'layers' is missing"),
+        ({"layers": []}, {}, "tensors"),
+        ({"layers": "Linear"}, {}, "contents"),
+        ({"layers": [linear(4, 4)]}, {}, r"theta \[20\]"),
+        ({"layers": [linear(10**12, 10**12)]}, {}, r"theta \["),
+        ({"layers": [linear(-1, 3)]}, {}, "at least 1"),
+        ({"layers": [linear("4", 3)]}, {}, "at least 1"),
+        ({"layers": [{"type": "Linear", "D": 4}]}, {}, "contents"),
+        ({"layers": [linear(4, 3) | {"x": 1}]}, {}, "contents"),
+        ({"layers": [linear(4, 3) | {"\n\x1b[2J\u2028": 1}]}, {}, "unexpected keyword argument"),
+        ({"layers": [linear("4" * 9000, 3)]}, {}, "at least 1"),
+        ({"layers": [{"type": "os.system"}]}, {}, "unknown layer 'os.system'"),
+        ({"layers": [{"D": 4}]}, {}, "'type' is missing"),
+        ({"layers": [linear(4, 2), linear(3, 1)]}, {"theta": np.zeros(14, np.float32)}, "takes 3 inputs"),
+        ({"seed": "x"}, {}, "seed"),
+        ({"seed": None}, {}, "'seed' is missing"),
+        ({"class_names": ["a"]}, {}, "class_names is not a list of 3 strings"),
+        ({"class_names": None}, {}, "class_names"),
+        ({"feature_names": [1, 2, 3, 4]}, {}, "feature_names is not a list of 4 strings"),
+        ({}, {"theta": np.zeros(14, np.float32)}, r"theta \[15\]"),
+        ({}, {"theta": None}, "tensors"),
+        ({}, {"extra": np.zeros(2)}, "tensors"),
+        ({}, {"theta": np.zeros(15, np.int32)}, "dtypes"),
+        ({}, {"mean": np.zeros(4, np.float32)}, "dtypes"),
+        ({}, {"theta": np.full(15, np.nan, np.float32)}, "theta has entries that are not finite"),
+        ({}, {"mean": np.full(4, np.inf)}, "mean has entries that are not finite"),
+        ({}, {"scale": np.zeros(4)}, "scale has entries that are not above 0"),
+    ],
+)
+def test_a_model_file_that_makes_no_sense_is_refused_by_field(
+    change: dict[str, Any], tensors: dict[str, Array | None], field: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    damaged(path)
+    assert load(path).network.theta.size == 15
+    damaged(path, change, **tensors)
+    with pytest.raises(ValueError, match=field) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: not a model that this version of minnet can load: ")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_every_layer_and_output_layer_comes_back_with_its_settings(tmp_path: Path) -> None:
+    layers: list[Layer] = [
+        Linear(4, 6),
+        BatchNorm(6, 0.2, 1e-4),
+        LeakyReLU(0.1),
+        Dropout(0.3),
+        LayerNorm(6, 1e-3),
+        Linear(6, 3),
+    ]
+    network = Network(layers, SoftmaxCrossEntropy(0.1, [1, 2.5, 0]), seed=[1, 2])
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    network.forward(x, np.arange(20) % 3)  # which moves the running statistics
+    plain = make_model()
+    save(tmp_path / "m", Model(network, plain.standardization, plain.class_names, plain.feature_names))
+    loaded = load(tmp_path / "m").network
+    np.testing.assert_array_equal(loaded.predict_proba(x), network.predict_proba(x))
+    assert loaded.output.__dict__.items() >= {"label_smoothing": 0.1, "class_weights": [1.0, 2.5, 0.0]}.items()
+    for there, here in zip(loaded.layers, layers, strict=True):
+        for name in ("momentum", "epsilon", "slope", "p", "D", "H"):
+            assert getattr(there, name, None) == getattr(here, name, None)
+
+
+def test_a_file_of_the_first_format_still_loads(tmp_path: Path) -> None:
+    damaged(tmp_path / "m")
+    assert b"sha256" not in (tmp_path / "m").read_bytes()
+    assert repr(load(tmp_path / "m").network.output) == "SoftmaxCrossEntropy()"
+
+
+def test_a_file_of_a_later_format_says_so(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "m", {}, {"format": 3})
+    with pytest.raises(ValueError, match="format is 3, expected 1 or 2; a newer minnet wrote it"):
+        load(tmp_path / "m")
+
+
+def test_any_bit_that_flips_is_found(tmp_path: Path) -> None:
+    save(tmp_path / "m", make_model())
+    whole, path = (tmp_path / "m").read_bytes(), tmp_path / "n"
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match="not a model"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ({"type": "MSE"}, "unknown output layer 'MSE'"),
+        ({"type": "SoftmaxCrossEntropy", "label_smoothing": 2}, "label_smoothing from 0 to below 1"),
+        ({"type": "SoftmaxCrossEntropy", "class_weights": [1, 2]}, "has 2 class weights, but there are 3 classes"),
+        ({"type": "SoftmaxCrossEntropy", "class_weights": "heavy"}, "weights to be numbers"),
+        (None, "'output' is missing"),
+    ],
+)
+def test_an_output_layer_that_makes_no_sense_is_refused(output: Any, message: str, tmp_path: Path) -> None:
+    header: dict[str, Any] = {"format": 2, "seed": 0, "class_names": list("abc"), "feature_names": list("pqrs")}
+    header |= {"layers": [linear(4, 3)]} | ({"output": output} if output else {})
+    arrays: dict[str, Array] = {"theta": np.zeros(15, np.float32), "mean": np.zeros(4), "scale": np.ones(4)}
+    write_arrays(tmp_path / "m", arrays, header)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "m")
+
+
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match="there is no such model file"):
+        load(tmp_path)
+    safetensors.numpy.save_file({"theta": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="was not written by minnet"):
+        load(tmp_path)
+    damaged(path)
+    whole = path.read_bytes()
+    for content in (
+        b"",
+        b"hello",
+        whole[:-1],
+        whole[:100],
+        whole + b"x",
+        b"\xff" * 100,
+        whole.replace(b"Linear", b"Lin\xffar"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a model"):
+            load(path)
+    path.write_bytes(safetensors.numpy.save({"theta": np.zeros(3)}, {"minnet": "[" * 100_000}))
+    with pytest.raises(ValueError, match="not a model"):
+        load(path)
+
+
+def test_every_way_to_cut_a_model_file_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    damaged(path)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="not a model"):
+            load(path)
+
+
+def test_a_model_of_ones_own_arrays_takes_raw_samples(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)) * [1, 1000]
+    t = (x[:, 1] > 0).astype(int)
+    dataset = Dataset.from_arrays(x, t)
+    network = Network([Linear(2, 2)])
+    train(network, SGD(0.5), dataset, 30)
+    save(tmp_path / "m", Model.of(network, dataset))
+    assert (load(tmp_path / "m").predict(x) == t).mean() > 0.9
+
+
+def test_raw_samples_are_checked_before_a_model_predicts(tmp_path: Path) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match=r"the model expected x of shape \(N, 4\)"):
+        model.predict(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="floating-point"):
+        model.predict_proba(np.ones((2, 4), dtype=int))
+
+
+def test_arrays_that_are_not_contiguous_are_saved_as_they_are(tmp_path: Path) -> None:
+    columns = np.stack([np.arange(4.0), np.arange(1.0, 5)], axis=1)
+    network = Network([Linear(4, 3)], dtype="float64")
+    strided = network.at(np.arange(2.0 * network.theta.size)[::2])
+    model = Model(strided, Standardization(columns[:, 0], columns[::-1, 1]), ("a", "b", "c"), tuple("pqrs"))
+    save(tmp_path / "m", model)
+    loaded = load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.standardization.mean, [0, 1, 2, 3])
+    np.testing.assert_array_equal(loaded.standardization.scale, [4, 3, 2, 1])
+    np.testing.assert_array_equal(loaded.network.theta, strided.theta)
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="class_names is not a list of 3 strings"):
+        save(tmp_path / "m", Model(model.network, model.standardization, ("a",), model.feature_names))
+    model.network.theta[0] = np.nan
+    with pytest.raises(ValueError, match="theta has entries that are not finite"):
+        save(tmp_path / "m", model)
+    assert not os.listdir(tmp_path)
