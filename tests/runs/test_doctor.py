@@ -13,7 +13,7 @@ from minnet import Dataset, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy,
 from minnet.data import Part
 from minnet.data.named import DATASETS, load_raw
 from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate
-from minnet.support.text import listed
+from minnet.runs.doctor import listed
 from minnet.layers import Array, BatchNorm, Dropout, Layer
 
 CHECKS = (
