@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minnet.network import check_features
-from minnet.output import checked_weights, target_rows
+from minnet.support import expect
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +79,7 @@ class Dataset:
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     standardization: Standardization
-    weights: Mapping[str, Array] = field(default_factory=dict)
+    sample_weight: Mapping[str, Array] = field(default_factory=dict)
     rows: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,10 +88,10 @@ class Dataset:
         for part_name in ("train", "validation", "test"):
             part: Part = getattr(self, part_name)
             try:
-                x = check_features(part.x, self.D, f"data set {self.name!r}")
-                rows = target_rows(part.t, self.K)
-                if part_name in self.weights:
-                    checked_weights(self.weights[part_name], len(x))
+                x = expect.features(f"data set {self.name!r}", part.x, self.D)
+                rows = expect.targets(part.t, self.K)
+                if part_name in self.sample_weight:
+                    expect.weights("sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{error} (in the {part_name} part)") from None
             if len(x) != len(rows):
@@ -109,6 +108,11 @@ class Dataset:
     def K(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    def counts(self, split: str) -> Array:
+        """Count the samples of each class in a split: an array of shape (K,)."""
+        labels = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
+        return np.bincount(labels, minlength=self.K)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in ("train", "validation", "test"))
@@ -168,13 +172,13 @@ class Dataset:
             raise TypeError(f"{owner} expected plain class numbers, got a masked array: leave out what is missing")
         if test is not None and len(test) != 2:
             raise ValueError(f"{owner} expected a pair (x, t) as test part, got {len(test)} of them")
-        x, t = check_features(x, None, owner), np.asarray(t)
+        x, t = expect.features(owner, x), np.asarray(t)
         if t.shape != (len(x),):
             raise ValueError(
                 f"{owner} expected one class number a sample, got t of shape {t.shape} for {len(x)} samples"
             )
         K = len(set(t.tolist()) if class_names is None else class_names)
-        labels = target_rows(t, K).argmax(axis=1)
+        labels = expect.targets(t, K).argmax(axis=1)
         if feature_names is not None and len(feature_names) != x.shape[1]:
             raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
         class_names = tuple(map(str, range(K) if class_names is None else class_names))
@@ -207,10 +211,12 @@ class Dataset:
 
         split = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
         if test:
-            x_test = check_features(test[0], x.shape[1], f"{owner}, its test part,")
-            split["test"] = Part(standardization(x_test, dtype), target_rows(test[1], K).argmax(axis=1))
+            x_test = expect.features(f"{owner}, its test split,", test[0], x.shape[1])
+            split["test"] = Part(standardization(x_test, dtype), expect.targets(test[1], K).argmax(axis=1))
         sample_weights = (
-            {} if weights is None else {part: checked_weights(weights, len(x))[rows[part]] for part in parts}
+            {}
+            if weights is None
+            else {part: expect.weights("sample_weight", weights, len(x))[rows[part]] for part in parts}
         )
         return cls(
             name, split["train"], split["validation"], split["test"], class_names, feature_names, standardization,
