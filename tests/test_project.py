@@ -114,7 +114,7 @@ def test_the_mathematics_imports_numpy_only_and_imports_point_one_way() -> None:
         "layers", "output", "network", "optimizers", "schedules", "gradient_check", "data.dataset", "data.named",
         "training", "runs.model", "runs.folder", "plots", "runs.checkpoints", "runs.sweep", "data.tables",
         "runs.doctor", "runs.report", "runs.build", "runs.job",
-        "lab.mistakes", "lab.check", "lab.bugs", "cli.learn", "cli.main",
+        "lab.mistakes", "lab.extremes", "lab.trial", "lab.check", "lab.bugs", "cli.learn", "cli.main",
     ]  # fmt: skip
     for file in PACKAGE:
         name = ".".join(file.relative_to(ROOT / "minnet").with_suffix("").parts)

@@ -111,8 +111,7 @@ class Bug:
             raise ValueError(f"bug {self.name} has neither a class to check nor a proof")
         return Report(
             f"no layer is wrong, so that no gradient check can find it; an {self.caught_by} does:",
-            notes=[self.proof(dataset)],
-            findings=[Finding("outside-the-layers", self.mistake)],
+            findings=[Finding(self.name, self.proof(dataset))],
         )
 
 

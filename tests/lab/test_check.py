@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from minnet import Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
-from minnet.lab.check import COMPLEX_TOLERANCE, Report, check_class, check_network
+from minnet import BatchNorm, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh
+from minnet.lab.check import Report, check_class, check_network
 from minnet.lab.mistakes import MISTAKES
-from minnet.layers import Array, remembered
+from minnet.lab.trial import COMPLEX_TOLERANCE
+from minnet.layers import Array, Layer, remembered
 from minnet.output import log_softmax
 from tests.conftest import ACTIVATIONS, make_network
 
@@ -548,3 +549,41 @@ def test_a_layer_that_is_wrong_in_this_network_only_is_found(batch: tuple[Array,
     report = check_network(Network([Linear(4, 7), Tanh(), WrongAtSeven(7, 3)], dtype="float64"), *batch)
     assert names(report) == ["unknown"]
     assert "each layer is right alone, but not together; layer 2, Linear(7, 3): dW" in report.findings[0].saw
+
+
+class DoubledFirst(Linear):
+    """Its dW is twice too large in the first layer of a network only, which it knows by its sizes."""
+
+    def backward(self, dz: Array) -> Any:
+        dx = super().backward(dz)
+        self.dW *= 2 if self.shapes["W"] == (4, 5) else 1
+        return dx
+
+
+@pytest.mark.parametrize("first", [Linear, DoubledFirst])
+def test_a_tiny_gradient_is_held_against_its_own_size(first: type[Linear], batch: tuple[Array, Array]) -> None:
+    layers: list[Layer] = [first(4, 5), Sigmoid()]
+    for _ in range(15):
+        layers += [Linear(5, 5), Sigmoid()]
+    report = check_network(Network([*layers, Linear(5, 3)], dtype="float64"), *batch)
+    *rows, _ = report.rows
+    if first is Linear:
+        assert report.right, str(report)
+        assert max(row.error for row in rows) <= 1e-12
+    else:
+        assert [row.quantity for row in rows if row.wrong] == ["layer 0, Linear(4, 5): dW"]
+        assert rows[0].error == pytest.approx(1)
+        assert np.abs(rows[0].numeric).max() < 1e-9 * np.abs(rows[-1].numeric).max()
+    assert not report.notes
+
+
+def test_a_gradient_that_is_0_but_for_rounding_is_no_false_alarm_and_is_said(batch: tuple[Array, Array]) -> None:
+    network = Network([Linear(4, 5), BatchNorm(5), Tanh(), Linear(5, 3)], dtype="float64")
+    report = check_network(network, *batch)
+    assert report.right, str(report)
+    assert np.abs(report.rows[1].numeric).max() < 1e-15  # batch normalisation takes any shift away
+    assert max(row.error for row in report.rows) <= 1e-12
+    assert report.notes == [
+        "0 but for rounding, so that errors are relative to 1e+04 times what single precision would change: "
+        "layer 0, Linear(4, 5): db"
+    ]

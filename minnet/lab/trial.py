@@ -1,0 +1,313 @@
+"""What does a layer do when it is tried? Its gradients beside the slopes of a loss, and its manners.
+
+A layer is tried alone, in several shapes and in a stack: its gradients against complex steps, its manners (no array of
+the caller's changed, nothing accumulated, nothing stale) by looking. What is wrong gets its name from mistakes.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minnet.lab.mistakes import Comparison, Finding
+from minnet.layers import RandomNumbers
+from minnet.network import bind
+from minnet.output import log_softmax
+
+Array = npt.NDArray[Any]
+Values = Mapping[str, Array]
+
+COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-10
+DIFFERENCE_STEP, DIFFERENCE_TOLERANCE = 6e-6, 1e-6  # the step is the cube root of the rounding unit: the least error
+NUDGES = 5
+
+
+class Case(NamedTuple):
+    """The sizes in which a layer is tried: samples, features, outputs (or classes), and the axis of a stack."""
+
+    N: int
+    D: int
+    H: int
+    stack: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"N={self.N}, D={self.D}, H={self.H}" + (f", a stack of {self.stack[0]}" if self.stack else "")
+
+
+# N, D and H differ from each other and from 2 in the first; are all the same in the third; one sample in the fourth.
+CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
+
+
+class Slopes(NamedTuple):
+    """Numeric gradients, by quantity, and how they were found."""
+
+    gradients: dict[str, Array]
+    tolerance: float
+    note: str
+
+
+def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> Slopes | None:
+    """Differentiate a loss numerically with respect to each of its arguments; None if they lie on a kink.
+
+    Parameters
+    ----------
+    loss : callable
+        Takes a mapping of arrays and returns a number, complex if one of the arrays is.
+    values : mapping of str to array of float64
+        Where to differentiate.
+    rng : numpy.random.Generator
+        Draws the direction along which it is first found out whether complex steps can be trusted.
+
+    Returns
+    -------
+    Slopes or None
+        By complex steps (eq. 15) where the loss takes complex numbers and agrees with central differences along one
+        direction; else by central differences, whose tolerance is larger.
+    """
+    h = DIFFERENCE_STEP
+
+    def at(step: complex, direction: Values) -> Any:
+        return loss({**values, **{name: values[name] + step * along for name, along in direction.items()}})
+
+    def complex_slope(direction: Values) -> Any:
+        return at(1j * COMPLEX_STEP, direction).imag / COMPLEX_STEP
+
+    def central_slope(direction: Values) -> Any:
+        return (at(h, direction) - at(-h, direction)) / (2 * h)
+
+    direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
+    here, right, left = (at(step, direction) for step in (0, h, -h))
+    right, left = (right - here) / h, (here - left) / h
+    size = abs(right) + abs(left) + 1e-3 * abs(here) + 1e-6
+    if abs(right - left) > 1e-2 * size:
+        return None
+    problem = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            above, below = complex_slope(direction), -complex_slope({name: -d for name, d in direction.items()})
+        if not abs(above - (right + left) / 2) <= 1e-3 * size:
+            problem = "it loses the imaginary part of complex numbers"
+        elif abs(above - below) > 1e-6 * size:
+            return None
+    except Exception as error:  # a learner's code may raise anything
+        problem = f"complex numbers make it raise {type(error).__name__}"
+
+    slope, tolerance = (central_slope, DIFFERENCE_TOLERANCE) if problem else (complex_slope, COMPLEX_TOLERANCE)
+    gradients = {}
+    for name, value in values.items():
+        units = np.eye(value.size).reshape(-1, *value.shape)
+        gradients[name] = np.reshape([float(slope({name: unit})) for unit in units], value.shape)
+    how = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
+    return Slopes(gradients, tolerance, how if problem else "")
+
+
+class Trial:
+    """A layer, tried in one case: what it says, what is true, and what it did that it should not.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the layer, or for an `OutputTrial` the output layer, of a case's sizes.
+    case : Case
+        The sizes.
+    fresh : bool
+        Whether to try it without an earlier batch behind it.
+
+    Attributes
+    ----------
+    comparisons : list of Comparison
+        Each quantity's gradient, analytic beside numeric.
+    findings : list of Finding
+        What is wrong beyond values.
+    notes : list of str
+        How it was checked.
+    """
+
+    inputs: tuple[str, ...] = ("x",)
+    shapes: Mapping[str, tuple[int, ...]]
+    given: dict[str, Array]  # arrays of the caller's
+    like: Array  # what forward returns should be like this
+
+    def __init__(self, make: Callable[[Case], Any], case: Case, fresh: bool = False) -> None:
+        self.make, self.case, self.fresh = make, case, fresh
+        self.comparisons: list[Comparison] = []
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+
+    def run(self) -> Self:
+        """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
+        for nudge in range(NUDGES):
+            self.comparisons, self.findings, self.notes = [], [], []
+            if nudge:
+                drawn = f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
+                self.notes.append(drawn)
+            self.rng = np.random.default_rng([CASES.index(self.case), nudge])
+            try:
+                if self.attempt():
+                    return self
+            except Exception as error:  # a learner's code may raise anything
+                self.findings = []
+                self.find("raises", f"{type(error).__name__}: {error}")
+                return self
+        saw = f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ"
+        self.findings = []
+        self.find("unknown", f"{saw}: it has kinks everywhere, or computes in float32 inside")
+        return self
+
+    def attempt(self) -> bool:
+        """Try the layer; return False if it stood on a kink, where there is no gradient."""
+        self.layer = self.make(self.case)
+        self.prepare()
+        self.before = {name: array.copy() for name, array in self.given.items()}
+        self.parameters = {name: getattr(self.layer, name).copy() for name in self.shapes}
+        self.random = copy.deepcopy(getattr(self.layer, "random", None))
+        output = self.forward(self.layer, self.given)
+        self.unchanged("forward")
+        if not self.usable(output):
+            return True
+        analytic = self.gradients("backward")
+        if not self.findings:
+            again = self.gradients("the second backward")
+            for name, array in analytic.items():
+                if not np.array_equal(array, again.get(name, array)):
+                    ratio = "twice " if np.allclose(again[name], 2 * array) else "other than "
+                    self.find("gradients-accumulated", f"a second backward gives d{name} {ratio}what the first gave")
+        return self.compare(analytic)
+
+    def compare(self, analytic: Values) -> bool:
+        """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
+        before, first = self.before, self.inputs[0]
+        numeric = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
+        if numeric is None:
+            return False
+        self.notes += [numeric.note] if numeric.note else []
+        width = before.get("doutput", before[first]).shape[-1]
+        context: dict[str, Any] = {"in_stack": bool(self.case.stack), "W": self.parameters.get("W")}
+        context |= {"doutput": before.get("doutput"), "t": before.get("t")}
+        context["y"] = np.exp(log_softmax(before["z"])) if "z" in before else None
+        for name, array in analytic.items():
+            pair = array, numeric.gradients[name]
+            c = Comparison("d" + name, *pair, numeric.tolerance, self.case.N, width, **context)
+            self.comparisons.append(c)
+        return True
+
+    def prepare(self) -> None:
+        """Fill the layer's parameters, and choose what it is given."""
+        layer, case, rng = self.layer, self.case, self.rng
+        self.shapes = layer.shapes
+        n = sum(map(math.prod, self.shapes.values()))
+        theta, self.dtheta = np.zeros((2, *case.stack, n))
+        bind([layer], theta, self.dtheta)
+        layer.initialize(rng, None)
+        theta += rng.normal(0, 0.3, theta.shape)
+        if hasattr(layer, "random"):
+            generators = [np.random.default_rng([1, s]) for s in range(math.prod(case.stack))]
+            layer.random = RandomNumbers(generators, bool(case.stack))
+        shape = (*case.stack, case.N, case.D)
+        if not self.fresh:
+            layer.backward(rng.normal(size=layer.forward(rng.normal(size=shape)).shape))
+        x = rng.normal(size=shape)
+        self.like = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
+        self.given = {"x": x, "doutput": self.like}
+
+    def forward(self, layer: Any, values: Values) -> Any:
+        """Call a layer's forward with its inputs."""
+        return layer.forward(*(values[name] for name in self.inputs))
+
+    def again(self, values: Values) -> Any:
+        """Call forward of a copy that draws the random numbers that the layer drew, with copies of some values."""
+        values = {name: value.copy() for name, value in {**self.before, **self.parameters, **values}.items()}
+        twin = copy.copy(self.layer)
+        if self.random is not None:
+            twin.random = copy.deepcopy(self.random)
+        for name in self.shapes:
+            setattr(twin, name, values[name])
+        return self.forward(twin, values)
+
+    def loss(self, values: Values) -> Any:
+        """Make one number of what forward returns, whose gradient at the output is what backward was given."""
+        return (self.before.get("doutput", 1) * self.again(values)).sum()
+
+    def usable(self, output: Any) -> bool:
+        """Tell whether what forward returned is worth going on with."""
+        usable = self.comparable(output, self.like, "what forward returns") is not None
+        if usable and not np.array_equal(self.again({}), output):
+            self.find("random", f"two calls of forward with the same {self.inputs[0]} differ")
+            return False
+        return usable
+
+    def gradients(self, when: str) -> dict[str, Array]:
+        """Call backward and collect what can be compared."""
+        first, upstream = self.inputs[0], [self.given[name] for name in self.given if name == "doutput"]
+        found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
+        self.unchanged(when)
+        for name, before in self.parameters.items():
+            parameter, view = getattr(self.layer, name), getattr(self.layer, "d" + name)
+            if not name.startswith("running_") and not np.array_equal(parameter, before):
+                self.find("update-before-dx", f"{when} changed the parameters")
+                parameter[...] = before
+            found[name] = self.comparable(view, parameter, "d" + name)
+            if found[name] is not None and not np.shares_memory(view, self.dtheta):
+                self.find("view-replaced", f"after {when}, d{name} is not a view into dtheta any more")
+        return {name: array for name, array in found.items() if array is not None}
+
+    def find(self, name: str, saw: str) -> None:
+        """Note a mistake."""
+        self.findings.append(Finding(name, f"{saw} ({self.case})"))
+
+    def unchanged(self, when: str) -> None:
+        """Note a mistake if the caller's arrays are not what they were, and put them right."""
+        for name, array in self.given.items():
+            if not np.array_equal(array, self.before[name], equal_nan=True):
+                self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
+                array[...] = self.before[name]
+
+    def comparable(self, value: Any, like: Array, what: str) -> Array | None:
+        """Return what a pass gave back if it can be compared with an array like this, else note why not."""
+        if not isinstance(value, np.ndarray) or value.shape != like.shape:
+            got = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.40} (is there a return?)"
+            self.find("wrong-shape", f"{what} should have shape {like.shape}, got {got}")
+        elif value.dtype != like.dtype:
+            self.find("wrong-dtype", f"{what} should be {like.dtype}, got {value.dtype}")
+        elif not np.isfinite(value).all():
+            self.find("not-finite", f"{what} has entries that are NaN or infinite")
+        else:
+            return value.copy()
+        return None
+
+
+class OutputTrial(Trial):
+    """An output layer, tried in one case."""
+
+    inputs = ("z", "t")
+
+    def prepare(self) -> None:
+        """Choose logits and targets, one-hot in one case."""
+        self.shapes, (N, _, K, stack) = {}, self.case
+        soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
+        t = soft if N != 5 else np.eye(K)[self.rng.integers(K, size=(*stack, N))]
+        if not self.fresh:
+            self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
+            self.layer.backward()
+        self.given, self.like = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}, np.empty(stack)
+
+    def forward(self, layer: Any, values: Values) -> Array:
+        """Call forward with logits and targets; the loss of one network may be any number."""
+        return np.asarray(super().forward(layer, values))
+
+    def usable(self, output: Array) -> bool:
+        """Tell likewise; the loss must be a mean."""
+        if not super().usable(output):
+            return False
+        twice = self.again({name: np.concatenate([array, array], axis=-2) for name, array in self.before.items()})
+        if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
+            self.find("not-a-mean", "the same batch twice over costs twice as much")
+            return False
+        return True
