@@ -261,7 +261,7 @@ class Training:
         self.patience, self.monitor, self.keep_best = patience, monitor, keep_best or patience is not None
         self.x = network.check_features(dataset.train.x)
         self.t = target_rows(dataset.train.t, network.K, network.theta.dtype)
-        weights = dataset.weights.get("train")
+        weights = dataset.sample_weight.get("train")
         self.weights = None if weights is None else relative_weights(weights, len(self.x), network.theta.dtype)
         self.steps = -(-len(self.x) // batch_size)  # an epoch
         self.interrupted = self.overflowed = False
@@ -385,7 +385,7 @@ class Training:
                 }
                 return
         train_loss, train_accuracy = evaluate(network, self.x, self.t, self.weights)
-        weights = self.dataset.weights.get("validation")
+        weights = self.dataset.sample_weight.get("validation")
         validation_loss, validation_accuracy = evaluate(network, *self.dataset.validation, weights)
         if not stack and not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             x: Array = self.x if not math.isfinite(train_loss) else network.check_features(self.dataset.validation.x)

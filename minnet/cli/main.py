@@ -36,7 +36,7 @@ from minnet.runs.build import (
 from minnet.runs.checkpoints import stopping_signals
 from minnet.runs.job import command_train, progress, say
 from minnet.runs.sweep import MOMENTA, RATES, Setting, train_grid
-from minnet.support.text import nearest
+from minnet.support.text import listed, nearest
 from minnet.training import MONITORS, History
 
 DATA_FLAGS = ("target", "ignore", "weights", "test", "validation")
@@ -454,7 +454,7 @@ def read_samples(arguments: argparse.Namespace, target: str | None, labelled: bo
     model = minnet.load(arguments.run)
     table = read_table(arguments.file, target, labelled=labelled, features=model.feature_names)
     if table.ignored:
-        say(f"not used, the model knows no such column: {', '.join(table.ignored)}")
+        say(f"not used, the model knows no such column: {listed(table.ignored)}")
     return model, table
 
 
@@ -624,6 +624,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
-        say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+        say(f"error: {str(error) or type(error).__name__}")
         return 1
     return code

@@ -20,6 +20,7 @@ from minnet.output import SoftmaxCrossEntropy
 from minnet.runs.report import class_numbers_of
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 from minnet.support.machine import free_memory
+from minnet.support.text import listed
 from minnet.training import Training
 
 ACTIVATIONS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -40,16 +41,19 @@ def read_dataset(arguments: argparse.Namespace) -> Dataset:
             if getattr(arguments, flag, None):
                 raise ValueError(f"--{flag} goes with a file of one's own, not with the data set {arguments.dataset}")
         return load_dataset(arguments.dataset, arguments.seed, dtype, arguments.validation)
-    table = read_table(arguments.dataset, arguments.target, ignore=arguments.ignore, weights=arguments.weights)
+    table = read_table(arguments.dataset, arguments.target, ignore=arguments.ignore, sample_weight=arguments.weights)
     t, class_names = number_classes(table.labels, arguments.dataset)
     test = None
     if arguments.test:
-        other = read_table(arguments.test, arguments.target, features=table.feature_names)
-        test = other.x, number_classes(other.labels, arguments.test, class_names)[0]
+        other = read_table(
+            arguments.test, arguments.target, features=table.feature_names, sample_weight=arguments.weights
+        )
+        test = [other.x, number_classes(other.labels, arguments.test, class_names)[0]]
+        test += [] if other.sample_weight is None else [other.sample_weight]
     with np.errstate(over="ignore"):
         return Dataset.from_arrays(
             table.x, t, name=table.name, class_names=class_names, feature_names=table.feature_names,
-            seed=arguments.seed, dtype=dtype, weights=table.weights, validation=arguments.validation, test=test,
+            seed=arguments.seed, dtype=dtype, sample_weight=table.sample_weight, validation=arguments.validation, test=test,
         )  # fmt: skip
 
 
@@ -111,7 +115,7 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
         for part in parts:
             name, _, value = part.rpartition("=")
             if name not in weights:
-                raise ValueError(f"{expected}; there is no class {name!r}, but {', '.join(weights)}")
+                raise ValueError(f"{expected}; there is no class {name!r}, but {listed(weights)}")
             weights[name] = float(value)
     except ValueError as error:
         raise ValueError(str(error) if str(error).startswith(expected) else f"{expected}; got {text!r}") from None

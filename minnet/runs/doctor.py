@@ -349,7 +349,7 @@ def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, int, int]
 def sample_of(dataset: Dataset) -> Dataset:
     """Return a data set with at most `SAMPLES` samples in each part, picked at random."""
     parts: dict[str, Any] = {}
-    weights, origins = dict(dataset.weights), dict(dataset.rows)
+    weights, origins = dict(dataset.sample_weight), dict(dataset.rows)
     for name in PARTS:
         part = getattr(dataset, name)
         rows = some_rows(len(part.x), SAMPLES)
@@ -357,7 +357,7 @@ def sample_of(dataset: Dataset) -> Dataset:
         for mapping in (weights, origins):
             if len(mapping.get(name, ())) == len(part.x):  # origins are not checked by `Dataset`
                 mapping[name] = np.asarray(mapping[name])[rows]
-    return dataclasses.replace(dataset, **parts, weights=weights, rows=origins)
+    return dataclasses.replace(dataset, **parts, sample_weight=weights, rows=origins)
 
 
 def some_rows(N: int, most: int) -> Array:

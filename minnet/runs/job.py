@@ -54,7 +54,7 @@ CHECKPOINT_SHARE = 0.5  # of the time, at most, for checkpoints
 def data_checksum(dataset: Dataset) -> str:
     """Return the SHA-256 of all samples and targets."""
     digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
-    weights = [dataset.weights[part] for part in sorted(dataset.weights)]
+    weights = [dataset.sample_weight[part] for part in sorted(dataset.sample_weight)]
     for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -210,9 +210,9 @@ def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str,
 
 
 def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it."""
+    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
     with contextlib.suppress(OSError):
-        print(f"minnet: {message}", file=sys.stderr, flush=True)
+        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 def kept(folder: Path) -> str:

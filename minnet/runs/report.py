@@ -17,7 +17,7 @@ from minnet.network import Network
 from minnet.runs.folder import read_config, read_metrics
 from minnet.runs.sweep import Setting
 from minnet.support.files import read_json
-from minnet.support.text import shortened
+from minnet.support.text import one_line, shortened
 from minnet.training import History, Training, evaluate
 
 Array = npt.NDArray[Any]
@@ -28,7 +28,7 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     from sklearn.metrics import classification_report
 
     labels: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [f"{name} " for name in class_names]  # never "accuracy", which is one of the report's own
+    names = [f"{one_line(name)} " for name in class_names]  # never "accuracy", which is one of the report's own
     text = classification_report(t, predicted, target_names=names, digits=4, **labels)
     table = classification_report(t, predicted, output_dict=True, **labels)
     keys = {"precision": "precision", "recall": "recall", "f1": "f1-score", "samples": "support"}
@@ -52,7 +52,7 @@ def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
 
 def evaluate_test(network: Network, dataset: Dataset) -> tuple[Any, Any]:
     """Evaluate on the test part."""
-    return evaluate(network, *dataset.test, dataset.weights.get("test"))
+    return evaluate(network, *dataset.test, dataset.sample_weight.get("test"))
 
 
 def summarize(training: Training, seed: int) -> tuple[dict[str, Any], list[str], str]:
