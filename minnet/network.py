@@ -25,6 +25,17 @@ def random_numbers(seed: int, *stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
 
 
+def bind(layers: Sequence[Layer], theta: Array, dtheta: Array) -> list[tuple[fit.Slot, str, Array]]:
+    """Make each layer's parameters q views into theta, and their gradients dq views into dtheta; return the views."""
+    views = []
+    for slot in fit.slots(layers):
+        for name, flat in ((slot.name, theta), ("d" + slot.name, dtheta)):
+            view = flat[..., slot.entries].reshape(*flat.shape[:-1], *slot.shape)
+            views.append((slot, name, view))
+            setattr(slot.layer, name, view)
+    return views
+
+
 class Network:
     """A stack of layers with an output layer at its end, over one flat parameter vector.
 
@@ -92,12 +103,7 @@ class Network:
         """Make theta and a dtheta like it the network's own, and each layer's parameters views into them."""
         self.theta, self.dtheta = theta, np.zeros_like(theta)
         self._forward_ran = False
-        self._views: list[tuple[fit.Slot, str, Array]] = []
-        for slot in fit.slots(self.layers):
-            for name, flat in ((slot.name, theta), ("d" + slot.name, self.dtheta)):
-                view = flat[..., slot.entries].reshape(*theta.shape[:-1], *slot.shape)
-                self._views.append((slot, name, view))
-                setattr(slot.layer, name, view)
+        self._views = bind(self.layers, theta, self.dtheta)
         for layer in self.layers:
             if hasattr(layer, "random"):
                 layer.random = getattr(self, "random", None)

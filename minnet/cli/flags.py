@@ -8,9 +8,13 @@ from typing import Any, NoReturn
 
 from minnet.runs.config import FIELDS, Config, Kind, Several, Switch, flag
 
-DATA = tuple(name for name, each in FIELDS.items() if each.metadata["group"] == "data of your own" and name != "dataset")
-NETWORK = tuple(name for name, each in FIELDS.items() if each.metadata["group"] == "network")
-TRAINING = tuple(name for name, each in FIELDS.items() if each.metadata["group"] == "training")
+
+def of_group(group: str) -> tuple[str, ...]:
+    """List the settings of a group."""
+    return tuple(name for name, each in FIELDS.items() if each.metadata["group"] == group and name != "dataset")
+
+
+DATA, NETWORK, TRAINING = map(of_group, ("data of your own", "network", "training"))
 WHERE = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .tsv, .parquet, .npz, x.npy,y.npy"
 
 
@@ -52,13 +56,13 @@ def add_dataset(parser: Parser, required: bool = True) -> None:
     parser.add_argument("dataset", metavar="DATASET", nargs=None if required else "?", type=kind, help=WHERE)
 
 
-def add_settings(parser: Parser, names: Iterable[str], several: bool = False, **defaults: Any) -> None:
-    """Add the flags of settings, in their groups; where a stack varies one, ``several`` values of it may be given."""
+def add_settings(parser: Parser, names: Iterable[str], stacks: bool = False, **defaults: Any) -> None:
+    """Add the flags of settings, in their groups; for ``stacks``, several values of what one varies."""
     groups: dict[str, Any] = {}
     for name in names:
         each = FIELDS[name].metadata
         group = groups.get(each["group"]) or groups.setdefault(each["group"], parser.add_argument_group(each["group"]))
-        many = several and each["stacks"] and name != "seed"
+        many = stacks and each["stacks"] and name != "seed"
         kind, text = each["kind"], each["help"]
         default = defaults.get(name, FIELDS[name].default)
         if not many:
@@ -76,25 +80,30 @@ def given(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
     return settings, {name: value for name, value in typed_in.items() if name not in FIELDS}
 
 
-def configure(
-    settings: Mapping[str, Any], parser: argparse.ArgumentParser, seeds: int = 1
-) -> tuple[Config, dict[str, tuple[Any, ...]]]:
-    """Make a configuration of what was typed, and what several networks have each: values by the name of the setting.
-
-    It leaves with exit code 2 if a setting would do nothing.
-    """
+def several(settings: Mapping[str, Any], seeds: int = 1) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+    """Part settings that have one value from those that several networks have each, seeds from the seed on included."""
     plain, values = dict(settings), dict[str, tuple[Any, ...]]()
     for name, value in settings.items():
         if isinstance(value, tuple) and not isinstance(FIELDS[name].metadata["kind"], Several):
-            if len(value) > 1:
-                values[name] = tuple(dict.fromkeys(value))
             plain[name] = value[0] if value else FIELDS[name].default
+            values[name] = tuple(dict.fromkeys(value))
+    seed = plain.get("seed", 0)
+    values["seed"] = tuple(range(seed, seed + seeds))
+    return plain, {name: each for name, each in values.items() if len(each) > 1}
+
+
+def configure(
+    settings: Mapping[str, Any], parser: argparse.ArgumentParser, seeds: int = 1
+) -> tuple[Config, dict[str, tuple[Any, ...]]]:
+    """Make a configuration of what was typed, and the values of what several networks have each.
+
+    It leaves with exit code 2 if a setting would do nothing.
+    """
+    plain, values = several(settings, seeds)
     config = Config(**plain)
     useless = config.useless()
     if useless:
         parser.error(useless)
     if config.nesterov and 0 in values.get("momentum", ()):
         parser.error("--nesterov goes with --optimizer sgd and --momentum above 0")
-    if seeds > 1:
-        values["seed"] = tuple(range(config.seed, config.seed + seeds))
-    return config, {name: each for name, each in values.items() if len(each) > 1}
+    return config, values

@@ -58,6 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
-        say(f"error: {' '.join(str(error).split()) or type(error).__name__}")
+        say(f"error: {str(error) or type(error).__name__}")
         return 1
     return code

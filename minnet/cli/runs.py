@@ -17,6 +17,7 @@ from minnet.runs.build import number_classes
 from minnet.runs.config import Column, PathName, Switch
 from minnet.runs.job import say
 from minnet.support import expect
+from minnet.support.text import listed
 
 
 def add_commands(commands: Any) -> None:
@@ -70,7 +71,7 @@ def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tup
     model = minnet.load(run)
     table = read_table(file, target, labelled=labelled, features=model.feature_names)
     if table.ignored:
-        say(f"not used, the model knows no such column: {', '.join(map(repr, table.ignored))}")
+        say(f"not used, the model knows no such column: {listed(table.ignored)}")
     return model, table
 
 

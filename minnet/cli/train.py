@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import DATA, NETWORK, TRAINING, Parser, add_dataset, add_option, add_settings, configure
+from minnet.cli.flags import DATA, NETWORK, TRAINING, Parser, add_dataset, add_option, add_settings, configure, several
 from minnet.cli.output import writable
 from minnet.cli.progress import progress
 from minnet.data.dataset import Dataset
@@ -20,7 +20,7 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.config import FIELDS, Config, Integer, Memory, PathName, Switch, flag
+from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag
 from minnet.runs.folder import read_config
 from minnet.runs.report import aligned, figure
 from minnet.runs.sweep import Setting, grid, rank, sweep
@@ -42,11 +42,11 @@ def add_commands(commands: Any) -> None:
     )
     trainer.set_defaults(command=train)
     add_dataset(trainer, required=False)
-    add_settings(trainer, (*DATA, *NETWORK, *TRAINING), several=True)
-    several = trainer.add_argument_group("several networks")
-    add_option(several, "seeds", Integer(1, 100_000), "train N networks at once, with seeds from --seed on", 1)
-    add_option(several, "memory_limit", Memory(), "bound for training several, such as 2G; a quarter of what is free")
-    add_option(several, "jobs", Integer(), "train so many stacks at a time, each in a process of its own", 1)
+    add_settings(trainer, (*DATA, *NETWORK, *TRAINING), stacks=True)
+    many = trainer.add_argument_group("several networks")
+    add_option(many, "seeds", Integer(1, 100_000), "train N networks at once, with seeds from --seed on", 1)
+    add_option(many, "memory_limit", Memory(), "bound for training several, such as 2G; a quarter of what is free")
+    add_option(many, "jobs", Integer(), "train so many stacks at a time, each in a process of its own", 1)
     run = trainer.add_argument_group("run")
     add_option(run, "out", PathName(), "the run folder; by default the next free runs/DATASET-N")
     add_option(run, "force", Switch(), "remove the run that --out already holds")
@@ -110,21 +110,20 @@ def check_resumed(
     folder: Path, settings: Mapping[str, Any], parser: Parser, seeds: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what of the settings may change when a run is resumed; leave with exit code 2 if another would."""
-    content = read_config(folder)
-    several = content.get("grid") if isinstance(content.get("grid"), dict) else {}
-    run = content | several
-    if seeds > 1:
-        settings = {**settings, "seed": tuple(range(settings.get("seed", 0), settings.get("seed", 0) + seeds))}
     for name in ("out", "force"):
         if name in options:
             parser.error(f"--resume takes the settings of the run: leave out {flag(name)}, or begin a new run")
-    for name, value in settings.items():
+    content = read_config(folder)
+    grid_of_run = content.get("grid")
+    run = content | (grid_of_run if isinstance(grid_of_run, dict) else {})
+    plain, values = several(settings, seeds)
+    for name, value in {**plain, **values}.items():
         typed = list(value) if isinstance(value, tuple) else value
-        typed = typed[0] if isinstance(typed, list) and len(typed) == 1 and not isinstance(run.get(name), list) else typed
-        if name not in MAY_CHANGE and typed != run.get(name, FIELDS[name].default):
-            shown = f"--resume takes the settings of the run, {name.replace('_', ' ')} {run.get(name)!r:.60}"
-            parser.error(f"{shown}: leave out {'--seeds or ' * (seeds > 1)}{flag(name)}, or begin a new run")
-    return {name: settings[name] for name in MAY_CHANGE if name in settings}
+        if name not in MAY_CHANGE and typed != run.get(name):
+            theirs = f"{name.replace('_', ' ')} {run.get(name)!r:.60}"
+            leave = "leave out --seeds" if seeds > 1 and name == "seed" else f"leave out {flag(name)}"
+            parser.error(f"--resume takes the settings of the run, {theirs}: {leave}, or begin a new run")
+    return {name: plain[name] for name in MAY_CHANGE if name in plain}
 
 
 def tune(

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.lab.mistakes import Comparison, Finding
-from minnet.layers import RandomNumbers
 from minnet.network import bind
 from minnet.output import log_softmax
+from minnet.support.stack import RandomNumbers
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]

@@ -17,6 +17,7 @@ from minnet.output import SoftmaxCrossEntropy
 from minnet.runs.config import Config
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
 from minnet.support import expect
+from minnet.support.text import listed
 from minnet.training import Training
 
 LAYERS: dict[str, Callable[[], Layer]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "tanh": Tanh, "sigmoid": Sigmoid}
@@ -31,10 +32,11 @@ def make_dataset(config: Config) -> Dataset:
     reading: dict[str, Any] = {"sample_weight": config.sample_weight}
     table = read_table(config.dataset, config.target, ignore=config.ignore, **reading)
     t, class_names = number_classes(table.labels, config.dataset)
-    test = None
+    test: list[Any] | None = None
     if config.test is not None:
         other = read_table(config.test, config.target, features=table.feature_names, **reading)
-        test = other.x, number_classes(other.labels, config.test, class_names)[0], other.sample_weight
+        test = [other.x, number_classes(other.labels, config.test, class_names)[0]]
+        test += [] if other.sample_weight is None else [other.sample_weight]
     names: dict[str, Any] = {"class_names": class_names, "feature_names": table.feature_names}
     splitting: dict[str, Any] = {"seed": seed, "validation": config.validation, "test": test}
     with np.errstate(over="ignore"):
@@ -93,7 +95,7 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
         for part in parts:
             name, _, value = part.rpartition("=")
             if name not in weights:
-                raise ValueError(f"{expected}; there is no class {name!r}, but {', '.join(weights)}")
+                raise ValueError(f"{expected}; there is no class {name!r}, but {listed(weights)}")
             weights[name] = value
         parts = list(weights.values())
     if len(parts) != K:

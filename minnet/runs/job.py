@@ -110,9 +110,9 @@ def describe_data(dataset: Dataset) -> str:
 
 
 def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it."""
+    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
     with contextlib.suppress(OSError):
-        print(f"minnet: {message}", file=sys.stderr, flush=True)
+        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 class Plan:

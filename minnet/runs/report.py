@@ -20,7 +20,7 @@ from minnet.runs.model import load
 from minnet.runs.sweep import VARIED, Setting, rank
 from minnet.support import expect
 from minnet.support.files import read_json
-from minnet.support.text import shortened
+from minnet.support.text import one_line, shortened
 from minnet.training import Ending, evaluate
 
 Array = npt.NDArray[Any]
@@ -31,7 +31,7 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     from sklearn.metrics import classification_report
 
     labels: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [f"{name} " for name in class_names]  # never "accuracy", which is one of the report's own
+    names = [f"{one_line(name)} " for name in class_names]  # never "accuracy", which is one of the report's own
     text = classification_report(t, predicted, target_names=names, digits=4, **labels)
     table = classification_report(t, predicted, output_dict=True, **labels)
     keys = {"precision": "precision", "recall": "recall", "f1": "f1-score", "samples": "support"}
