@@ -102,7 +102,9 @@ def first_nonfinite(
             if name in ("z", "a"):
                 kind = "the logits, the output" if layer == last else "the activation, the output"
                 found["array"] = "logits" if layer == last else "activation"
-            shown = kind if name in ("z", "a") else f"{kind} {name}"
+            if name in ("dz", "da") and layer < last:  # made by the backward of the layer after it
+                layer, found["array"] = layer + 1, "dx"
+            shown = kind if name in ("z", "a") else f"{kind} {found['array']}"
             found |= {"where": f"{shown} of layer {layer}, {described(network.layers[layer])}", "layer": layer}
         if name == "loss" and logits is not None and t is not None:
             with np.errstate(all="ignore"):

@@ -81,7 +81,7 @@ def numbers(
         fits = False
     if not fits or isinstance(value, str | bool):
         rule = number_rule(least, above, None, below)
-        raise ValueError(f"{what}: expected {rule}, or several for a stack, got {value!r:.80}")
+        raise ValueError(f"{what}: expected {rule}, got {value!r:.80}")
     return float(array) if array.ndim == 0 else array
 
 
@@ -240,7 +240,7 @@ def like(what: str, array: Array, theta: Array) -> Array:
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
         got = f"{array.dtype} of shape {array.shape}"
         raise ValueError(
-            f"{what}: expected {theta.dtype} of shape {theta.shape}, got {got}; each network needs its own"
+            f"{what}: expected {theta.dtype} of shape {theta.shape}, got {got}; each network needs an optimizer of its own"
         )
     return array
 

@@ -10,7 +10,7 @@ from minnet import BatchNorm, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntrop
 from minnet.lab.check import Report, check_class, check_network
 from minnet.lab.mistakes import MISTAKES
 from minnet.lab.trial import COMPLEX_TOLERANCE
-from minnet.layers import Array, Layer, remembered
+from minnet.layers import Array, Layer
 from minnet.output import log_softmax
 from tests.conftest import ACTIVATIONS, make_network
 
@@ -31,7 +31,7 @@ class Softplus(ReLU):
         return a
 
     def backward(self, da: Array) -> Array:
-        dx: Array = da / (1 + np.exp(-remembered(self, self.x)))
+        dx: Array = da / (1 + np.exp(-self.x))
         return dx
 
 
@@ -65,7 +65,7 @@ class Clipped(ReLU):
         return a
 
     def backward(self, da: Array) -> Array:
-        x = remembered(self, self.x)
+        x = self.x
         return da * ((x > -1) & (x < 1))
 
 
@@ -77,7 +77,7 @@ class AbsoluteValue(ReLU):
         return np.abs(x)
 
     def backward(self, da: Array) -> Array:
-        dx: Array = da * np.sign(remembered(self, self.x))
+        dx: Array = da * np.sign(self.x)
         return dx
 
 
@@ -216,7 +216,7 @@ def on_dz(f: Callable[[Any, Array], Array]) -> type[SoftmaxCrossEntropy]:
 def activation(f: Callable[[Array, Array], Array]) -> type[Tanh]:
     class Mutant(Tanh):
         def backward(self, da: Array) -> Array:
-            return f(da, remembered(self, self.a))
+            return f(da, self.a)
 
     return Mutant
 
@@ -283,7 +283,7 @@ class Summed(SoftmaxCrossEntropy):
         return loss
 
     def backward(self) -> Array:
-        dz: Array = super().backward() * remembered(self, self.y).shape[-2]
+        dz: Array = super().backward() * self.y.shape[-2]
         return dz
 
 
@@ -364,7 +364,7 @@ def test_a_mistake_gets_its_name(name: str, cls: type[Any]) -> None:
 
 class ForgottenSquare(Tanh):
     def backward(self, da: Array) -> Array:
-        dx: Array = da * (1 - remembered(self, self.a))
+        dx: Array = da * (1 - self.a)
         return dx
 
 
