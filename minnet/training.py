@@ -465,7 +465,7 @@ class Training:
         if sample is not None and rows is not None:
             found["sample"] = int(rows[sample])
             origin = self.dataset.rows.get("train")
-            of_data = "" if origin is None else f" (row {origin[rows[sample]]} of the data)"
+            of_data = "" if origin is None else f" (row {origin[rows[sample]] + 1} of the data)"
             found["where"] += f", of sample {rows[sample]} of the training part{of_data}"
         largest = np.unravel_index(np.abs(self.x).argmax(), self.x.shape)
         if abs(self.x[largest]) > LARGE_FEATURE:

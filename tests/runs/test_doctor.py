@@ -289,7 +289,7 @@ def test_samples_with_weights_soft_targets_and_rows_are_taken(monkeypatch: pytes
     soft.x[40, 1] = 1e9
     weights, rows = {"train": np.linspace(1, 2, 106)}, {"train": np.arange(1000, 1106)}
     found = wrong(examine(dataclasses.replace(dataset, train=soft, weights=weights, rows=rows), maker(dataset)))
-    assert "in sample 40 of the training part (row 1040 of the data)" in found["feature scales"]
+    assert "in sample 40 of the training part (row 1041 of the data)" in found["feature scales"]  # as in messages about files, from 1
     sound = dataclasses.replace(dataset, train=Part(x, soft.t), weights=weights, rows=rows)
     assert wrong(examine(sound, maker(dataset))) == {}
 
