@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,29 @@ def test_a_network_that_overflows_only_when_it_is_evaluated_diverged_too(iris: D
             train(network, SGD(1e25 if whole else 10.0), data, 3, 106)
         assert ("of the training split" in str(caught.value)) == whole
         np.testing.assert_array_equal(network.theta, before)
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (999.0, "lower the learning rate, which is 1e+30"),
+        (1001.0, "feature 'sepal length (cm)' of sample 7 is 1e+03 after standardising: scale or clip it"),
+    ],
+)
+def test_divergence_is_put_down_to_a_feature_beyond_a_thousand(iris: Dataset, value: float, cause: str) -> None:
+    x = iris.train.x.copy()
+    x[7, 0] = value
+    data = dataclasses.replace(iris, train=Part(x, iris.train.t))
+    with pytest.raises(FloatingPointError, match=re.escape(f"is not finite; {cause}; the network has its initial")):
+        train(Network([Linear(4, 16), ReLU(), Linear(16, 3)]), SGD(1e30), data, 3)
+
+
+def test_a_row_of_the_data_is_counted_from_1_as_in_messages_about_files(iris: Dataset) -> None:
+    with pytest.raises(FloatingPointError) as caught:
+        train(Network([Linear(4, 16), ReLU(), Linear(16, 3)]), SGD(1e30), iris, 3)
+    found = re.search(r"of sample (\d+) of the training part \(row (\d+) of the data\)", str(caught.value))
+    assert found is not None
+    assert int(found[2]) == iris.rows["train"][int(found[1])] + 1
 
 
 def test_weights_that_are_not_finite_are_found(iris: Dataset) -> None:

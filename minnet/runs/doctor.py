@@ -407,7 +407,7 @@ def places(dataset: Dataset) -> Callable[[int], str]:
                 n, name = n - len(getattr(dataset, name).x), following
         origin = dataset.rows.get(name, ())
         known = len(origin) == len(getattr(dataset, name).x)
-        of_data = f" (row {origin[n]} of the data)" if known else ""
+        of_data = f" (row {origin[n] + 1} of the data)" if known else ""
         return f"sample {n} of the {PARTS[name]} part{of_data}"
 
     return where
