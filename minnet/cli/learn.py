@@ -68,7 +68,7 @@ def check(target: str, make_network: Any) -> Report:
 def list_bugs() -> str:
     """``minnet bugs``: a line for each mistake."""
     width = max(map(len, BUGS))
-    return "\n".join(f"{bug.name:<{width}}  {bug.mistake}" for bug in BUGS.values())
+    return "\n".join(f"{bug.name:<{width}}  {bug.mistake.meaning}" for bug in BUGS.values())
 
 
 def mystery(seed: int) -> Bug:

@@ -587,7 +587,7 @@ def command_bugs(arguments: argparse.Namespace) -> int:
     label = bug.name if arguments.mystery is None else f"mystery {arguments.mystery}"
     out = writable(arguments.out or f"bug-{label.replace(' ', '-')}.png")
     if told:
-        print(f"{bug.name}: {bug.mistake}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
+        print(f"{bug.name}: {bug.mistake.meaning}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
     if not arguments.check:
         print(show_bug(bug, dataset, arguments.epochs, arguments.seed, label, out))
     if arguments.check or arguments.mystery is not None:

@@ -4,8 +4,6 @@ A layer is tried alone, in several shapes and in a stack: its gradients against 
 the caller's changed, nothing accumulated, nothing stale) by looking. What is wrong gets its name from mistakes.py.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import warnings
@@ -13,14 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.lab.mistakes import Comparison, Finding
-from minnet.layers import RandomNumbers
-from minnet.network import bind
+from minnet.layers import Array, Layer
 from minnet.output import log_softmax
+from minnet.support.fit import shapes_of, slots
+from minnet.support.stack import RandomNumbers
 
-Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
 
 COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-10
@@ -189,23 +186,25 @@ class Trial:
             return False
         self.notes += [numeric.note] if numeric.note else []
         width = before.get("doutput", before[first]).shape[-1]
-        context: dict[str, Any] = {"in_stack": bool(self.case.stack), "W": self.parameters.get("W")}
-        context |= {"doutput": before.get("doutput"), "t": before.get("t")}
-        context["y"] = np.exp(log_softmax(before["z"])) if "z" in before else None
+        given = {**before, **self.parameters}
+        if "z" in before:
+            given["y"] = np.exp(log_softmax(before["z"]))
         for name, array in analytic.items():
             pair = array, numeric.gradients[name]
-            c = Comparison("d" + name, *pair, numeric.tolerance, self.case.N, width, **context)
+            c = Comparison("d" + name, *pair, numeric.tolerance, self.case.N, width, given, bool(self.case.stack))
             self.comparisons.append(c)
         return True
 
     def prepare(self) -> None:
         """Fill the layer's parameters, and choose what it is given."""
         layer, case, rng = self.layer, self.case, self.rng
-        self.shapes = layer.shapes
+        self.shapes = shapes_of(layer)
         n = sum(map(math.prod, self.shapes.values()))
         theta, self.dtheta = np.zeros((2, *case.stack, n))
-        bind([layer], theta, self.dtheta)
-        layer.initialize(rng, None)
+        for slot in slots([layer]):
+            for name, flat in ((slot.name, theta), ("d" + slot.name, self.dtheta)):
+                setattr(layer, name, flat[..., slot.entries].reshape(*case.stack, *slot.shape))
+        getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, None)
         theta += rng.normal(0, 0.3, theta.shape)
         if hasattr(layer, "random"):
             generators = [np.random.default_rng([1, s]) for s in range(math.prod(case.stack))]
