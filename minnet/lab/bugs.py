@@ -4,6 +4,7 @@ A mutant replaces one part of the right program, by a subclass or another data s
 The mistakes were collected from issue threads of public projects, where people made them.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -363,6 +364,8 @@ def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> tuple[History
     return Program().run(dataset, epochs, seed, lr), bug.run(dataset, epochs, seed, lr)
 
 
+in_huge_logits = functools.partial(Bug, caught_by="loss bound", unscaled=True)
+
 ALL_BUGS = (
     Bug(
         "mean-forgotten",
@@ -375,34 +378,16 @@ ALL_BUGS = (
         output=wrong_dz(lambda y, t, N: (y - t) / (N * y.shape[-1])),
     ),
     Bug("softmax-axis", "rows of y do not sum to 1", output=SoftmaxAxis),
-    Bug(
-        "batch-maximum",
-        "rows far below it become 0/0 = NaN; unnoticed while logits are small",
-        "loss bound",
-        output=BatchMaximum,
-        unscaled=True,
+    in_huge_logits(
+        "batch-maximum", "rows far below it become 0/0 = NaN; unnoticed in small logits", output=BatchMaximum
     ),
-    Bug(
-        "no-maximum",
-        "exp overflows, and training goes on with NaN; unnoticed while logits are small",
-        "loss bound",
-        output=NoMaximum,
-        unscaled=True,
+    in_huge_logits(
+        "no-maximum", "exp overflows, and training goes on with NaN; unnoticed in small logits", output=NoMaximum
     ),
-    Bug(
-        "log-epsilon",
-        "a loss never exceeds 16.1, and its slope is not y − t where it is most wrong",
-        "loss bound",
-        output=LogEpsilon,
-        unscaled=True,
+    in_huge_logits(
+        "log-epsilon", "a loss never exceeds 16.1; where it is most wrong, its slope is not y − t", output=LogEpsilon
     ),
-    Bug(
-        "epsilon-too-small",
-        "log 0 after all: the loss becomes NaN",
-        "loss bound",
-        output=EpsilonTooSmall,
-        unscaled=True,
-    ),
+    in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", output=EpsilonTooSmall),
     Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", "loss bound", output=SoftmaxTwice),
     Bug(
         "diagonal-jacobian",

@@ -232,7 +232,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         analytic, exact, change = (each[..., slot.entries].reshape(*stack, *slot.shape) for each in flat)
         quantity = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
         floor = ROUNDING * float(np.abs(change).max())
-        report.rows.append(Comparison(quantity, analytic, exact, *settings, floor))
+        report.rows.append(Comparison(quantity, analytic, exact, *settings, floor=floor))
     tiny = [c.quantity for c in report.rows if np.abs(c.numeric).max() < c.floor]
     if tiny:
         relative = f"relative to {ROUNDING:.0e} times what single precision would change"

@@ -100,8 +100,6 @@ class Mistake:
         What one sees of it in the gradient, if it has a formula.
     formula : callable or None
         Gives the wrong gradient; it fails, or gives another shape, where the mistake makes no sense.
-    quantity : str
-        The only one in which the mistake can be made, or any.
     only_square : bool
         Whether the mistake fits, or does not raise, only where sizes are the same.
     """
@@ -111,8 +109,13 @@ class Mistake:
     equation: str = ""
     seen: str = ""
     formula: Callable[[Comparison], Array] | None = None
-    quantity: str = ""
     only_square: bool = False
+
+
+def times(name: str, meaning: str, equation: str, said: str, factor: Callable[[Comparison], float]) -> Mistake:
+    """Make the mistake of a factor that has no business there."""
+    seen = f"analytic / numeric is {said} everywhere, in all shapes tried"
+    return Mistake(name, meaning, equation, seen, lambda c: factor(c) * c.numeric)
 
 
 ALL_MISTAKES = (
@@ -124,62 +127,44 @@ ALL_MISTAKES = (
         "it is 0 everywhere",
         lambda c: np.zeros_like(c.numeric),
     ),
-    Mistake(
-        "sign-flipped",
-        "the sign is wrong, as in t − y instead of y − t; the loss climbs",
-        "9",
-        "analytic / numeric is −1 everywhere",
-        lambda c: -c.numeric,
-    ),
-    Mistake(
-        "factor-two",
-        "a stray factor 2, as from a square's derivative",
-        "9",
-        "analytic / numeric is 2 everywhere",
-        lambda c: 2 * c.numeric,
-    ),
-    Mistake("factor-half", "a stray factor ½", "9", "analytic / numeric is ½ everywhere", lambda c: c.numeric / 2),
-    Mistake(
-        "mean-forgotten",
-        "the loss is a mean over the batch, but its 1/N is missing in backward, as in dz = y − t",
-        "10",
-        "analytic / numeric is N everywhere, for each N tried",
-        lambda c: c.N * c.numeric,
-    ),
-    Mistake(
+    times("sign-flipped", "the sign is wrong, as in t − y instead of y − t; the loss climbs", "9", "−1", lambda c: -1),
+    times("factor-two", "a stray factor 2, as from a square's derivative", "9", "2", lambda c: 2),
+    times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),
+    times("mean-forgotten", "the loss is a mean over the batch, but backward lacks its 1/N", "10", "N", lambda c: c.N),
+    times(
         "mean-twice",
-        "divided by N here too; the 1/N belongs into the output layer, and nowhere else",
+        "divided by N here too; the 1/N belongs into the output layer only",
         "10",
-        "analytic / numeric is 1/N everywhere, for each N tried",
-        lambda c: c.numeric / c.N,
+        "1/N",
+        lambda c: 1 / c.N,
     ),
-    Mistake(
+    times(
         "times-width",
         "multiplied by the number of columns: a sum over classes or units too many",
         "10",
-        "analytic / numeric is the number of columns everywhere, for each number tried",
-        lambda c: c.width * c.numeric,
+        "K, the number of columns,",
+        lambda c: c.width,
     ),
-    Mistake(
+    times(
         "wrong-divisor",
         "divided by the number of columns too, as by a mean over all N·K entries: the mean is over N",
         "10",
-        "analytic / numeric is 1/K everywhere, K the number of columns, for each K tried",
-        lambda c: c.numeric / c.width,
+        "1/K, K the number of columns,",
+        lambda c: 1 / c.width,
     ),
-    Mistake(
+    times(
         "mean-over-all-forgotten",
         "the loss is a mean over all entries, but backward does not divide by N·K",
         "10",
-        "analytic / numeric is N·K everywhere, for each N and K tried",
-        lambda c: c.N * c.width * c.numeric,
+        "N·K",
+        lambda c: c.N * c.width,
     ),
-    Mistake(
+    times(
         "mean-over-all-twice",
         "divided by N·K, the number of all entries: once more than the loss",
         "10",
-        "analytic / numeric is 1/(N·K) everywhere, for each N and K tried",
-        lambda c: c.numeric / (c.N * c.width),
+        "1/(N·K)",
+        lambda c: 1 / (c.N * c.width),
     ),
     Mistake(
         "nominal-batch-size",
@@ -193,8 +178,7 @@ ALL_MISTAKES = (
         "the bias's gradient is summed over all axes, not just over the samples",
         "12b",
         "all entries are the same: the sum of what all of them should be",
-        lambda c: 0 * c.numeric + c.numeric.sum(axis=(-2, -1), keepdims=True),
-        "db",
+        lambda c: 0 * c.given["b"] + c.numeric.sum(axis=(-2, -1), keepdims=True),
     ),
     Mistake(
         "bias-wrong-axis",
@@ -202,7 +186,6 @@ ALL_MISTAKES = (
         "12b",
         "where N equals the number of units, it is the sum over the other axis",
         lambda c: c.given["doutput"].sum(axis=-1, keepdims=True).mT,
-        "db",
         only_square=True,
     ),
     Mistake("rows-shuffled", "each row holds the gradient of another row: samples and gradients shuffled apart", "10"),
@@ -213,7 +196,6 @@ ALL_MISTAKES = (
         "13a",
         "dx is what backward was given, unchanged",
         lambda c: c.given["doutput"],
-        "dx",
     ),
     Mistake(
         "derivative-doubled",
@@ -221,7 +203,6 @@ ALL_MISTAKES = (
         "13a",
         "analytic / numeric is the activation's derivative itself",
         lambda c: c.numeric * (c.numeric / c.given["doutput"]),
-        "dx",
     ),
     # Softmax and cross-entropy
     Mistake(
@@ -349,13 +330,11 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
 
 def predicted(mistake: Mistake, c: Comparison) -> Array | None:
     """Give the gradient that a mistake would make of the right one; None where it makes no sense."""
-    if mistake.formula is None or mistake.quantity not in ("", c.quantity):
-        return None
     try:
-        wrong = mistake.formula(c)
+        wrong = None if mistake.formula is None else mistake.formula(c)
     except (KeyError, ValueError):  # something is not given, or does not fit
         return None
-    return wrong if wrong.shape == c.analytic.shape else None
+    return None if wrong is None or wrong.shape != c.analytic.shape else wrong
 
 
 def fits(mistake: Mistake, sign: int, comparisons: Sequence[Comparison]) -> bool:
