@@ -370,7 +370,7 @@ def test_an_unscaled_feature_is_blamed_by_its_name(iris: Dataset) -> None:
     x[7, 2] = 1e200
     data = copy.copy(iris)
     object.__setattr__(data, "train", type(iris.train)(x, iris.train.t))
-    with pytest.raises(FloatingPointError, match=r"; feature 'petal length \(cm\)' of sample 8 is 1e\+200 after stand"):
+    with pytest.raises(FloatingPointError, match=r"; feature 'petal length \(cm\)' of sample 7 is 1e\+200 after stand"):
         train(Network([Linear(4, 8), ReLU(), Linear(8, 3)], dtype="float64"), SGD(1e200), data, 5, 16)
 
 

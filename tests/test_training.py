@@ -188,7 +188,7 @@ def test_divergence_is_put_down_to_a_feature_beyond_a_thousand(iris: Dataset, va
 def test_a_row_of_the_data_is_counted_from_1_as_in_messages_about_files(iris: Dataset) -> None:
     with pytest.raises(FloatingPointError) as caught:
         train(Network([Linear(4, 16), ReLU(), Linear(16, 3)]), SGD(1e30), iris, 3)
-    found = re.search(r"of sample (\d+) of the training part \(row (\d+) of the data\)", str(caught.value))
+    found = re.search(r"of sample (\d+) of the training split \(row (\d+) of the data\)", str(caught.value))
     assert found is not None
     assert int(found[2]) == iris.rows["train"][int(found[1])] + 1
 

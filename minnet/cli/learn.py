@@ -140,7 +140,7 @@ def bugs(settings: dict[str, Any], parser: Parser, name: str | None = None, **op
     label = bug.name if number is None else f"mystery {number}"
     out = writable(options.get("out") or f"bug-{label.replace(' ', '-')}.png")
     if told:
-        print(f"{bug.name}: {bug.mistake}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
+        print(f"{bug.name}: {bug.mistake.meaning}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
     if not report_only:
         print(show_bug(bug, dataset, settings.get("epochs", 15), seed, label, out))
     if report_only or number is not None:
@@ -154,7 +154,7 @@ def list_bugs() -> str:
     from minnet.lab.bugs import BUGS
 
     width = max(map(len, BUGS))
-    return "\n".join(f"{bug.name:<{width}}  {bug.mistake}" for bug in BUGS.values())
+    return "\n".join(f"{bug.name:<{width}}  {bug.mistake.meaning}" for bug in BUGS.values())
 
 
 def mystery(seed: int) -> Bug:

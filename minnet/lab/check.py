@@ -1,22 +1,19 @@
 """Is this backward pass right, and if not, what is wrong with it? Layers, output layers and whole networks on trial."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.gradient_check import numeric_gradient
 from minnet.lab.extremes import check_extremes, quiet
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
 from minnet.lab.trial import CASES, COMPLEX_STEP, COMPLEX_TOLERANCE, NUDGES, Case, OutputTrial, Trial
+from minnet.layers import Array
 from minnet.network import Network
-
-Array = npt.NDArray[Any]
+from minnet.support.fit import described, slots
 
 ROUNDING = 1e4  # times what single precision changes: 5e12 times what double precision does, which errors may be near
 
@@ -52,7 +49,7 @@ class Report:
         lines = [("quantity", "shape", "largest error", "where", "")] if self.rows else []
         for row in self.rows:
             shape, verdict = "×".join(map(str, row.analytic.shape)), "WRONG" if row.wrong else "ok"
-            lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.where) if row.wrong else "", verdict))
+            lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.worst(1)[0]) if row.wrong else "", verdict))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
 
@@ -133,12 +130,6 @@ def construct(cls: type[Any], case: Case) -> Any:
     )
 
 
-def is_output(cls: type[Any]) -> bool:
-    """Tell an output layer, forward(z, t), from a layer, forward(x)."""
-    forward = getattr(cls, "forward", None)
-    return forward is not None and len(inspect.signature(forward).parameters) >= 3
-
-
 def check_class(cls: type[Any]) -> Report:
     """Check a layer or output layer of one's own, alone.
 
@@ -153,20 +144,19 @@ def check_class(cls: type[Any]) -> Report:
     Report
         Errors relative to the largest gradient of the quantity; right if at most 1e-10 (1e-6 by central differences).
     """
-    name, output = cls.__name__, is_output(cls)
-    members = ("forward", "backward") if output else ("forward", "backward", "initialize")
-    missing = [member for member in members if not callable(getattr(cls, member, None))]
+    name = cls.__name__
+    missing = [member for member in ("forward", "backward") if not callable(getattr(cls, member, None))]
+    if missing:
+        return Report(name, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
 
     def make(case: Case) -> Any:
         return construct(cls, case)
 
     try:
-        instance = make(CASES[0])
+        make(CASES[0])
     except Exception as error:  # a learner's code may raise anything
         return Report(name, findings=[Finding("raises", f"its constructor: {type(error).__name__}: {error}")])
-    missing += [] if output or hasattr(instance, "shapes") else ["shapes"]
-    if missing:
-        return Report(name, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
+    output = len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
     kind, called = (OutputTrial, "output layer") if output else (Trial, "layer")
     with quiet():
         trials = [kind(make, case).run() for case in CASES]
@@ -179,26 +169,20 @@ def check_class(cls: type[Any]) -> Report:
     return report
 
 
-def gradients_of(network: Network, dtheta: Array) -> list[Array]:
-    """Cut a flat gradient into those of the parameters, in their order."""
-    network = network.at(network.theta.astype(np.float64))
-    network.dtheta[...] = dtheta
-    return [getattr(layer, "d" + name) for layer in network.layers for name in layer.shapes]
-
-
 def off_kinks(network: Network, x: Array, t: Array) -> list[str]:
     """Move the parameters until no unit stands on its kink, where there is no gradient; return a note if they were."""
-    rng, notes = np.random.default_rng(0), list[str]()
-    for nudge in range(NUDGES + 1):
+    rng = np.random.default_rng(0)
+    for moves in range(NUDGES):
         direction = 1j * COMPLEX_STEP * rng.normal(size=network.theta.shape)
         above, below = (network.at(network.theta + step).forward(x, t).imag for step in (direction, -direction))
-        smooth = np.abs(above + below) <= 1e-9 * np.abs(above) + 1e-14 * COMPLEX_STEP
-        if smooth.all() or nudge == NUDGES:
-            break
+        if np.all(np.abs(above + below) <= 1e-9 * np.abs(above) + 1e-14 * COMPLEX_STEP):
+            return (
+                [f"some unit stood exactly on its kink, so the parameters were moved by about 0.001, {moves} times"]
+                if moves
+                else []
+            )
         network.theta += rng.normal(0, 1e-3, network.theta.shape)
-        moved = f"so the parameters were moved by about 0.001, {nudge + 1} times"
-        notes = [f"some unit stood exactly on its kink, {moved}"]
-    return notes
+    return [f"wherever the parameters were moved by about 0.001, {NUDGES} times, some unit stood exactly on its kink"]
 
 
 def check_network(network: Network, x: Array, t: Array) -> Report:
@@ -234,27 +218,27 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         each.forward(x, t)
         each.backward()
     if not np.abs(numeric).max() > 1e-14:
-        raise ValueError(
-            "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
-        )
+        nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
+        raise ValueError(f"{nothing}; choose other samples or other weights")
 
     stack = network.theta.shape[:-1]
-    widths = [network.D, *(layer.shapes["W"][-1] for layer in network.layers if "W" in layer.shapes)]
+    widths = [network.D, *(slot.shape[-1] for slot in slots(network.layers) if slot.name == "W")]
     subject = f"a stack of {stack[0]} networks, each " if stack else ""
     subject += f"Network({' → '.join(map(str, widths))}), {network.theta.shape[-1]:,} parameters"
     report = Report(f"{subject}, {len(x)} samples, float64", notes=notes)
-    settings: dict[str, Any] = {"tolerance": COMPLEX_TOLERANCE, "N": len(x), "width": network.K}
-    settings["in_stack"] = bool(stack)
-    quantities = [f"layer {k}, {layer}: d{name}" for k, layer in enumerate(network.layers) for name in layer.shapes]
-    flat = (double.dtheta, numeric, np.nan_to_num(single.dtheta - double.dtheta))
-    for quantity, a, n, rounding in zip(quantities, *(gradients_of(double, each) for each in flat), strict=True):
-        report.rows.append(Comparison(quantity, a, n, floor=ROUNDING * float(np.abs(rounding).max()), **settings))
+    settings: tuple[Any, ...] = COMPLEX_TOLERANCE, len(x), network.K, {}, bool(stack)
+    flat = double.dtheta, numeric, np.nan_to_num(single.dtheta - double.dtheta)
+    for slot in slots(network.layers):
+        analytic, exact, change = (each[..., slot.entries].reshape(*stack, *slot.shape) for each in flat)
+        quantity = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
+        floor = ROUNDING * float(np.abs(change).max())
+        report.rows.append(Comparison(quantity, analytic, exact, *settings, floor=floor))
     tiny = [c.quantity for c in report.rows if np.abs(c.numeric).max() < c.floor]
     if tiny:
         relative = f"relative to {ROUNDING:.0e} times what single precision would change"
         report.notes.append(f"0 but for rounding, so that errors are {relative}: {'; '.join(tiny)}")
     wrong = [c for c in report.rows if c.wrong]
-    report.rows.append(Comparison("the whole network", double.dtheta, numeric, **settings))
+    report.rows.append(Comparison("the whole network", double.dtheta, numeric, *settings))
     if wrong:
         for kind in dict.fromkeys(type(part) for part in (network.output, *reversed(network.layers))):
             alone = check_class(kind)

@@ -1,7 +1,5 @@
 """Where do softmax and cross-entropy go wrong? An output layer in huge logits, in certainty, over the wrong axis."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import warnings

@@ -5,16 +5,14 @@ named only if its formula gives the analytic gradient in *every* shape that was 
 with the batch, is never taken for a factor 2, which does not.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from minnet.layers import Array
 
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
@@ -40,16 +38,12 @@ class Comparison:
         Up to which error they count as equal.
     N, width : int
         The number of samples in the batch, and the columns of the layer's output.
-    doutput, W : arrays or None
-        For a layer: what was given to backward, and its weight.
-    y, t : arrays or None
-        For an output layer: the true probabilities, and the targets.
+    given : mapping of str to array
+        What formulas may use: of a layer its doutput and parameters, of an output layer t and the true y.
     in_stack : bool
         Whether the arrays have a leading axis, for a stack of networks.
     floor : float
         What errors are at least relative to: a gradient that is 0 but for rounding has no size of its own.
-    errors : array
-        |analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN.
     """
 
     quantity: str
@@ -58,24 +52,17 @@ class Comparison:
     tolerance: float
     N: int
     width: int
-    doutput: Array | None = None
-    W: Array | None = None
-    y: Array | None = None
-    t: Array | None = None
+    given: Mapping[str, Array] = field(default_factory=dict)
     in_stack: bool = False
     floor: float = 0.0
-    errors: Array = field(init=False)
 
-    def __post_init__(self) -> None:
+    @functools.cached_property
+    def errors(self) -> Array:
+        """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
         scale = max(float(np.abs(self.numeric).max()), self.floor)
         with np.errstate(invalid="ignore"):
-            errors = np.abs(self.analytic - self.numeric) / (scale if scale > 0 else 1.0)
-        object.__setattr__(self, "errors", np.where(np.isnan(errors), np.inf, errors))
-
-    @property
-    def where(self) -> tuple[int, ...]:
-        """The index of the largest error."""
-        return tuple(int(i) for i in np.unravel_index(self.errors.argmax(), self.errors.shape))
+            errors = np.abs(self.analytic - self.numeric) / (scale or 1.0)
+        return np.where(np.isnan(errors), np.inf, errors)
 
     @property
     def error(self) -> float:
@@ -87,11 +74,14 @@ class Comparison:
         """Whether that is too large."""
         return self.error > self.tolerance
 
-    def worst_entries(self, how_many: int = 4) -> str:
+    def worst(self, how_many: int = 4) -> list[tuple[int, ...]]:
+        """Return the indices of the largest errors."""
+        order = np.argsort(-self.errors, axis=None, kind="stable")
+        return [tuple(map(int, np.unravel_index(k, self.errors.shape))) for k in order[:how_many]]
+
+    def worst_entries(self) -> str:
         """Show the entries that differ most, analytic beside numeric."""
-        worst = np.argsort(self.errors, axis=None)[::-1][:how_many]
-        indices = [tuple(int(i) for i in np.unravel_index(k, self.errors.shape)) for k in worst]
-        return "; ".join(f"{i} analytic {self.analytic[i]:.6g}, numeric {self.numeric[i]:.6g}" for i in indices)
+        return "; ".join(f"{i} analytic {self.analytic[i]:.6g}, numeric {self.numeric[i]:.6g}" for i in self.worst())
 
 
 @dataclass(frozen=True)
@@ -109,7 +99,7 @@ class Mistake:
     seen : str
         What one sees of it in the gradient, if it has a formula.
     formula : callable or None
-        Gives the wrong gradient, or None where the mistake makes no sense.
+        Gives the wrong gradient; it fails, or gives another shape, where the mistake makes no sense.
     only_square : bool
         Whether the mistake fits, or does not raise, only where sizes are the same.
     """
@@ -118,26 +108,14 @@ class Mistake:
     meaning: str
     equation: str = ""
     seen: str = ""
-    formula: Callable[[Comparison], Array | None] | None = None
+    formula: Callable[[Comparison], Array] | None = None
     only_square: bool = False
 
 
-def transposed(c: Comparison) -> Array | None:
-    """Predict the transposed gradient, or dx with W instead of Wᵀ, where they have the same shape."""
-    if c.quantity != "dx":
-        return c.numeric.mT
-    if c.doutput is None or c.W is None or c.W.shape[-2:] != (c.width, c.width):
-        return None
-    predicted: Array = c.doutput @ c.W
-    return predicted
-
-
-def doubled(c: Comparison) -> Array | None:
-    """Predict the gradient with the activation's derivative f' = dx/da twice."""
-    if c.quantity != "dx" or c.doutput is None or c.doutput.shape != c.numeric.shape:
-        return None
-    predicted: Array = c.numeric * (c.numeric / c.doutput)
-    return predicted
+def times(name: str, meaning: str, equation: str, said: str, factor: Callable[[Comparison], float]) -> Mistake:
+    """Make the mistake of a factor that has no business there."""
+    seen = f"analytic / numeric is {said} everywhere, in all shapes tried"
+    return Mistake(name, meaning, equation, seen, lambda c: factor(c) * c.numeric)
 
 
 ALL_MISTAKES = (
@@ -149,62 +127,44 @@ ALL_MISTAKES = (
         "it is 0 everywhere",
         lambda c: np.zeros_like(c.numeric),
     ),
-    Mistake(
-        "sign-flipped",
-        "the sign is wrong, as in t − y instead of y − t; the loss climbs",
-        "9",
-        "analytic / numeric is −1 everywhere",
-        lambda c: -c.numeric,
-    ),
-    Mistake(
-        "factor-two",
-        "a stray factor 2, as from a square's derivative",
-        "9",
-        "analytic / numeric is 2 everywhere",
-        lambda c: 2 * c.numeric,
-    ),
-    Mistake("factor-half", "a stray factor ½", "9", "analytic / numeric is ½ everywhere", lambda c: c.numeric / 2),
-    Mistake(
-        "mean-forgotten",
-        "the loss is a mean over the batch, but its 1/N is missing in backward, as in dz = y − t",
-        "10",
-        "analytic / numeric is N everywhere, for each N tried",
-        lambda c: c.N * c.numeric,
-    ),
-    Mistake(
+    times("sign-flipped", "the sign is wrong, as in t − y instead of y − t; the loss climbs", "9", "−1", lambda c: -1),
+    times("factor-two", "a stray factor 2, as from a square's derivative", "9", "2", lambda c: 2),
+    times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),
+    times("mean-forgotten", "the loss is a mean over the batch, but backward lacks its 1/N", "10", "N", lambda c: c.N),
+    times(
         "mean-twice",
-        "divided by N here too; the 1/N belongs into the output layer, and nowhere else",
+        "divided by N here too; the 1/N belongs into the output layer only",
         "10",
-        "analytic / numeric is 1/N everywhere, for each N tried",
-        lambda c: c.numeric / c.N,
+        "1/N",
+        lambda c: 1 / c.N,
     ),
-    Mistake(
+    times(
         "times-width",
         "multiplied by the number of columns: a sum over classes or units too many",
         "10",
-        "analytic / numeric is the number of columns everywhere, for each number tried",
-        lambda c: c.width * c.numeric,
+        "K, the number of columns,",
+        lambda c: c.width,
     ),
-    Mistake(
+    times(
         "wrong-divisor",
         "divided by the number of columns too, as by a mean over all N·K entries: the mean is over N",
         "10",
-        "analytic / numeric is 1/K everywhere, K the number of columns, for each K tried",
-        lambda c: c.numeric / c.width,
+        "1/K, K the number of columns,",
+        lambda c: 1 / c.width,
     ),
-    Mistake(
+    times(
         "mean-over-all-forgotten",
         "the loss is a mean over all entries, but backward does not divide by N·K",
         "10",
-        "analytic / numeric is N·K everywhere, for each N and K tried",
-        lambda c: c.N * c.width * c.numeric,
+        "N·K",
+        lambda c: c.N * c.width,
     ),
-    Mistake(
+    times(
         "mean-over-all-twice",
         "divided by N·K, the number of all entries: once more than the loss",
         "10",
-        "analytic / numeric is 1/(N·K) everywhere, for each N and K tried",
-        lambda c: c.numeric / (c.N * c.width),
+        "1/(N·K)",
+        lambda c: 1 / (c.N * c.width),
     ),
     Mistake(
         "nominal-batch-size",
@@ -218,14 +178,14 @@ ALL_MISTAKES = (
         "the bias's gradient is summed over all axes, not just over the samples",
         "12b",
         "all entries are the same: the sum of what all of them should be",
-        lambda c: 0 * c.numeric + c.numeric.sum(axis=(-2, -1), keepdims=True) if c.quantity == "db" else None,
+        lambda c: 0 * c.given["b"] + c.numeric.sum(axis=(-2, -1), keepdims=True),
     ),
     Mistake(
         "bias-wrong-axis",
         "the bias's gradient is summed over the units, not over the samples",
         "12b",
         "where N equals the number of units, it is the sum over the other axis",
-        lambda c: c.doutput.sum(axis=-1, keepdims=True).mT if c.quantity == "db" and c.doutput is not None else None,
+        lambda c: c.given["doutput"].sum(axis=-1, keepdims=True).mT,
         only_square=True,
     ),
     Mistake("rows-shuffled", "each row holds the gradient of another row: samples and gradients shuffled apart", "10"),
@@ -235,14 +195,14 @@ ALL_MISTAKES = (
         "the activation's own derivative is missing: the gradient is passed on as it came",
         "13a",
         "dx is what backward was given, unchanged",
-        lambda c: c.doutput if c.quantity == "dx" else None,
+        lambda c: c.given["doutput"],
     ),
     Mistake(
         "derivative-doubled",
         "the activation's derivative is multiplied twice",
         "13a",
         "analytic / numeric is the activation's derivative itself",
-        doubled,
+        lambda c: c.numeric * (c.numeric / c.given["doutput"]),
     ),
     # Softmax and cross-entropy
     Mistake(
@@ -250,21 +210,21 @@ ALL_MISTAKES = (
         "only the diagonal y(1 − y) of the softmax Jacobian is used; see also equation 6",
         "7",
         "rows do not sum to 0; each entry is −t (1 − y)/N",
-        lambda c: None if c.y is None or c.t is None else -c.t * (1 - c.y) / c.N,
+        lambda c: -c.given["t"] * (1 - c.given["y"]) / c.N,
     ),
     Mistake(
         "extra-derivative",
         "y − t is multiplied by y(1 − y) once more; the derivative is already in it",
         "8",
         "rows do not sum to 0; each entry is (y − t) y (1 − y)/N",
-        lambda c: None if c.y is None or c.t is None else (c.y - c.t) * c.y * (1 - c.y) / c.N,
+        lambda c: (c.given["y"] - c.given["t"]) * c.given["y"] * (1 - c.given["y"]) / c.N,
     ),
     Mistake(
         "other-loss",
         "backward is y − t, but forward computes another loss than the cross-entropy of softmax",
         "2",
         "analytic is (y − t)/N, but the slope of the loss is something else",
-        lambda c: None if c.y is None or c.t is None else (c.y - c.t) / c.N,
+        lambda c: (c.given["y"] - c.given["t"]) / c.N,
     ),
     # Rows for columns; after all other formulas, since it is tried in square shapes only
     Mistake(
@@ -272,7 +232,7 @@ ALL_MISTAKES = (
         "the array is transposed",
         "12a",
         "where the arrays are square, it is what transposing one of them would give",
-        transposed,
+        lambda c: c.given["doutput"] @ c.given["W"] if c.quantity == "dx" else c.numeric.mT,
         only_square=True,
     ),
     # Softmax and cross-entropy where they go wrong: in huge logits
@@ -325,10 +285,10 @@ ALL_MISTAKES = (
 MISTAKES = {mistake.name: mistake for mistake in ALL_MISTAKES}
 
 
-def explains(predicted: Array, analytic: Array) -> bool:
+def explains(guess: Array, analytic: Array) -> bool:
     """Tell whether a prediction is the analytic gradient."""
-    largest = max(np.abs(predicted).max(), np.abs(analytic).max())
-    return bool(np.abs(predicted - analytic).max() <= EXPLAINED * largest)
+    largest = max(np.abs(guess).max(), np.abs(analytic).max())
+    return bool(np.abs(guess - analytic).max() <= EXPLAINED * largest)
 
 
 def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
@@ -352,13 +312,13 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
     if all(explains(c.numeric, c.analytic) for c in comparisons):
         largest = max(c.error for c in wrong)
         return [Finding("rounding", f"{quantity}: the error is only {largest:.1e}, but exact code has about 1e-16")]
-    for mistake in ALL_MISTAKES:
-        if fits(mistake, 1, comparisons):
-            return [Finding(mistake.name, f"{quantity}: {mistake.seen}")]
-    for mistake in ALL_MISTAKES:
-        if fits(mistake, -1, comparisons):
+    for sign in (1, -1):
+        named = next((mistake for mistake in ALL_MISTAKES if fits(mistake, sign, comparisons)), None)
+        if named is not None and sign > 0:
+            return [Finding(named.name, f"{quantity}: {named.seen}")]
+        if named is not None:
             flipped = Finding("sign-flipped", f"{quantity}: its sign is the opposite of what it should be")
-            return [flipped, Finding(mistake.name, f"{quantity}: {mistake.seen}, but for the sign")]
+            return [flipped, Finding(named.name, f"{quantity}: {named.seen}, but for the sign")]
     name, saw = constant_factor(comparisons) or ("", "")
     if not name and all(rows_are_shuffled(c) for c in wrong):
         name, saw = "rows-shuffled", "the rows are all there, but in another order"
@@ -368,17 +328,24 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
     return [Finding(name, f"{quantity}: {saw}")]
 
 
+def predicted(mistake: Mistake, c: Comparison) -> Array | None:
+    """Give the gradient that a mistake would make of the right one; None where it makes no sense."""
+    try:
+        wrong = None if mistake.formula is None else mistake.formula(c)
+    except (KeyError, ValueError):  # something is not given, or does not fit
+        return None
+    return None if wrong is None or wrong.shape != c.analytic.shape else wrong
+
+
 def fits(mistake: Mistake, sign: int, comparisons: Sequence[Comparison]) -> bool:
     """Tell whether a mistake, with a sign, gives the analytic gradient in every shape in which it makes sense."""
-    if mistake.formula is None:
-        return False
     tried = False
     for c in comparisons:
-        predicted = mistake.formula(c)
-        if predicted is None or predicted.shape != c.analytic.shape:
+        wrong = predicted(mistake, c)
+        if wrong is None:
             if c.wrong and not mistake.only_square:
                 return False
-        elif not explains(sign * predicted, c.analytic):
+        elif not explains(sign * wrong, c.analytic):
             return False
         else:
             tried |= c.wrong

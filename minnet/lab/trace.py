@@ -142,13 +142,13 @@ def divergence(training: Training) -> dict[str, Any]:
         found["sample"] = row = int(sample if ended.rows is None else ended.rows[sample])
         origin = dataset.rows.get("train")
         of_data = "" if origin is None else f" (row {origin[row] + 1} of the data)"
-        found["where"] += f", of sample {row + 1} of the training split{of_data}"
+        found["where"] += f", of sample {row} of the training split{of_data}"
     x = training.train[0]
     row, d = np.unravel_index(np.abs(x).argmax(), x.shape)
     cause = f"lower the learning rate, which is {training.optimizer.lr:g}"
     if abs(x[row, d]) > LARGE_FEATURE:
         name = dataset.feature_names[d]
-        cause = f"feature {name!r} of sample {row + 1} is {x[row, d]:.3g} after standardising: scale or clip it"
+        cause = f"feature {name!r} of sample {row} is {x[row, d]:.3g} after standardising: scale or clip it"
     kept = int(training.history.kept[-1]) if training.history.kept else 0
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"

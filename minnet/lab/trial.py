@@ -4,8 +4,6 @@ A layer is tried alone, in several shapes and in a stack: its gradients against 
 the caller's changed, nothing accumulated, nothing stale) by looking. What is wrong gets its name from mistakes.py.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import warnings
@@ -13,14 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.lab.mistakes import Comparison, Finding
-from minnet.network import bind
+from minnet.layers import Array, Layer
 from minnet.output import log_softmax
+from minnet.support.fit import shapes_of
 from minnet.support.stack import RandomNumbers
 
-Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
 
 COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-10
@@ -44,16 +41,10 @@ class Case(NamedTuple):
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
 
 
-class Slopes(NamedTuple):
-    """Numeric gradients, by quantity, and how they were found."""
-
-    gradients: dict[str, Array]
-    tolerance: float
-    note: str
-
-
-def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> Slopes | None:
-    """Differentiate a loss numerically with respect to each of its arguments; None if they lie on a kink.
+def slopes(
+    loss: Callable[[Values], Any], values: Values, rng: np.random.Generator
+) -> tuple[dict[str, Array], str] | None:
+    """Differentiate a loss numerically with respect to each of its arguments.
 
     Parameters
     ----------
@@ -66,9 +57,12 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
 
     Returns
     -------
-    Slopes or None
-        By complex steps (eq. 15) where the loss takes complex numbers and agrees with central differences along one
-        direction; else by central differences, whose tolerance is larger.
+    gradients : dict of str to array
+        By complex steps (eq. 15), or by central differences.
+    problem : str
+        Why not by complex steps, if the loss does not take complex numbers, or disagrees with central differences.
+
+    None if the values lie on a kink.
     """
     h = DIFFERENCE_STEP
 
@@ -82,8 +76,9 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
         return (at(h, direction) - at(-h, direction)) / (2 * h)
 
     direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
-    here, right, left = (at(step, direction) for step in (0, h, -h))
-    right, left = (right - here) / h, (here - left) / h
+    opposite = {name: -along for name, along in direction.items()}
+    here = at(0, direction)
+    right, left = (at(h, direction) - here) / h, (here - at(h, opposite)) / h
     size = abs(right) + abs(left) + 1e-3 * abs(here) + 1e-6
     if abs(right - left) > 1e-2 * size:
         return None
@@ -91,7 +86,7 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            above, below = complex_slope(direction), -complex_slope({name: -d for name, d in direction.items()})
+            above, below = complex_slope(direction), -complex_slope(opposite)
         if not abs(above - (right + left) / 2) <= 1e-3 * size:
             problem = "it loses the imaginary part of complex numbers"
         elif abs(above - below) > 1e-6 * size:
@@ -99,13 +94,11 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     except Exception as error:  # a learner's code may raise anything
         problem = f"complex numbers make it raise {type(error).__name__}"
 
-    slope, tolerance = (central_slope, DIFFERENCE_TOLERANCE) if problem else (complex_slope, COMPLEX_TOLERANCE)
-    gradients = {}
+    slope, gradients = central_slope if problem else complex_slope, {}
     for name, value in values.items():
         units = np.eye(value.size).reshape(-1, *value.shape)
         gradients[name] = np.reshape([float(slope({name: unit})) for unit in units], value.shape)
-    how = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-    return Slopes(gradients, tolerance, how if problem else "")
+    return gradients, problem
 
 
 class Trial:
@@ -145,12 +138,11 @@ class Trial:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
         for nudge in range(NUDGES):
             self.comparisons, self.findings, self.notes = [], [], []
-            if nudge:
-                drawn = f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
-                self.notes.append(drawn)
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
                 if self.attempt():
+                    drawn = f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
+                    self.notes += [drawn] if nudge else []
                     return self
             except Exception as error:  # a learner's code may raise anything
                 self.findings = []
@@ -183,30 +175,35 @@ class Trial:
 
     def compare(self, analytic: Values) -> bool:
         """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
-        before, first = self.before, self.inputs[0]
-        numeric = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
-        if numeric is None:
+        before, (first, *_) = self.before, self.inputs
+        found = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
+        if found is None:
             return False
-        self.notes += [numeric.note] if numeric.note else []
+        numeric, problem = found
+        tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
+        if problem:
+            exact = f"which are exact to about {tolerance:.0e} only"
+            self.notes.append(f"{problem}, so central differences were used, {exact}")
         width = before.get("doutput", before[first]).shape[-1]
-        context: dict[str, Any] = {"in_stack": bool(self.case.stack), "W": self.parameters.get("W")}
-        context |= {"doutput": before.get("doutput"), "t": before.get("t")}
-        context["y"] = np.exp(log_softmax(before["z"])) if "z" in before else None
-        for name, array in analytic.items():
-            pair = array, numeric.gradients[name]
-            c = Comparison("d" + name, *pair, numeric.tolerance, self.case.N, width, **context)
-            self.comparisons.append(c)
+        given, in_stack = {**before, **self.parameters}, bool(self.case.stack)
+        if "z" in before:
+            given["y"] = np.exp(log_softmax(before["z"]))
+        for name, gradient in analytic.items():
+            pair = gradient, numeric[name]
+            self.comparisons.append(Comparison("d" + name, *pair, tolerance, self.case.N, width, given, in_stack))
         return True
 
     def prepare(self) -> None:
         """Fill the layer's parameters, and choose what it is given."""
         layer, case, rng = self.layer, self.case, self.rng
-        self.shapes = layer.shapes
-        n = sum(map(math.prod, self.shapes.values()))
-        theta, self.dtheta = np.zeros((2, *case.stack, n))
-        bind([layer], theta, self.dtheta)
-        layer.initialize(rng, None)
-        theta += rng.normal(0, 0.3, theta.shape)
+        self.shapes, self.arrays = shapes_of(layer), dict[str, Array]()
+        for name, shape in self.shapes.items():
+            for attribute in (name, "d" + name):
+                self.arrays[attribute] = np.zeros((*case.stack, *shape))
+                setattr(layer, attribute, self.arrays[attribute])
+        getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, None)
+        for name in self.shapes:
+            self.arrays[name] += rng.normal(0, 0.3, self.arrays[name].shape)
         if hasattr(layer, "random"):
             generators = [np.random.default_rng([1, s]) for s in range(math.prod(case.stack))]
             layer.random = RandomNumbers(generators, bool(case.stack))
@@ -245,7 +242,7 @@ class Trial:
 
     def gradients(self, when: str) -> dict[str, Array]:
         """Call backward and collect what can be compared."""
-        first, upstream = self.inputs[0], [self.given[name] for name in self.given if name == "doutput"]
+        (first, *_), upstream = self.inputs, [self.given[name] for name in self.given if name not in self.inputs]
         found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
         self.unchanged(when)
         for name, before in self.parameters.items():
@@ -253,8 +250,8 @@ class Trial:
             if not name.startswith("running_") and not np.array_equal(parameter, before):
                 self.find("update-before-dx", f"{when} changed the parameters")
                 parameter[...] = before
-            found[name] = self.comparable(view, parameter, "d" + name)
-            if found[name] is not None and not np.shares_memory(view, self.dtheta):
+            found[name] = self.comparable(view, before, "d" + name)
+            if found[name] is not None and view is not self.arrays["d" + name]:
                 self.find("view-replaced", f"after {when}, d{name} is not a view into dtheta any more")
         return {name: array for name, array in found.items() if array is not None}
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from minnet import Dataset, Linear, Network, ReLU, load_dataset, train
-from minnet.lab.bugs import BATCH_SIZE, BUGS, HIDDEN, LR, MOMENTUM, Bug, Program, compare, differs, refusal, run
+from minnet.lab.bugs import BATCH_SIZE, BUGS, HIDDEN, LR, MOMENTUM, Bug, LogEpsilon, Program, compare, differs, refusal
 from minnet.lab.mistakes import MISTAKES
 from minnet.optimizers import SGD
+from minnet.training import Training, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_each_shows_in_training_as_it_says(bug: Bug, digits: Dataset) -> None:
 
 
 def test_the_right_program_is_training_as_everybody_else_does_it(digits: Dataset) -> None:
-    history = run(Program(), digits, 3, 4, LR)
+    history = Program().run(digits, 3, 4)
     network = Network([Linear(64, HIDDEN), ReLU(), Linear(HIDDEN, 10)], seed=4)
     expected = train(network, SGD(LR, MOMENTUM), digits, 3, BATCH_SIZE)
     assert history.train_loss == expected.train_loss
@@ -82,8 +83,17 @@ def test_the_sign_of_each_is_what_the_lab_says(name: str, sign: object, digits: 
     assert sign(*compare(BUGS[name], digits, epochs=6, seed=0))
 
 
+def test_the_loss_reported_of_an_output_layer_with_a_forward_of_its_own_is_that_forwards(digits: Dataset) -> None:
+    network = Network([Linear(64, 10)], LogEpsilon(), dtype="float64")
+    loss, _ = evaluate(network, *digits.validation)
+    assert loss == pytest.approx(float(network.forward(digits.validation.x.astype(float), digits.validation.t)))
+    _, wrong = compare(BUGS["log-epsilon"], digits, epochs=1, seed=0)
+    assert wrong.batch_loss[0] > 3
+    assert 1 < min(wrong.train_loss[0], wrong.validation_loss[0]) < 16.12
+
+
 def test_the_real_layers_know_nothing_of_the_mutants() -> None:
-    for part in (Program().linear, Program().activation, Program().output):
+    for part in (Program().linear, Program().activation, Program().output, Training):
         assert "bug" not in inspect.getsource(part).lower()
 
 
@@ -93,4 +103,4 @@ def test_a_proof_that_proves_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="both are the same"):
         differs(np.ones(3), np.ones(3), "")
     with pytest.raises(ValueError, match="neither a class to check nor a proof"):
-        Bug("x", "y", "z", Program()).check(load_dataset("iris"))
+        Bug("x", "y").check(load_dataset("iris"))
