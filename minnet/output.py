@@ -54,6 +54,8 @@ class SoftmaxCrossEntropy:
         Its weights, which sum to 1; None if all samples count the same.
     """
 
+    w: Array | None = None
+
     def __init__(self, label_smoothing: float = 0.0, class_weight: Sequence[float] | None = None) -> None:
         name = type(self).__name__
         self.label_smoothing = expect.number(f"{name} label_smoothing", label_smoothing, least=0, below=1)
@@ -87,7 +89,7 @@ class SoftmaxCrossEntropy:
         """
         log_y = log_softmax(z)
         N, K = z.shape[-2:]
-        self.w: Array | None = None
+        self.w = None
         if sample_weight is not None or self.class_weight is not None:
             self.w = self.shares(t, sample_weight)
         if self.label_smoothing:

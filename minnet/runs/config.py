@@ -295,7 +295,6 @@ class Config:
             "lr_patience": ("--schedule plateau", schedule == "plateau"),
             "warmup": ("--schedule cosine", schedule == "cosine"),
             "monitor": ("--patience", self.patience is not None),
-            "activation": ("--hidden layers", hidden),
             "normalize": ("--hidden layers", hidden),
             "dropout": ("--hidden layers", hidden),
         }
