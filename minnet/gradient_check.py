@@ -5,20 +5,17 @@ is the derivative, without the subtraction that spoils a difference quotient, so
 1998). With ``theta`` stacked, row k with h on entry k, one forward pass gives every derivative.
 """
 
-from __future__ import annotations
-
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from minnet.layers import Array
 from minnet.network import Network
-from minnet.output import target_rows
+from minnet.support import expect
+from minnet.support.fit import slots
 
-Array = npt.NDArray[Any]
-
-SLICE_BYTES = 64 * 2**20  # of stacked parameters at a time
+STACK_BYTES = 64 * 2**20  # of stacked parameters at a time
+FLOOR = 1e-4  # of the layer's largest gradient: one that cancels to 0 carries the rounding of its summands
 
 
 class GradientCheck(NamedTuple):
@@ -27,7 +24,8 @@ class GradientCheck(NamedTuple):
     Attributes
     ----------
     error : float
-        |analytic − numeric| there, divided by the largest absolute numeric gradient of the network.
+        |analytic − numeric| there, divided by the largest absolute numeric gradient of the same parameter (or by
+        1e-4 of the layer's largest, or 1e-12 of the network's, where that is larger).
     layer : int
         The layer's place in ``network.layers``.
     parameter : str
@@ -46,7 +44,7 @@ class GradientCheck(NamedTuple):
     numeric: float
 
 
-def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, weights: Array | None = None) -> Array:
+def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, sample_weight: Any = None) -> Array:
     """∂C/∂θ_k = imag C(θ + ih e_k) / h for every k, in double precision whatever the network's dtype (eq. 15).
 
     Parameters
@@ -57,7 +55,7 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, wei
         Targets.
     h : float, default 1e-30
         The length of the imaginary step.
-    weights : array of shape (N,), optional
+    sample_weight : array of shape (N,), optional
         How much each sample counts.
 
     Returns
@@ -66,22 +64,23 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, wei
     """
     if network.theta.ndim == 2:
         members = [network[s] for s in range(len(network.theta))]
-        return np.stack([numeric_gradient(member, x, t, h, weights) for member in members])
+        return np.stack([numeric_gradient(member, x, t, h, sample_weight) for member in members])
     theta = network.theta.astype(np.complex128)
-    x, t = np.asarray(x, dtype=np.float64), target_rows(t, network.K)
-    largest = max([network.D, *(shape[-1] for layer in network.layers for shape in layer.shapes.values())])
-    bytes_a_row = 16 * max(theta.size, len(x) * largest)
-    rows = max(1, SLICE_BYTES // bytes_a_row)
+    x, t = np.asarray(x, dtype=np.float64), expect.targets(t, network.K)
+    sides = [slot.shape[-1] for slot in slots(network.layers)]
+    bytes_a_row = 16 * max(theta.size, len(x) * max(network.D, *sides))
+    rows = max(1, STACK_BYTES // bytes_a_row)
     gradient = np.empty(theta.size)
     for start in range(0, theta.size, rows):
-        stop = min(start + rows, theta.size)
-        stack = np.repeat(theta[np.newaxis], stop - start, axis=0)
-        stack[np.arange(stop - start), np.arange(start, stop)] += 1j * h
-        gradient[start:stop] = network.at(stack).forward(x, t, False, weights).imag / h
+        entries = np.arange(start, min(start + rows, theta.size))
+        stack = np.repeat(theta[np.newaxis], len(entries), axis=0)
+        stack[np.arange(len(entries)), entries] += 1j * h
+        loss = network.at(stack).forward(x, t, False, sample_weight)
+        gradient[entries] = loss.imag / h
     return gradient
 
 
-def check_gradients(network: Network, x: Array, t: Array, weights: Array | None = None) -> GradientCheck:
+def check_gradients(network: Network, x: Array, t: Array, sample_weight: Any = None) -> GradientCheck:
     """Compare the network's backward pass with the complex step, over every entry of theta.
 
     Parameters
@@ -93,7 +92,7 @@ def check_gradients(network: Network, x: Array, t: Array, weights: Array | None 
         Samples; a few are enough.
     t : array of shape (N,) or (N, K)
         Targets.
-    weights : array of shape (N,), optional
+    sample_weight : array of shape (N,), optional
         How much each sample counts.
 
     Returns
@@ -104,28 +103,28 @@ def check_gradients(network: Network, x: Array, t: Array, weights: Array | None 
     Raises
     ------
     ValueError
-        If every gradient is 0 to rounding, so that nothing would be compared.
+        If every gradient is 0 to rounding, so that nothing would be compared; or if a layer's W is not the network's.
     """
+    network.check_views()
     double = network.at(network.theta.astype(np.float64))
-    double.forward(x, t, weights=weights)
+    double.forward(x, t, sample_weight=sample_weight)
     double.backward()
-    analytic, numeric = double.dtheta.ravel(), numeric_gradient(network, x, t, weights=weights).ravel()
-    scale = np.abs(numeric).max()
-    if not scale > 1e-14:
-        raise ValueError(
-            "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
-        )
-    errors = np.abs(analytic - numeric) / scale
-    worst = int(np.where(np.isnan(errors), np.inf, errors).argmax())
-    layer, parameter, entry = locate(network, worst % network.theta.shape[-1])
-    return GradientCheck(float(errors[worst]), layer, parameter, entry, float(analytic[worst]), float(numeric[worst]))
-
-
-def locate(network: Network, k: int) -> tuple[int, str, tuple[int, ...]]:
-    """Say which layer, parameter and entry ``theta[k]`` is."""
-    for place, layer in enumerate(network.layers):
-        for name, shape in layer.shapes.items():
-            if k < math.prod(shape):
-                return place, name, tuple(int(i) for i in np.unravel_index(k, shape))
-            k -= math.prod(shape)
-    raise IndexError("theta has no such entry")
+    numeric = numeric_gradient(network, x, t, sample_weight=sample_weight)
+    parameters = list(slots(double.layers))
+    sizes = [np.abs(numeric[..., slot.entries]).max() for slot in parameters]
+    if not max(sizes) > 1e-14:
+        nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
+        raise ValueError(f"{nothing}; choose other samples or other weights")
+    found = []
+    for slot, size in zip(parameters, sizes, strict=True):
+        of_layer = max(s for other, s in zip(parameters, sizes, strict=True) if other.place == slot.place)
+        scale = max(size, FLOOR * of_layer, 1e-12 * max(sizes))
+        analytic: Array = getattr(slot.layer, "d" + slot.name)
+        true = numeric[..., slot.entries].reshape(analytic.shape)
+        errors = np.abs(analytic - true) / scale
+        errors[np.isnan(errors)] = np.inf
+        worst = np.unravel_index(errors.argmax(), errors.shape)
+        error, said, is_true = (float(array[worst]) for array in (errors, analytic, true))
+        entry = tuple(map(int, worst[network.theta.ndim - 1 :]))
+        found.append(GradientCheck(error, slot.place, slot.name, entry, said, is_true))
+    return max(found)

@@ -4,34 +4,36 @@
 db`` are views into the two, made once. ``forward`` and ``backward`` are two loops that mirror each other.
 """
 
-from __future__ import annotations
-
 import copy
-import itertools
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minnet.layers import BatchNorm, Layer, LayerNorm, Linear, RandomNumbers
-from minnet.output import OutputLayer, SoftmaxCrossEntropy, relative_weights, target_rows
+from minnet.layers import Array, Layer
+from minnet.output import OutputLayer, SoftmaxCrossEntropy, mean_loss
+from minnet.support import expect, fit
+from minnet.support.stack import RandomNumbers
 
-Array = npt.NDArray[Any]
-
-
-class RandomStreams(NamedTuple):
-    """The separate sources of randomness of one run."""
-
-    weights: np.random.Generator
-    order: np.random.Generator
-    dropout: np.random.Generator
+Seed = int | Sequence[int]
+WEIGHTS, ORDER, DROPOUT = range(3)  # the streams of random numbers that a seed determines
 
 
-def random_streams(seed: int) -> RandomStreams:
-    """Spawn the streams that one integer seed determines: initial weights, order of samples, dropout."""
-    return RandomStreams(*map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3)))
+def random_numbers(seed: int, *stream: int) -> np.random.Generator:
+    """Return the generator of one of the streams of a seed: ``WEIGHTS``, ``DROPOUT``, or ``ORDER`` and an epoch."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
+
+
+def bind(layers: Sequence[Layer], theta: Array, dtheta: Array) -> list[tuple[fit.Slot, str, Array]]:
+    """Make each layer's parameters q views into theta, and their gradients dq views into dtheta; return the views."""
+    views = []
+    for slot in fit.slots(layers):
+        for name, flat in ((slot.name, theta), ("d" + slot.name, dtheta)):
+            view = flat[..., slot.entries].reshape(*flat.shape[:-1], *slot.shape)
+            views.append((slot, name, view))
+            setattr(slot.layer, name, view)
+    return views
 
 
 class Network:
@@ -40,7 +42,7 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        From the input to the logits; at least one `Linear`, whose widths must fit together.
+        From the input to the logits, minnet's own or yours; at least one with parameters.
     output : OutputLayer, default SoftmaxCrossEntropy()
         What turns logits and targets into a loss.
     seed : int or sequence of int, default 0
@@ -67,55 +69,51 @@ class Network:
     TypeError
         If something in ``layers`` is not a layer.
     ValueError
-        If there is no `Linear`, neighbouring widths differ, a layer is listed twice, or the seed or dtype is not one.
+        If there is nothing to train, neighbours do not fit, a layer is listed twice, or the seed or dtype is not one.
     """
 
     def __init__(
-        self,
-        layers: Sequence[Layer],
-        output: OutputLayer | None = None,
-        seed: int | Sequence[int] = 0,
-        dtype: npt.DTypeLike = np.float32,
+        self, layers: Sequence[Layer], output: OutputLayer | None = None, seed: Seed = 0, dtype: Any = np.float32
     ) -> None:
-        if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise ValueError(f"Network expected dtype float32 or float64, got {np.dtype(dtype)}")
-        self.seed = check_seed(seed)
-        self.layers = list(layers)
+        expect.one_of("Network dtype", np.dtype(dtype).name, ("float32", "float64"))
+        self.seed = expect.seed("Network seed", seed)
+        self.layers = fit.check_layers(layers)
         self.output = SoftmaxCrossEntropy() if output is None else output
-        self.D, self.K = check_widths(self.layers)
-        class_weights = getattr(self.output, "class_weights", None)
-        if class_weights is not None and len(class_weights) != self.K:
-            raise ValueError(f"{self.output!r} has {len(class_weights)} class weights, but there are {self.K} classes")
-
-        named = [(name, shape) for layer in self.layers for name, shape in layer.shapes.items()]
-        self.decays = np.concatenate([np.full(math.prod(shape), name == "W") for name, shape in named])
-        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        parameters = [np.full(slot.shape, slot.name == "W").ravel() for slot in fit.slots(self.layers)]
+        self.decays = np.concatenate(parameters)
+        seeds = [self.seed] if isinstance(self.seed, int) else self.seed
+        stacked = not isinstance(self.seed, int)
         thetas = np.zeros((len(seeds), self.decays.size), dtype=dtype)
         for theta, each in zip(thetas, seeds, strict=True):
-            bind(self.layers, theta, np.zeros_like(theta))
-            weights = random_streams(each).weights
+            self._bind(theta)
+            rng = random_numbers(each, WEIGHTS)
             for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
-                layer.initialize(weights, following)
-        stacked = not isinstance(self.seed, int)
-        self.random = RandomNumbers([random_streams(each).dropout for each in seeds], stacked)
+                getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, following)
+            fit.check_views(self._views)
+        self.D, self.K = fit.widths(self.layers, np.dtype(dtype))
+        class_weight = getattr(self.output, "class_weight", None)
+        if class_weight is not None and len(class_weight) != self.K:
+            raise ValueError(f"{self.output!r} has {len(class_weight)} class weights, but there are {self.K} classes")
+        self.random = RandomNumbers([random_numbers(each, DROPOUT) for each in seeds], stacked)
         self._bind(thetas if stacked else thetas[0])
-        first = self.layers[0]
-        if isinstance(first, Linear):
-            first.needs_dx = False
+        if hasattr(self.layers[0], "needs_dx"):
+            self.layers[0].needs_dx = False
 
     def _bind(self, theta: Array) -> None:
         """Make theta and a dtheta like it the network's own, and each layer's parameters views into them."""
         self.theta, self.dtheta = theta, np.zeros_like(theta)
         self._forward_ran = False
-        bind(self.layers, self.theta, self.dtheta)
+        self._views = bind(self.layers, theta, self.dtheta)
         for layer in self.layers:
             if hasattr(layer, "random"):
-                layer.random = self.random
+                layer.random = getattr(self, "random", None)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a copy (``copy.deepcopy``), whose layers are again views into its own theta."""
-        vars(self).update(state)
-        bind(self.layers, self.theta, self.dtheta)
+    def check_views(self) -> None:
+        """Raise ValueError if a layer's parameter or gradient is another array than the view into theta or dtheta."""
+        fit.check_views(self._views)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.at(self.theta.copy())
 
     def at(self, theta: Array) -> Self:
         """Give the same network at another point: a function of one vector, evaluated elsewhere.
@@ -144,40 +142,55 @@ class Network:
         other._bind(theta)
         return other
 
-    def _taking(self, theta: Array, seed: int | tuple[int, ...], random: RandomNumbers) -> Self:
-        """Give the same network at another point, with another seed and other random numbers."""
-        other = self.at(theta)
-        other.seed, other.random = seed, random
-        other._bind(theta)
-        return other
-
     def __getitem__(self, s: int) -> Self:
         """Give network s of a stack, with a theta of its own.
 
         Raises
         ------
         TypeError
-            If this is a single network.
+            If this is a single network, or s is not an integer.
         IndexError
             If there is no network s.
         """
-        if self.theta.ndim == 1:
+        if self.theta.ndim == 1 or isinstance(self.seed, int):
             raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
-        seed = self.seed if isinstance(self.seed, int) else self.seed[s]
-        of_a_stack = self.random.generators[s : s + 1 or None] if self.random.stacked else self.random.generators
-        return self._taking(self.theta[s].copy(), seed, RandomNumbers(copy.deepcopy(of_a_stack), stacked=False))
+        if not isinstance(s, int | np.integer):
+            raise TypeError(f"expected the number of one network of the stack, got {s!r}")
+        member = self.at(self.theta[s].copy())
+        member.seed, member.random = self.seed[s], RandomNumbers([member.random.generators[s]], stacked=False)
+        member._bind(member.theta)
+        return member
 
     def best(self, history: Any) -> Self:
-        """Give the network of a stack that has the lowest validation loss at the end of a `minnet.History`."""
+        """Give the network of a stack whose epoch kept has the lowest validation loss, by its `minnet.History`."""
         return self[history.best()]
 
-    def part(self, start: int, stop: int) -> Self:
-        """Give networks start … stop − 1 of a stack, as a stack over the same theta: what it learns, this one knows."""
-        seed = self.seed if isinstance(self.seed, int) else self.seed[start:stop]
-        random = RandomNumbers(self.random.generators[start:stop], stacked=True)
-        return self._taking(self.theta[start:stop], seed, random)
+    def check(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> tuple[Any, ...]:
+        """Check samples, targets and the samples' weights, and bring them to the network's dtype.
 
-    def forward(self, x: Array, t: Array, check: bool = True, weights: Array | None = None) -> Any:
+        Returns
+        -------
+        x, t : arrays of shape (N, D) and (N, K)
+        sample_weight : array of shape (N,) or None
+            Relative to the largest.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `minnet.support.expect.features`, `targets` and `weights` say.
+        """
+        x, rows = self.check_features(x), expect.targets(t, self.K, self.theta.dtype)
+        expect.pair("network", x, rows)
+        if sample_weight is not None:
+            fit.check_takes_weights(self.output)
+            sample_weight = expect.relative("sample_weight", sample_weight, len(x), rows.dtype)
+        return x, rows, sample_weight
+
+    def check_features(self, x: npt.ArrayLike) -> Array:
+        """Check samples of shape (N, D), finite floating-point numbers, and bring them to the network's dtype."""
+        return expect.features(f"Network({self.D} → {self.K})", x, self.D, self.theta.dtype)
+
+    def forward(self, x: Array, t: Array, check: bool = True, sample_weight: Array | None = None) -> Any:
         """C(theta): the mean loss over a batch, in training: with dropout, and with the batch's own statistics.
 
         Parameters
@@ -190,7 +203,7 @@ class Network:
             Whether to check and convert ``x`` and ``t`` first. `train` does that once for its whole data set and
             turns it off here; ``t`` must then be rows, and a stack may be given other samples for each network, in
             arrays of shape (S, N, D) and (S, N, K).
-        weights : array of shape (N,), optional
+        sample_weight : array of shape (N,), optional
             How much each sample counts, at least 0; all the same by default (eq. 10a).
 
         Returns
@@ -199,17 +212,11 @@ class Network:
             The mean loss, in nats. What the layers remember of the batch is theirs until the next ``forward``.
         """
         if check:
-            x, t = self.check_features(x), target_rows(t, self.K, self.theta.dtype)
-            if len(x) != len(t):
-                raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
-            if weights is not None:
-                weights = relative_weights(weights, len(x), t.dtype)
+            x, t, sample_weight = self.check(x, t, sample_weight)
         for layer in self.layers:
             x = layer.forward(x)
-        output: Any = self.output
-        loss = output.forward(x, t) if weights is None else output.forward(x, t, weights)
         self._forward_ran = True
-        return loss
+        return mean_loss(self.output, x, t, sample_weight)
 
     def backward(self) -> None:
         """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned.
@@ -255,148 +262,29 @@ class Network:
         Raises
         ------
         FloatingPointError
-            If there is nothing to average, since all networks diverged.
+            If there is nothing to average, since all networks diverged; or if a single network's logits are not
+            finite, of which samples the message says.
         """
-        y: Array = self.output.probabilities(self.logits(x))
-        if average and y.ndim == 3:
-            alive = np.isfinite(y).all(axis=(1, 2))
-            if not alive.any():
-                raise FloatingPointError(f"all {len(y)} networks diverged: none of them can predict")
-            y = np.asarray(y[alive].mean(axis=0))
-        return y
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is said below
+            y: Array = self.output.probabilities(self.logits(x))
+        if y.ndim == 2:
+            return expect.finite_rows("the network's answer", y)
+        alive = np.isfinite(y).all(axis=(1, 2))
+        if average and not alive.any():
+            raise FloatingPointError(f"all {len(y)} networks diverged: none of them can predict")
+        return np.asarray(y[alive].mean(axis=0)) if average else y
 
     def predict(self, x: Array, average: bool = False) -> Array:
         """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""
-        scores = self.predict_proba(x, average) if average else self.logits(x)
-        classes: Array = scores.argmax(axis=-1)
+        classes: Array = self.predict_proba(x, average).argmax(axis=-1)
         return classes
-
-    def check_features(self, x: npt.ArrayLike) -> Array:
-        """Check samples and bring them to the network's dtype.
-
-        Raises
-        ------
-        TypeError
-            If ``x`` does not hold floating-point numbers.
-        ValueError
-            If its shape is not (N, D) with N of at least 1, or an entry is NaN or infinite.
-        """
-        owner = f"Network({self.D} → {self.K})"
-        checked = check_features(x, self.D, owner)
-        with np.errstate(over="ignore"):
-            converted: Array = checked.astype(self.theta.dtype, copy=False)
-        if converted is not checked and not np.isfinite(converted).all():
-            largest = np.abs(checked).max()
-            raise ValueError(f"{owner} expected numbers within the range of {self.theta.dtype}, got {largest}")
-        return converted
 
     def summary(self) -> str:
         """Describe the network as a table: a line a layer with its parameters' shapes and their number."""
-        rows = [("layer", "parameters", "number")]
-        for layer in self.layers:
-            shapes = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in layer.shapes.items())
-            plain = type(layer).__repr__ is object.__repr__  # which would show an address in memory
-            rows.append(
-                (
-                    type(layer).__name__ if plain else repr(layer),
-                    shapes,
-                    f"{sum(map(math.prod, layer.shapes.values())):,}",
-                )
-            )
-        rows.append((repr(self.output), "", "0"))
-        rows.append(("total", f"{self.theta.dtype}", f"{self.theta.shape[-1]:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        rule = "─" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return fit.summary(self.layers, self.output, self.theta)
 
     def __str__(self) -> str:
         return self.summary()
 
     def __repr__(self) -> str:
         return f"Network({self.layers}, {self.output!r}, seed={self.seed}, dtype={self.theta.dtype})"
-
-
-def check_seed(seed: object) -> int | tuple[int, ...]:
-    """Return one seed as an int, several as a tuple, or raise ValueError."""
-    several = isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str)
-    seeds: list[Any] = list(seed) if several else [seed]  # type: ignore[call-overload]
-    if not seeds:
-        raise ValueError("Network expected at least one seed for a stack, got none")
-    for each in seeds:
-        if not isinstance(each, int | np.integer) or isinstance(each, bool) or each < 0:
-            raise ValueError(f"Network expected seed to be an integer of at least 0, or several, got {each!r}")
-    return tuple(map(int, seeds)) if several else int(seeds[0])
-
-
-def bind(layers: Sequence[Layer], theta: Array, dtheta: Array) -> None:
-    """Make each layer's parameters views into theta, and their gradients views into dtheta, in the layers' order.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        For each name q in their ``shapes`` they get the attributes ``q`` and ``dq``.
-    theta, dtheta : arrays of shape (n,) or (S, n)
-        With n the number of all their parameters.
-    """
-    start = 0
-    for layer in layers:
-        for name, shape in layer.shapes.items():
-            stop = start + math.prod(shape)
-            for attribute, flat in ((name, theta), ("d" + name, dtheta)):
-                setattr(layer, attribute, flat[..., start:stop].reshape(*flat.shape[:-1], *shape))
-            start = stop
-
-
-def check_widths(layers: Sequence[Layer]) -> tuple[int, int]:
-    """Return the number of inputs and of outputs of layers in a row, having checked that they fit together."""
-    for layer in layers:
-        missing = [name for name in ("shapes", "initialize", "forward", "backward") if not hasattr(layer, name)]
-        if missing or isinstance(layer, type):
-            remedy = f"; use {layer.__name__}(…)" if isinstance(layer, type) else f": it has no {', '.join(missing)}"
-            raise TypeError(f"Network expected layers, got {layer!r}{remedy}")
-    for layer in layers:
-        if any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in layer.shapes):
-            raise ValueError(f"{layer!r} belongs to a network already, whose parameters it holds: make a new layer")
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError("Network expected each layer once: a layer keeps one batch and one set of parameters")
-    linears = [layer for layer in layers if isinstance(layer, Linear)]
-    if not linears:
-        raise ValueError("Network expected at least one Linear layer, got none: there is nothing to train")
-    sized = [layer for layer in layers if isinstance(layer, Linear | BatchNorm | LayerNorm)]
-    for one, next_one in itertools.pairwise(sized):
-        width = one.H if isinstance(one, Linear) else one.D
-        if width != next_one.D:
-            raise ValueError(f"{one} gives {width} outputs, but the next, {next_one}, takes {next_one.D} inputs")
-    return linears[0].D, linears[-1].H
-
-
-def check_features(x: npt.ArrayLike, D: int | None, owner: str) -> Array:
-    """Return ``x`` as an array, having checked that it is finite floating-point samples of shape (N, D).
-
-    Parameters
-    ----------
-    x : array of shape (N, D)
-        The samples.
-    D : int or None
-        The number of features expected; None takes any.
-    owner : str
-        Who expected it, for the error.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `Network.check_features` says.
-    """
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{owner} expected a plain array, got a masked one: fill in or leave out what is missing")
-    x = np.asarray(x)
-    if not np.issubdtype(x.dtype, np.floating):
-        raise TypeError(f"{owner} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
-    if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] == 0 or (D is not None and x.shape[1] != D):
-        remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
-        raise ValueError(f"{owner} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"{owner} expected finite numbers in x, got {x[row, column]} in row {row}, column {column}")
-    return x

@@ -19,9 +19,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from minnet.history import History
 from minnet.support.files import replacing
 from minnet.support.text import shortened
-from minnet.training import History
 
 Array = npt.NDArray[Any]
 

@@ -1,24 +1,25 @@
 """How should the learning rate change while training? Factors for it, by the step or by what the history shows.
 
-A schedule is a pure function of where training is and what it has seen: nothing needs to be remembered, and a run
+A schedule is a pure function of where training is and what it has seen: nothing needs to be saved, and a run
 that was interrupted goes on with the very same rates.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from minnet.layers import Array
+from minnet.support import expect
+
+Losses = Sequence[Any]
 
 
 class Schedule(Protocol):
     """What training asks of a schedule."""
 
-    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Sequence[Any]) -> Array:
+    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
         """Give what the optimizer's learning rate is multiplied by, for each step of the coming epoch.
 
         Parameters
@@ -28,7 +29,7 @@ class Schedule(Protocol):
         steps, epochs : int
             How many steps an epoch has, and how many epochs there are at most.
         validation_losses : sequence of float, or of arrays of shape (S,)
-            One for each epoch that is over.
+            One for each epoch that is over; of one training always the same list, which grows.
 
         Returns
         -------
@@ -36,6 +37,7 @@ class Schedule(Protocol):
         """
 
 
+@dataclass(eq=False)
 class StepDecay:
     """Multiply the rate by gamma after every so many epochs (eq. 14g).
 
@@ -47,17 +49,19 @@ class StepDecay:
         Above 0 and at most 1.
     """
 
-    def __init__(self, every: int, gamma: float = 0.1) -> None:
-        self.every, self.gamma = at_least("StepDecay", "every", every, 1), fraction("StepDecay", "gamma", gamma)
+    every: int
+    gamma: float = 0.1
 
-    def __repr__(self) -> str:
-        return f"StepDecay(every={self.every}, gamma={self.gamma})"
+    def __post_init__(self) -> None:
+        expect.integer("StepDecay every", self.every)
+        expect.number("StepDecay gamma", self.gamma, above=0, most=1)
 
-    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Sequence[Any]) -> Array:
+    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
         """γ^⌊e/every⌋, after e epochs (eq. 14g)."""
         return np.full(steps, self.gamma ** (epoch // self.every))
 
 
+@dataclass(eq=False)
 class CosineDecay:
     """Rise along a line, then fall to 0 along half a cosine, step by step (Loshchilov and Hutter 2017; eq. 14h).
 
@@ -67,19 +71,20 @@ class CosineDecay:
         Epochs of the rise, at least 0.
     """
 
-    def __init__(self, warmup: int = 0) -> None:
-        self.warmup = at_least("CosineDecay", "warmup", warmup, 0)
+    warmup: int = 0
 
-    def __repr__(self) -> str:
-        return f"CosineDecay(warmup={self.warmup})"
+    def __post_init__(self) -> None:
+        expect.integer("CosineDecay warmup", self.warmup, least=0)
 
-    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Sequence[Any]) -> Array:
+    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
         """(i + 1)/w for the first w steps i, then ½ (1 + cos π (i − w)/(T − w)), T being all steps (eq. 14h)."""
-        i, w, T = np.arange(epoch * steps, (epoch + 1) * steps), self.warmup * steps, epochs * steps
+        i = np.arange(epoch * steps, (epoch + 1) * steps)
+        w, T = self.warmup * steps, epochs * steps
         fall = 0.5 * (1 + np.cos(np.pi * (i - w) / max(T - w, 1)))
         return np.where(i < w, (i + 1) / max(w, 1), fall)
 
 
+@dataclass(eq=False)
 class ReduceOnPlateau:
     """Multiply the rate by gamma whenever the validation loss has not improved for so many epochs (eq. 14i).
 
@@ -93,35 +98,28 @@ class ReduceOnPlateau:
         Above 0 and at most 1.
     """
 
-    def __init__(self, patience: int = 5, gamma: float = 0.1) -> None:
-        self.patience = at_least("ReduceOnPlateau", "patience", patience, 1)
-        self.gamma = fraction("ReduceOnPlateau", "gamma", gamma)
+    patience: int = 5
+    gamma: float = 0.1
+    _known: Any = field(default=None, init=False, repr=False)  # the losses looked at, how many, what they showed
 
-    def __repr__(self) -> str:
-        return f"ReduceOnPlateau(patience={self.patience}, gamma={self.gamma})"
+    def __post_init__(self) -> None:
+        expect.integer("ReduceOnPlateau patience", self.patience)
+        expect.number("ReduceOnPlateau gamma", self.gamma, above=0, most=1)
 
-    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Sequence[Any]) -> Array:
+    def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
         """γ^r, where r is how often ``patience`` epochs in a row brought no new lowest loss (eq. 14i)."""
-        losses = np.asarray(validation_losses, dtype=np.float64)
-        lowest = np.full(losses.shape[1:], np.inf)
-        waited, r = np.zeros((2, *losses.shape[1:]), dtype=int)
-        for loss in losses:
+        r = self.reductions(validation_losses)
+        return np.broadcast_to(self.gamma**r, (steps, *np.shape(r)))
+
+    def reductions(self, losses: Losses) -> Array:
+        """Give r; of a list that has grown since the last time, only what is new is looked at."""
+        seen, (lowest, waited, r) = 0, np.array([np.inf, 0, 0])
+        if self._known is not None and self._known[0] is losses:
+            _, seen, (lowest, waited, r) = self._known
+        for loss in losses[seen:]:
             waited = np.where(loss < lowest, 0, waited + 1)
             lowest = np.fmin(lowest, loss)
             r = r + (waited == self.patience)
             waited = waited % self.patience
-        return np.broadcast_to(self.gamma ** np.asarray(r), (steps, *losses.shape[1:]))
-
-
-def at_least(owner: str, name: str, value: object, least: int) -> int:
-    """Return an integer of at least ``least``, or raise ValueError."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{owner} expected {name} to be an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
-def fraction(owner: str, name: str, value: object) -> float:
-    """Return a number above 0 and at most 1, or raise ValueError."""
-    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not 0 < float(value) <= 1:
-        raise ValueError(f"{owner} expected {name} to be above 0 and at most 1, got {value!r}")
-    return float(value)
+        self._known = losses, len(losses), (lowest, waited, r)
+        return np.asarray(r)

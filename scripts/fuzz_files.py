@@ -44,7 +44,8 @@ import safetensors.numpy
 
 import minnet
 from minnet.cli.main import build_parser, main
-from minnet.data import tables as files
+from minnet.data import checks
+from minnet.data.tables import read_table
 from minnet.runs import build as settings
 from minnet.runs import checkpoints
 from minnet.runs import folder as runs
@@ -55,8 +56,7 @@ from minnet.support.files import checksum, read_arrays, read_json
 Array = np.ndarray[Any, Any]
 ARRAYS = ("model", "checkpoint", "stack", "stack-checkpoint")  # files with a checksum
 TEXTS = ("config.json", "results.json", "metrics.csv")
-TABLES = tuple(name for name, package in {"csv": "pandas", "npz": "numpy", "npy": "numpy", "parquet": "pyarrow"}.items()
-               if importlib.util.find_spec(package))  # fmt: skip
+TABLES = ("csv", "npz", "npy", *(["parquet"] if importlib.util.find_spec("pyarrow") else []))
 SECONDS, MEMORY = 5.0, 2**30  # what a case may take
 COMMAND_EVERY = 10  # one case in so many tries the command line, too
 FLAGS = (
@@ -456,7 +456,7 @@ def use_run(case: Case, with_command: bool) -> None:
 
 def use_table(case: Case, with_command: bool) -> None:
     """Read a table, and number its classes."""
-    table = files.read_table(case.path, "kind" if case.path.endswith(("csv", "parquet")) else None)
+    table = read_table(case.path, "kind" if case.path.endswith(("csv", "parquet")) else None)
     labels = [] if table.labels is None else table.labels.tolist()
     require(table.x.dtype == np.float64 and bool(np.isfinite(table.x).all()), "a table of other than finite numbers")
     require(table.x.shape == (len(labels), len(table.feature_names)), "shapes that do not fit")
@@ -508,12 +508,12 @@ def try_cases(kind: str, cases: Iterable[int], seed: int, bases: Path, out: Path
 
 def limit() -> None:
     """Give this process little memory beyond what it has with all imported, tell minnet, and watch what is run."""
-    for package in ("matplotlib.pyplot", "minnet.plots", "sklearn.metrics", "pandas", "pyarrow.parquet"):
+    for package in ("matplotlib.pyplot", "minnet.plots", "sklearn.metrics", "pyarrow.parquet"):
         with contextlib.suppress(ImportError):
             importlib.import_module(package)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-    vars(files)["free_memory"] = lambda: MEMORY / 2
+    vars(checks)["free_memory"] = lambda: MEMORY / 2
     warnings.simplefilter("ignore", RuntimeWarning)  # weights and losses may be as large as floats are, and add up
     sys.addaudithook(lambda event, _: ran.append(event) if event in CODE else None)
 

@@ -214,7 +214,7 @@ def test_standardised_samples_are_what_the_standardization_gives() -> None:
 def test_weights_are_relative_however_small_or_large(iris: Dataset, scale: float) -> None:
     def trained(weight: float, class_weights: list[float] | None) -> tuple[Array, Any]:
         parts = {part: np.full(len(getattr(iris, part).x), weight) for part in ("train", "validation")}
-        data = dataclasses.replace(iris, weights=parts)
+        data = dataclasses.replace(iris, sample_weight=parts)
         network = Network([Linear(4, 8), ReLU(), Linear(8, 3)], SoftmaxCrossEntropy(class_weights=class_weights))
         history = train(network, SGD(0.1), data, 3, 16)
         return network.theta, (history.train_loss, history.validation_loss)

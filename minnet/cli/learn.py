@@ -5,16 +5,22 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnet.data import Dataset
-from minnet.data.named import load_dataset
-from minnet.lab.bugs import BUGS, Bug, compare
-from minnet.lab.check import Report, check_class, check_network
-from minnet.network import Network
-from minnet.plots import plot_comparison, save_picture
+from minnet.cli.flags import NETWORK, Parser, add_option, add_settings, configure
+from minnet.cli.output import writable
+from minnet.data.dataset import Dataset
+from minnet.data.named import check_name, load_dataset
+from minnet.data.tables import is_file_name
+from minnet.lab.check import check_class, check_network
+from minnet.runs.build import make_network
+from minnet.runs.config import FIELDS, SEEDS, DatasetName, Integer, PathName, Switch
+from minnet.support.text import nearest
+
+if TYPE_CHECKING:
+    from minnet.lab.bugs import Bug
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
 
@@ -56,23 +62,105 @@ def load_class(target: str) -> type[Any]:
     return found
 
 
-def check(target: str, make_network: Any) -> Report:
-    """``minnet check``: check a class of the user's own, or a network on a data set."""
-    if ":" in target and not target.startswith("openml:"):
-        return check_class(load_class(target))
-    dataset = load_dataset(target, dtype="float64")
-    network: Network = make_network(dataset)
-    return check_network(network, dataset.train.x[:SAMPLES], dataset.train.t[:SAMPLES])
+def add_commands(commands: Any) -> None:
+    """Describe the commands."""
+    checker = commands.add_parser(
+        "check",
+        help="check gradients, and name what is wrong with them",
+        description="Check the gradients of a network on a data set, or of a layer of your own, and name the mistake.",
+    )
+    checker.set_defaults(command=check)
+    checker.add_argument("subject", metavar="DATASET|FILE.py:Class", help="what to check")
+    add_settings(checker, (*NETWORK, "seed"))
+    add_option(checker, "seeds", Integer(1, 100_000), "check a stack of N networks", 1)
+
+    lab = commands.add_parser(
+        "bugs",
+        help="see what classic mistakes look like",
+        description="A lab of classic mistakes: list them, train one beside the right program, or guess one.",
+    )
+    lab.set_defaults(command=bugs)
+    lab.add_argument("name", metavar="NAME", nargs="?", help="the mistake; without one, all are listed")
+    add_option(lab, "dataset", DatasetName(), "what to train on", "digits")
+    add_option(lab, "epochs", Integer(), "how long to train both", 15)
+    add_option(lab, "seed", FIELDS["seed"].metadata["kind"], "the seed of both", 0)
+    add_option(lab, "check", Switch(), "show what `minnet check` says of it, instead of training")
+    add_option(lab, "mystery", Integer(0, SEEDS), "run the N-th mystery: guess which mistake it is")
+    add_option(lab, "tell", Switch(), "say which mistake the mystery was, and what it means")
+    add_option(lab, "out", PathName(), "where to save the picture; by default bug-NAME.png")
+
+
+def check(settings: dict[str, Any], parser: Parser, subject: str, seeds: int = 1) -> int:
+    """``minnet check``: a class of the user's own, or a network on a data set; exit code 1 if something is wrong."""
+    if ".py:" in subject:
+        if settings or seeds > 1:
+            parser.error("the flags of networks go with a data set, not with a class of your own")
+        report = check_class(load_class(subject))
+    else:
+        try:
+            name = load_name(subject)
+        except ValueError as error:
+            parser.error(f"argument DATASET|FILE.py:Class: {error}")
+        config, _ = configure({**settings, "dtype": "float64"}, parser)
+        dataset = load_dataset(name, dtype="float64")
+        several = range(config.seed, config.seed + seeds) if seeds > 1 else None
+        network = make_network(config, dataset, several)
+        report = check_network(network, dataset.train.x[:SAMPLES], dataset.train.t[:SAMPLES])
+    print(report)
+    return 0 if report.right else 1
+
+
+def load_name(subject: str) -> str:
+    """Return the name of a data set; a file of one's own is refused."""
+    if is_file_name(subject):
+        raise ValueError(f"expected the name of a data set or FILE.py:Class, got the file {subject!r:.80}")
+    return check_name(subject)
+
+
+def bugs(settings: dict[str, Any], parser: Parser, name: str | None = None, **options: Any) -> int:
+    """``minnet bugs``: the lab of mistakes."""
+    from minnet.lab.bugs import BUGS
+
+    number, tell, report_only = options.get("mystery"), "tell" in options, "check" in options
+    if tell and number is None:
+        parser.error("--tell goes with --mystery")
+    if report_only and name is None:
+        parser.error("--check goes with NAME")
+    if number is None and name is None:
+        print(list_bugs())
+        return 0
+    if number is not None and (name is not None or report_only):
+        parser.error("--mystery picks a mistake itself: leave out NAME and --check")
+    if name is not None and name not in BUGS:
+        parser.error(f"unknown mistake {name!r}; known are: {', '.join(nearest(name, BUGS))}")
+    bug = BUGS[name] if name is not None else mystery(number or 0)
+    seed = settings.get("seed", 0)
+    dataset = load_dataset(settings.get("dataset", "digits"), seed)
+    told = number is None or tell
+    label = bug.name if number is None else f"mystery {number}"
+    out = writable(options.get("out") or f"bug-{label.replace(' ', '-')}.png")
+    if told:
+        print(f"{bug.name}: {bug.mistake.meaning}\none sees: {bug.sign}\ncaught by: {bug.caught_by}\n")
+    if not report_only:
+        print(show_bug(bug, dataset, settings.get("epochs", 15), seed, label, out))
+    if report_only or number is not None:
+        report = bug.check(dataset)
+        print("\n" * (not report_only) + (str(report) if told else report.anonymous()))
+    return 0
 
 
 def list_bugs() -> str:
     """``minnet bugs``: a line for each mistake."""
+    from minnet.lab.bugs import BUGS
+
     width = max(map(len, BUGS))
     return "\n".join(f"{bug.name:<{width}}  {bug.mistake.meaning}" for bug in BUGS.values())
 
 
 def mystery(seed: int) -> Bug:
     """Pick a mistake that shows, by a number."""
+    from minnet.lab.bugs import BUGS
+
     shows = [
         bug
         for bug in BUGS.values()
@@ -83,6 +171,9 @@ def mystery(seed: int) -> Bug:
 
 def show_bug(bug: Bug, dataset: Dataset, epochs: int, seed: int, name: str, out: Path) -> str:
     """Train the right program and the wrong one side by side, save one picture of both, and tell both results."""
+    from minnet.lab.bugs import compare
+    from minnet.plots import plot_comparison, save_picture
+
     right, wrong = compare(bug, dataset, epochs, seed)
     picture = plot_comparison({"right": right, name: wrong}, title=f"{dataset.name}, seed {seed}: {name}")
     save_picture(picture, out)

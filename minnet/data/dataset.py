@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from minnet.network import check_features
-from minnet.output import checked_weights, target_rows
+from minnet.support import expect
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +38,18 @@ class Standardization:
     mean: Array
     scale: Array
 
+    @classmethod
+    def of(cls, x: Array) -> Self:
+        """Find the standardisation of training samples (N, D)."""
+        from sklearn.preprocessing import StandardScaler
+
+        largest = np.abs(x).max(axis=0).astype(np.float64)
+        # The square of a number beyond these bounds would overflow or vanish.
+        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
+        unit = np.where(extreme, largest, 1)
+        scaler = StandardScaler().fit(x.astype(np.float64, copy=False) / unit)
+        return cls(scaler.mean_ * unit, scaler.scale_ * unit)
+
     def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """Standardise samples of shape (N, D), computing in float64 and rounding once."""
         standardized: Array = ((x - self.mean) / self.scale).astype(dtype)
@@ -61,7 +72,7 @@ class Dataset:
         D names.
     standardization : Standardization
         What was applied to the raw samples, so that it can be applied to new ones.
-    weights : mapping of str to array, optional
+    sample_weight : mapping of str to array, optional
         How much each sample of "train", "validation" or "test" counts in losses; all the same by default.
     rows : mapping of str to array, optional
         Where the samples of "train", "validation" and "test" came from: their rows in the data, from 0.
@@ -70,7 +81,7 @@ class Dataset:
     ------
     TypeError, ValueError
         If a part's samples are not finite floating-point arrays of shape (N, D), its targets are not what
-        `minnet.output.target_rows` takes, or there are fewer than two classes.
+        `minnet.support.expect.targets` takes, or there are fewer than two classes.
     """
 
     name: str
@@ -80,25 +91,22 @@ class Dataset:
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...]
     standardization: Standardization
-    weights: Mapping[str, Array] = field(default_factory=dict)
+    sample_weight: Mapping[str, Array] = field(default_factory=dict)
     rows: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        owner = f"data set {self.name!r}"
         if self.K < 2:
-            raise ValueError(f"data set {self.name!r} has a single class, {self.class_names}: expected at least two")
+            raise ValueError(f"{owner} has a single class, {self.class_names}: expected at least two")
         for part_name in ("train", "validation", "test"):
             part: Part = getattr(self, part_name)
             try:
-                x = check_features(part.x, self.D, f"data set {self.name!r}")
-                rows = target_rows(part.t, self.K)
-                if part_name in self.weights:
-                    checked_weights(self.weights[part_name], len(x))
+                x = expect.features(owner, part.x, self.D)
+                expect.pair(owner, x, expect.targets(part.t, self.K))
+                if part_name in self.sample_weight:
+                    expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{error} (in the {part_name} part)") from None
-            if len(x) != len(rows):
-                raise ValueError(
-                    f"data set {self.name!r} has {len(x)} samples but {len(rows)} targets in its {part_name} part"
-                )
 
     @property
     def D(self) -> int:
@@ -109,6 +117,11 @@ class Dataset:
     def K(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    def counts(self, split: str) -> Array:
+        """Count the samples of each class in a split: an array of shape (K,)."""
+        labels = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
+        return np.bincount(labels, minlength=self.K)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in ("train", "validation", "test"))
@@ -125,9 +138,9 @@ class Dataset:
         feature_names: Sequence[str] | None = None,
         seed: int = 0,
         dtype: npt.DTypeLike = np.float32,
-        weights: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
         validation: float = 0.15,
-        test: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        test: Sequence[npt.ArrayLike] | None = None,
     ) -> Self:
         """Split arrays of one's own 70/15/15, stratified by class, and standardise them.
 
@@ -143,15 +156,15 @@ class Dataset:
         class_names, feature_names : sequences of str, optional
             K and D names; "0", "1", … and "x0", "x1", … by default.
         seed : int, default 0
-            Determines the split.
+            Determines the split. From 0 to 2³² − 1.
         dtype : dtype, default float32
             The dtype of the standardised samples.
-        weights : array of shape (N,), optional
+        sample_weight : array of shape (N,), optional
             How much each sample counts in losses.
         validation : float, default 0.15
             The share of the samples for validation, above 0 and below 0.8.
-        test : pair of arrays, optional
-            Samples and class numbers of a test part of their own; all of ``x`` is then for training and validation.
+        test : (x, t) or (x, t, sample_weight), optional
+            A test part of its own; all of ``x`` is then for training and validation.
 
         Raises
         ------
@@ -162,59 +175,52 @@ class Dataset:
             single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
         """
         owner = f"data set {name!r}"
-        if not 0 < validation < 0.8:
-            raise ValueError(f"{owner} expected a share above 0 and below 0.8 for validation, got {validation!r}")
+        seed = expect.integer("Dataset seed", seed, 0, 2**32 - 1)
+        validation = expect.number("Dataset validation", validation, above=0, below=0.8)
         if isinstance(t, np.ma.MaskedArray):
             raise TypeError(f"{owner} expected plain class numbers, got a masked array: leave out what is missing")
-        if test is not None and len(test) != 2:
-            raise ValueError(f"{owner} expected a pair (x, t) as test part, got {len(test)} of them")
-        x, t = check_features(x, None, owner), np.asarray(t)
-        if t.shape != (len(x),):
-            raise ValueError(
-                f"{owner} expected one class number a sample, got t of shape {t.shape} for {len(x)} samples"
-            )
-        K = len(set(t.tolist()) if class_names is None else class_names)
-        labels = target_rows(t, K).argmax(axis=1)
-        if feature_names is not None and len(feature_names) != x.shape[1]:
-            raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
-        class_names = tuple(map(str, range(K) if class_names is None else class_names))
+        if test is not None and len(test) not in (2, 3):
+            raise ValueError(f"{owner} expected (x, t) or (x, t, sample_weight) as test part, got {len(test)} of them")
+        x, t = expect.features(owner, x), np.asarray(t)
+        if t.ndim != 1:
+            raise ValueError(f"{owner} expected one class number a sample, got t of shape {t.shape}")
+        expect.pair(owner, x, t)
+        if class_names is None:
+            class_names = list(map(str, range(len(set(t.tolist())))))
         if feature_names is None:
-            feature_names = [f"x{i}" for i in range(x.shape[1])]
-        feature_names = tuple(map(str, feature_names))
+            feature_names = [f"x{d}" for d in range(x.shape[1])]
+        class_names, feature_names = tuple(map(str, class_names)), tuple(map(str, feature_names))
+        K = len(class_names)
+        labels = expect.targets(t, K).argmax(axis=1)
+        if len(feature_names) != x.shape[1]:
+            raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
         if K < 2:
             raise ValueError(f"{owner} has a single class, {class_names}: expected at least two")
         if len(set(class_names)) < K:
             raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
         counts = np.bincount(labels, minlength=K)
-        parts = ["train", "validation", *([] if test else ["test"])]
-        if counts.min() < len(parts):
+        needed = ["train", "validation"] if test else ["train", "validation", "test"]
+        if counts.min() < len(needed):
             few = f"{counts.min()} sample{'s' if counts.min() != 1 else ''}"
             raise ValueError(
-                f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(parts)} of "
-                f"each class, one for each part ({', '.join(parts)})"
+                f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(needed)} of "
+                f"each class, one for each part ({', '.join(needed)})"
             )
-        rows = dict(zip(parts, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
-        train = rows["train"]
-
-        from sklearn.preprocessing import StandardScaler
-
-        largest = np.abs(x[train]).max(axis=0).astype(np.float64)
-        # The square of a number beyond these bounds would overflow or vanish.
-        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
-        unit = np.where(extreme, largest, 1)
-        scaler = StandardScaler().fit(x[train].astype(np.float64, copy=False) / unit)
-        standardization = Standardization(scaler.mean_ * unit, scaler.scale_ * unit)
-
-        split = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
+        rows = dict(zip(needed, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
+        standardization = Standardization.of(x[rows["train"]])
+        parts = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
+        weights = dict[str, Array]()
+        if sample_weight is not None:
+            sample_weight = expect.weights(f"{owner}: sample_weight", sample_weight, len(x))
+            weights = {part: sample_weight[chosen] for part, chosen in rows.items()}
         if test:
-            x_test = check_features(test[0], x.shape[1], f"{owner}, its test part,")
-            split["test"] = Part(standardization(x_test, dtype), target_rows(test[1], K).argmax(axis=1))
-        sample_weights = (
-            {} if weights is None else {part: checked_weights(weights, len(x))[rows[part]] for part in parts}
-        )
+            x_test = expect.features(f"{owner}, its test part,", test[0], x.shape[1])
+            parts["test"] = Part(standardization(x_test, dtype), expect.targets(test[1], K).argmax(axis=1))
+            if len(test) == 3:
+                weights["test"] = np.asarray(test[2])
         return cls(
-            name, split["train"], split["validation"], split["test"], class_names, feature_names, standardization,
-            sample_weights, rows,
+            name, **parts, class_names=class_names, feature_names=feature_names, standardization=standardization,
+            sample_weight=weights, rows=rows,
         )  # fmt: skip
 
 

@@ -81,8 +81,7 @@ class AsFirstWritten(SoftmaxCrossEntropy):
 
     def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
-        super().forward(z, t)
-        self.y = self.probabilities(z)
+        self.y, self.t = self.probabilities(z), t
         epsilon = np.asarray(self.epsilon, dtype=z.real.dtype)
         loss: Array = -(t * np.log(self.y + epsilon)).sum(axis=(-2, -1)) / z.shape[-2]
         return loss

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data import Dataset, Part
+from minnet.data.dataset import Dataset, Part
 from minnet.layers import ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam
-from minnet.output import target_rows
+from minnet.support import expect
 from minnet.training import evaluate, train
 
 Array = npt.NDArray[Any]
@@ -213,10 +213,10 @@ def class_balance(dataset: Dataset, network: Network) -> Finding:
     text = f"{few} to {many} training samples a class"
     if many <= 10 * few:
         return True, text
-    if getattr(network.output, "class_weights", None) is not None:
+    if getattr(network.output, "class_weight", None) is not None:
         return True, f"{text}, for which class weights make up"
     rare, common = dataset.class_names[least], dataset.class_names[most]
-    return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weights balanced"
+    return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weight balanced"
 
 
 def label_leak(dataset: Dataset) -> Finding:
@@ -349,7 +349,7 @@ def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, int, int]
 def sample_of(dataset: Dataset) -> Dataset:
     """Return a data set with at most `SAMPLES` samples in each part, picked at random."""
     parts: dict[str, Any] = {}
-    weights, origins = dict(dataset.weights), dict(dataset.rows)
+    weights, origins = dict(dataset.sample_weight), dict(dataset.rows)
     for name in PARTS:
         part = getattr(dataset, name)
         rows = some_rows(len(part.x), SAMPLES)
@@ -357,7 +357,7 @@ def sample_of(dataset: Dataset) -> Dataset:
         for mapping in (weights, origins):
             if len(mapping.get(name, ())) == len(part.x):  # origins are not checked by `Dataset`
                 mapping[name] = np.asarray(mapping[name])[rows]
-    return dataclasses.replace(dataset, **parts, weights=weights, rows=origins)
+    return dataclasses.replace(dataset, **parts, sample_weight=weights, rows=origins)
 
 
 def some_rows(N: int, most: int) -> Array:
@@ -368,14 +368,14 @@ def some_rows(N: int, most: int) -> Array:
 
 def labels_of(dataset: Dataset, part: str = "train") -> Array:
     """Return the class numbers of a part's samples."""
-    labels: Array = target_rows(getattr(dataset, part).t, dataset.K).argmax(axis=1)
+    labels: Array = expect.targets(getattr(dataset, part).t, dataset.K).argmax(axis=1)
     return labels
 
 
 def least_loss(network: Network, t: Array) -> float:
     """Return the lowest possible mean loss for targets: the entropy of soft or smoothed ones, else 0."""
     smoothing = getattr(network.output, "label_smoothing", 0.0)
-    rows = (1 - smoothing) * target_rows(t, network.K) + smoothing / network.K
+    rows = (1 - smoothing) * expect.targets(t, network.K) + smoothing / network.K
     return float(-(rows * np.log(np.where(rows > 0, rows, 1))).sum(axis=1).mean())
 
 

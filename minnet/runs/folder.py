@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data import Dataset
-from minnet.runs.model import Model, save
+from minnet.data.dataset import Dataset
+from minnet.history import History
 from minnet.network import Network
+from minnet.runs.model import Model, save
+from minnet.runs.sweep import Setting
 from minnet.support.files import read_json, write_json, write_text
 from minnet.support.text import one_line
-from minnet.training import History
 
 Array = npt.NDArray[Any]
 
 CONFIG = "config.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
-CHECKPOINTS = ("checkpoints/step-*.safetensors", "checkpoints/.step-*.part")
+CHECKPOINTS = tuple(f"{each}/{name}" for each in ("checkpoints", "checkpoints/stack-*") for name in ("step-*.safetensors", ".step-*.part"))
 EVENTS = "tensorboard/events.out.tfevents.*"
 RUN_FILES = (
     CONFIG, "metrics.csv", "results.json", "report.txt", "model.safetensors", "loss.png", "confusion.png"
@@ -187,9 +188,9 @@ def remove_files(folder: Path) -> None:
     for name in (*CHECKPOINTS, EVENTS, *RUN_FILES[1:], STACK_FILE):
         for file in folder.glob(name):
             file.unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
+    for each in [*folder.glob("checkpoints/stack-*"), folder / "checkpoints", folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
-            (folder / name).rmdir()
+            each.rmdir()
     (folder / CONFIG).unlink(missing_ok=True)  # last: until then it is a run's folder
 
 
@@ -206,7 +207,7 @@ def remove_run(folder: Path | None, made: list[Path]) -> None:
 def reopen_run(folder: Path) -> None:
     """Make a run ready to go on: remove what only a run that is over has, and what a killed one left half."""
     (folder / "results.json").unlink(missing_ok=True)
-    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").glob(".*.part")]:  # of a run that was killed
+    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").rglob(".*.part")]:  # of a run that was killed
         leftover.unlink(missing_ok=True)
 
 
@@ -242,7 +243,7 @@ def write_run(
     network: Network,
     dataset: Dataset,
     report: str = "",
-    groups: Mapping[str, Array] | None = None,
+    ranking: Sequence[Setting] | None = None,
     best: int | None = None,
 ) -> list[str]:
     """Write all files of a run that has ended into its folder, ``results.json`` last.
@@ -257,8 +258,8 @@ def write_run(
         The trained network, and the data set whose test part it is tried on.
     report : str, optional
         What ``report.txt`` says.
-    groups : mapping of str to array of int, optional
-        Which networks of a stack belong together in the picture.
+    ranking : sequence of Setting, optional
+        Which networks of a stack belong together in the picture, if there is more than one such group.
     best : int, optional
         Which network of a stack becomes ``model.safetensors``; all of it becomes ``stack.safetensors``.
 
@@ -280,7 +281,9 @@ def write_run(
     if history.epoch:
         write_text(folder / "metrics.csv", metrics(history, network))
         if stack:
-            picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(network.theta)} networks")
+            several = ranking if ranking is not None and len(ranking) > 1 else ()
+            groups = {setting.name: setting.networks for setting in sorted(several, key=lambda s: [*s.values.values()])}
+            picture = plots.plot_stack(history, groups or None, title=f"{dataset.name}, {len(network.theta)} networks")
         else:
             kept = results.get("ended", {}).get("best_epoch")
             picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)

@@ -1,26 +1,28 @@
-"""What happens between ``minnet train`` and a finished run folder? Training that nothing can lose, and its results."""
+"""What happens between a configuration and a finished run folder? Training that nothing can lose, and its results."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import functools
 import hashlib
-import json
-import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minnet.runs.checkpoints import checkpoints, interruptible, restore_checkpoint, save_checkpoint
-from minnet.data import Dataset
-from minnet.runs.model import describe
-from minnet.runs.report import class_numbers_of, figure, rank_rates, summarize, summarize_stack
+from minnet.data.dataset import Dataset
+from minnet.history import History
+from minnet.lab.trace import divergence
+from minnet.network import Network
+from minnet.runs.build import make_dataset, make_network
+from minnet.runs.checkpoints import Interrupt, interruptible, restore_checkpoint, save_checkpoint
+from minnet.runs.config import FIELDS, Config
 from minnet.runs.folder import (
     CONFIG,
     check_out,
@@ -32,192 +34,239 @@ from minnet.runs.folder import (
     reopen_run,
     versions,
     write_run,
-)
-from minnet.runs.build import (
-    NOT_SETTINGS,
-    command_line,
-    learning_rates,
-    make_training,
-    read_dataset,
-    settings_of,
-)
+)  # fmt: skip
+from minnet.runs.model import describe
+from minnet.runs.report import describe_ending, summarize, summarize_stack
+from minnet.runs.sweep import Group, Result, grid, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
+from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, shortened
-from minnet.training import History, Training
+from minnet.training import Ending, Training
 
-MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
 LIVE_SECONDS = 3.0
-PROGRESS_SECONDS = 10.0
 CHECKPOINT_SHARE = 0.5  # of the time, at most, for checkpoints
+Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
+OnEpoch = Callable[[History], object]
 
 
-def data_checksum(dataset: Dataset) -> str:
-    """Return the SHA-256 of all samples and targets."""
-    digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
-    weights = [dataset.weights[part] for part in sorted(dataset.weights)]
-    for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def resumed(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Return the settings of the run that is to go on, with what of the flags is about showing it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no run.
-    ValueError
-        If its configuration is none, or a flag would change it.
-    """
-    folder = Path(arguments.resume)
-    for name in given_flags(arguments):
-        if name not in (*MAY_CHANGE, *NOT_SETTINGS) or name in ("out", "force"):
-            flag = f"--{name.replace('_', '-')}"
-            arguments.parser.error(f"--resume takes the settings of the run: leave out {flag}, or begin a new run")
-    config = read_config(folder)
-    try:
-        with arguments.parser.raising():
-            settings: argparse.Namespace = arguments.parser.parse_args(command_line(config, arguments.parser))
-        for name, value in settings_of(settings).items():
-            if name in config and config[name] != value:
-                raise ValueError(f"{name} is {config[name]!r}")
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{folder / CONFIG}: not the configuration of a run that can go on: {one_line(error, 500)}"
-        ) from None
-    for name in NOT_SETTINGS:
-        setattr(settings, name, getattr(arguments, name, None))
-    for name in MAY_CHANGE:
-        setattr(settings, name, getattr(arguments, name) or getattr(settings, name))
-    return settings
-
-
-def given_flags(arguments: argparse.Namespace) -> list[str]:
-    """List the settings that were typed, even if what was typed is their default."""
-    parser, not_given = arguments.parser, object()
-    defaults = vars(parser.parse_args([]))
-    parser.set_defaults(**dict.fromkeys(defaults, not_given))
-    try:
-        return [name for name, value in vars(parser.parse_args(arguments.argv)).items() if value is not not_given]
-    finally:
-        parser.set_defaults(**defaults)
-
-
-def command_train(arguments: argparse.Namespace) -> int:
-    """``minnet train``: train one network, or several at once, on a data set and write the run folder."""
-    resuming = arguments.resume is not None
-    if resuming:
-        arguments = resumed(arguments)
-    elif arguments.dataset is None:
-        arguments.parser.error("which data set? Give the name of one, a file, or --resume RUN")
-    check_flags(arguments)
-    if arguments.tensorboard:
-        require_tensorboard()
-    if not resuming:
-        check_out(arguments.out, arguments.force)
-    try:
-        dataset = read_dataset(arguments)
-    except FileNotFoundError as error:
-        if not resuming:
-            raise
-        moved = f"if it was moved: minnet train NEW_NAME --resume {shlex.quote(arguments.resume)} (and --test NEW_NAME)"
-        raise FileNotFoundError(f"{error}; {moved}") from None
-    training = make_training(arguments, dataset)
-    network = training.network
-    if not arguments.quiet:
-        say(describe_data(dataset))
-    config = settings_of(arguments)
-    config |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
-    config |= {"data_sha256": data_checksum(dataset), "versions": versions()}
-    made: list[Path] = []
-    if resuming:
-        folder = Path(arguments.resume)
-    else:
-        folder, made = new_run(arguments.out, dataset.name, config, arguments.force)
-    with locked(folder):
-        if resuming:
-            config = go_on(folder, training, config)
-        try:
-            run(folder, training, arguments, config)
-            return finish(folder, training, arguments)
-        except BaseException as error:
-            if not (resuming or checkpoints(folder) or (folder / "results.json").exists()):
-                remove_run(folder, made)
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
-            if isinstance(error, CannotSave):
-                raise CannotSave(f"{error}; {kept(folder)}") from None
-            raise
-
-
-def describe_data(dataset: Dataset) -> str:
-    """Say in a line what was read, so that a wrong file or column is noticed."""
-    counts = np.zeros(dataset.K, int)
-    for part in (dataset.train, dataset.validation, dataset.test):
-        counts += np.bincount(class_numbers_of(part.t), minlength=dataset.K)
-    named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
-    few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
-    sizes = " + ".join(str(len(part.x)) for part in (dataset.train, dataset.validation, dataset.test))
-    text = f"{dataset.name}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "
-    text += f"{dataset.K} classes: {few}"
-    alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
-    return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
+def ignore(history: History) -> None:
+    """Do nothing."""
 
 
 class CannotSave(OSError):
     """A file of a run cannot be written."""
 
 
-def check_flags(arguments: argparse.Namespace) -> None:
-    """Leave with exit code 2 if a flag was given that would do nothing beside the others."""
-    sgd, schedule = arguments.optimizer == "sgd", arguments.schedule
-    goes_with = {
-        "momentum": ("--optimizer sgd", sgd),
-        "nesterov": ("--optimizer sgd and --momentum above 0", sgd and arguments.momentum > 0),
-        "lr_every": ("--schedule step", schedule == "step"),
-        "lr_gamma": ("--schedule step or plateau", schedule in ("step", "plateau")),
-        "lr_patience": ("--schedule plateau", schedule == "plateau"),
-        "warmup": ("--schedule cosine", schedule == "cosine"),
-        "monitor": ("--patience", arguments.patience is not None),
-    }
-    for name, (what, there) in goes_with.items():
-        if getattr(arguments, name) != arguments.parser.get_default(name) and not there:
-            arguments.parser.error(f"--{name.replace('_', '-')} goes with {what}")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a run is shown and kept, which changes nothing of what it computes.
+
+    Attributes
+    ----------
+    out, force : path or None, bool
+        The run folder, and whether a run that it holds is removed.
+    memory_limit : float or None
+        In bytes; None is a quarter of what is free.
+    jobs : int
+        How many stacks are trained at a time.
+    checkpoint_every : int or None
+        Epochs; None is as often as is worth it.
+    live, tensorboard, quiet : bool
+        Whether loss.png is redrawn, event files are written, nothing is said of what is read.
+    show : callable
+        Called with the history after each epoch, where there is one job.
+    """
+
+    out: str | None = None
+    force: bool = False
+    memory_limit: float | None = None
+    jobs: int = 1
+    checkpoint_every: int | None = None
+    live: bool = False
+    tensorboard: bool = False
+    quiet: bool = False
+    show: OnEpoch = ignore
 
 
-def go_on(folder: Path, training: Training, config: dict[str, Any]) -> dict[str, Any]:
-    """Bring a training to where a run was left; return the run's configuration.
+def data_checksum(dataset: Dataset) -> str:
+    """Return the SHA-256 of all samples, targets and weights."""
+    digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
+    weights = [dataset.sample_weight[split] for split in sorted(dataset.sample_weight)]
+    for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def describe_data(dataset: Dataset) -> str:
+    """Say in a line what was read, so that a wrong file or column is noticed."""
+    counts = sum(dataset.counts(split) for split in ("train", "validation", "test"))
+    named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
+    few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
+    sizes = " + ".join(str(len(split.x)) for split in (dataset.train, dataset.validation, dataset.test))
+    text = f"{one_line(dataset.name)}: {sum(counts)} samples ({sizes} to train, validate, test), {dataset.D} features, "
+    text += f"{dataset.K} classes: {few}"
+    alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
+    return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
+    with contextlib.suppress(OSError):
+        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
+
+
+class Plan:
+    """A run as it is to be: one configuration, or a stack of several in groups.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    values : mapping of str to sequence
+        Several values of settings, for a stack of all their combinations; empty for a single network.
+    sizes : sequence of int, optional
+        How many networks each group has, if that was decided before.
+    """
+
+    def __init__(
+        self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
+    ) -> None:
+        self.config, self.values, self.dataset = config, dict(values), make_dataset(config)
+        self.configs = grid(config, **values)
+        if not values:
+            self.groups = [Group(self.configs, self.dataset, stacked=False)]
+            self.sizes = [1]
+            return
+        limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
+        self.sizes = list(stacks(self.configs, self.dataset, limit, options.jobs) if sizes is None else sizes)
+        if sum(self.sizes) != len(self.configs) or min(self.sizes) < 1:
+            raise ValueError(f"groups of {self.sizes} networks do not make {len(self.configs)}")
+        self.groups = groups(self.configs, self.dataset, self.sizes)
+
+    def name(self, group: Group) -> str:
+        """Return the name of the folder of a group's checkpoints; none if there is only one group."""
+        return f"stack-{group.number + 1}" if len(self.groups) > 1 else ""
+
+    def network(self, theta: Any = None) -> Network:
+        """Make the network of the run, or the stack of all its networks, with given weights."""
+        seeds = [config.seed for config in self.configs] if self.values else None
+        network = make_network(self.config, self.dataset, seeds)
+        if theta is not None:
+            network.theta[...] = theta
+        return network
+
+    def json(self) -> dict[str, Any]:
+        """Describe the run as ``config.json`` does."""
+        network = self.groups[0].training().network
+        described = {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
+        with threads_for(network, self.config.batch_size):
+            threads = blas_threads()
+        several = {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
+        measured = {"data_sha256": data_checksum(self.dataset), "threads": threads, "versions": versions()}
+        return {**self.config.json(), **(several if self.values else {}), **described, **measured}
+
+    @classmethod
+    def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Plan:
+        """Make the plan of a run folder; data sets may have been moved to another name.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no run.
+        ValueError
+            If its configuration is none.
+        """
+        content = read_config(folder)
+        try:
+            config = Config.from_json(content | dict(moved))
+            values = content.get("grid", {})
+            for name, several in values.items():
+                kind = FIELDS[name].metadata["kind"]
+                values[name] = tuple(kind.check(name, value) for value in several)
+                if not values[name]:
+                    raise ValueError(f"grid has no {name}")
+            useless = config.useless()
+            if useless:
+                raise ValueError(useless)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
+            raise ValueError(f"{folder / CONFIG}: {problem}") from None
+        return cls(config, values, options, content.get("stacks"))
+
+
+def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options) -> Report:
+    """Train, in a new run folder.
+
+    Returns
+    -------
+    code : int
+        0, or 130 if it was interrupted.
+    lines : list of str
+        What came out, to read.
+    results : dict
+        The same as data.
+    """
+    if options.tensorboard:
+        require_tensorboard()
+    check_out(options.out, options.force)
+    plan = Plan(config, values, options)
+    content = plan.json()
+    if not options.quiet:
+        say(describe_data(plan.dataset))
+    folder, made = new_run(options.out, plan.dataset.name, content, options.force)
+    with locked(folder):
+        try:
+            return Job(folder, plan, options, content).run()
+        except BaseException:
+            if not (any(checkpoints_of(folder)) or (folder / "results.json").exists()):
+                remove_run(folder, made)
+            raise
+
+
+def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
+    """Go on with a run that was interrupted or killed, as `begin` does.
 
     Raises
     ------
     ValueError
         If the run is over, its data is not what it was, or its checkpoints cannot be used.
     """
-    check_unfinished(folder)
-    before = read_config(folder)
-    if before.get("data_sha256") != config["data_sha256"]:
-        raise ValueError(
-            f"{folder} was trained on other data than {training.dataset.name!r} now holds: put the data back as it "
-            "was, or begin a new run"
-        )
-    for problem in restore_checkpoint(folder, training):
-        say(f"{problem}; going on from the checkpoint before it")
-    reopen_run(folder)
-    if before.get("versions") != config["versions"]:
-        say("the run began with other versions; its numbers may differ in the last digits")
-    return before
+    if options.tensorboard:
+        require_tensorboard()
+    try:
+        plan = Plan.of_run(folder, options, moved)
+    except FileNotFoundError as error:
+        if not (folder / CONFIG).is_file():
+            raise
+        moving = f"if it was moved: minnet train NEW_NAME --resume {shlex.quote(str(folder))} (and --test NEW_NAME)"
+        raise FileNotFoundError(f"{error}; {moving}") from None
+    if not options.quiet:
+        say(describe_data(plan.dataset))
+    with locked(folder):
+        check_unfinished(folder)
+        before, now = read_config(folder), plan.json()
+        if before.get("data_sha256") != now["data_sha256"]:
+            raise ValueError(
+                f"{folder} was trained on other data than {plan.dataset.name!r} now holds: put the data back as it "
+                "was, or begin a new run"
+            )
+        for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
+            if before.get(name) != now[name]:
+                say(f"the run began with {what}; its numbers may differ in the last digits")
+        job = Job(folder, plan, options, before)
+        job.check()
+        reopen_run(folder)
+        return job.run()
 
 
-def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it."""
-    with contextlib.suppress(OSError):
-        print(f"minnet: {message}", file=sys.stderr, flush=True)
+def checkpoints_of(folder: Path) -> list[Path]:
+    """List all checkpoints of a run, of all its groups, the newest first."""
+    return sorted((folder / "checkpoints").rglob("step-*.safetensors"), key=lambda path: path.name, reverse=True)
 
 
 def kept(folder: Path) -> str:
     """Say what of a run is on the disk, and how to go on from there."""
-    saved = checkpoints(folder)
+    saved = checkpoints_of(folder)
     if not (folder / CONFIG).exists():
         return "nothing was saved"
     try:
@@ -225,151 +274,140 @@ def kept(folder: Path) -> str:
     except ValueError:
         return f"the run is over, and in {folder}"
     go_on = f"minnet train --resume {shlex.quote(str(folder))}"
-    return (
-        f"saved is {saved[0]}; go on with: {go_on}" if saved else f"nothing of it was saved; begin anew with: {go_on}"
-    )
+    return (f"saved is {saved[0]}; go on" if saved else "nothing of it was saved; begin anew") + f" with: {go_on}"
 
 
-def run(folder: Path, training: Training, arguments: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Train, with a checkpoint every so many epochs, and one at the end.
+class Job:
+    """A run in its folder."""
 
-    Raises
-    ------
-    CannotSave
-        If a checkpoint cannot be written.
-    """
-    began = since = time.monotonic()
-    saving = 0.0  # seconds
+    def __init__(self, folder: Path, plan: Plan, options: Options, content: dict[str, Any]) -> None:
+        self.folder, self.plan, self.options, self.content = folder, plan, options, content
+        self.found: dict[str, Any] | None = None  # where a single network diverged
 
-    def save() -> None:
-        nonlocal saving
-        started = time.monotonic()
+    def check(self) -> None:
+        """Raise ValueError now, before anything is removed, if no checkpoint of a group can be used."""
+        for group in self.plan.groups:
+            for problem in restore_checkpoint(self.folder, group.training(), self.plan.name(group)):
+                say(f"{problem}; going on from the checkpoint before it")
+
+    def run(self) -> Report:
+        """Train all groups and write the results; what was kept is said if that cannot be done."""
+        try:
+            with ExitStack() as stack:
+                show = self.options.show
+                log = stack.enter_context(event_log(self.folder)) if self.options.tensorboard else ignore
+                interrupt = stack.enter_context(interruptible())
+                results = self.train(interrupt, lambda history: (show(history), log(history)))
+            return self.finish(results)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped at once; {kept(self.folder)}") from None
+        except CannotSave as error:
+            raise CannotSave(f"{error}; {kept(self.folder)}") from None
+
+    def train(self, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result | None]:
+        """Train all groups, as many at a time as there are jobs."""
+        with processes(min(self.options.jobs, len(self.plan.groups))) as map_:
+            if map_ is map:
+                one = functools.partial(self.train_group, interrupt=interrupt, on_epoch=on_epoch)
+                return list(map(one, self.plan.groups))
+            quiet = Job(self.folder, self.plan, replace(self.options, show=ignore), self.content)  # can be sent
+            return list(map_(quiet.train_group, self.plan.groups))
+
+    def train_group(
+        self, group: Group, interrupt: Interrupt = worker_interrupt, on_epoch: OnEpoch | None = None
+    ) -> Result | None:
+        """Train a group from where it was left; None if somebody asked to stop before it began."""
+        if interrupt.requested:
+            return None
+        training = group.training()
+        restore_checkpoint(self.folder, training, self.plan.name(group))
+        interrupt.follow(training)
+        keeper = Keeper(self, training, self.plan.name(group))
+        with threads_for(training.network, training.batch_size):
+            training.run(lambda history: (keeper.note(history), on_epoch and on_epoch(history)))
+        if training.ended is not None and training.ended.reason == "diverged" and not training.stack:
+            self.found = divergence(training)
+        else:
+            keeper.save()
+        return result_of(training)
+
+    def finish(self, results: Sequence[Result | None]) -> Report:
+        """Write and return what came out."""
+        done = [result for result in results if result is not None]
+        plan, lines, content, report, best = self.plan, list[str](), dict[str, Any](), "", None
+        together = join(done) if done else None
+        if together is None or len(done) < len(results):
+            first = done[0].ended if done else Ending("interrupted", 1, 0)
+            together = Result(plan.network().theta, History(), first._replace(reason="interrupted"))
+        network, history, ended = plan.network(together.theta), together.history, together.ended
+        steps = plan.groups[0].training().steps
+        ending = self.found or describe_ending(ended, history, plan.config, steps)
+        ranking = None
+        lost = bool(plan.values) and bool(history.epoch) and bool(history.diverged().all())
+        if lost or not history.epoch:
+            content = {"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending}
+        elif plan.values:
+            content, lines, report, best, ranking = summarize_stack(plan, network, history, ending)
+        else:
+            content, lines, report = summarize(plan, network, history, ending)
+        try:
+            write_run(self.folder, history, content, network, plan.dataset, report, ranking, best)
+        except OSError as error:
+            raise CannotSave(f"cannot write the results into {self.folder}: {error.strerror}") from None
+        if ended.reason == "interrupted":
+            say(f"{ending['text']}; {kept(self.folder)}")
+            return 130, [], content
+        if ended.reason == "diverged":
+            raise FloatingPointError(f"{ending['text']}; what there is of the run is in {self.folder}")
+        return 0, [*lines, f"saved in       {self.folder}"], {**content, "run": str(self.folder)}
+
+
+class Keeper:
+    """Writes checkpoints of a training, and its picture while it lasts."""
+
+    def __init__(self, job: Job, training: Training, name: str) -> None:
+        self.job, self.training, self.name = job, training, name
+        self.began = self.drawn = time.monotonic()
+        self.saving = 0.0  # seconds
+
+    def note(self, history: History) -> None:
+        """Save and draw, if it is time."""
+        every, now = self.job.options.checkpoint_every, time.monotonic()
+        due = self.saving <= CHECKPOINT_SHARE * (now - self.began) if every is None else len(history.epoch) % every == 0
+        if due:
+            self.save()
+        if self.job.options.live and now - self.drawn > LIVE_SECONDS:
+            from minnet import plots
+
+            draw = plots.plot_stack if self.training.stack else plots.plot_history
+            picture = draw(history, title=f"{self.training.dataset.name}, training")
+            plots.save_picture(picture, self.job.folder / "loss.png")
+            self.drawn = time.monotonic()
+
+    def save(self) -> None:
+        """Write a checkpoint, into the folder anew if that is gone.
+
+        Raises
+        ------
+        CannotSave
+            If it cannot be written.
+        """
+        folder, started = self.job.folder, time.monotonic()
         try:
             for last_try in (False, True):
                 try:
                     if not (folder / CONFIG).exists():
                         say(f"{folder} is gone; what there is of the run is written there again")
                         folder.mkdir(parents=True, exist_ok=True)
-                        write_json(folder / CONFIG, config)
-                    save_checkpoint(folder, training)
+                        write_json(folder / CONFIG, self.job.content)
+                    save_checkpoint(folder, self.training, self.name)
                     break
                 except FileNotFoundError:  # the folder went away meanwhile
                     if last_try:
                         raise
         except OSError as error:
             raise CannotSave(f"cannot write a checkpoint into {folder}: {error.strerror}") from None
-        saving += time.monotonic() - started
-
-    def due(epochs: int) -> bool:
-        if arguments.checkpoint_every is not None:
-            return bool(epochs % arguments.checkpoint_every == 0)
-        return saving <= CHECKPOINT_SHARE * (time.monotonic() - began)
-
-    def on_epoch(history: History) -> None:
-        nonlocal since
-        if due(sum(len(each.epoch) for each in [*training.finished, history])):
-            save()
-        if arguments.live and time.monotonic() - since > LIVE_SECONDS:
-            draw_live(folder, history, training)
-            since = time.monotonic()
-        show(history)
-        log(history)
-
-    with ExitStack() as stack:
-        show = stack.enter_context(progress(arguments.epochs, arguments.quiet))
-        log = stack.enter_context(event_log(folder)) if arguments.tensorboard else ignore
-        stack.enter_context(interruptible(training))
-        training.run(on_epoch)
-        if training.ended["reason"] != "diverged":
-            save()
-
-
-def ignore(history: History) -> None:
-    """Do nothing."""
-
-
-def draw_live(folder: Path, history: History, training: Training) -> None:
-    """Draw how training goes."""
-    from minnet import plots
-
-    title = f"{training.dataset.name}, training"
-    draw = plots.plot_stack if training.network.theta.ndim == 2 else plots.plot_history
-    plots.save_picture(draw(history, title=title), folder / "loss.png")
-
-
-def finish(folder: Path, training: Training, arguments: argparse.Namespace) -> int:
-    """Write and print what came out; return the exit code."""
-    network, reason = training.network, training.ended["reason"]
-    # A stack in slices that was interrupted lacks networks whose turn has not come.
-    whole = reason != "interrupted" or training.slice_size == len(training.seeds)
-    history = training.history if whole else History()
-    seed, dataset = arguments.seed, training.dataset
-    lost = network.theta.ndim == 2 and history.epoch and history.diverged().all()
-    if lost or (reason == "interrupted" and not history.epoch):
-        results: dict[str, Any] = {"dataset": dataset.name, "seed": seed, "ended": training.ended}
-        lines, report, groups, best = list[str](), "", {}, None
-    elif network.theta.ndim == 2:
-        rates = learning_rates(arguments)
-        ranking = rank_rates(training, rates, arguments.momentum, arguments.seeds)
-        results, lines, report, best = summarize_stack(training, ranking, rates, seed, arguments.seeds)
-        groups = {f"lr {setting.lr:g}": setting.networks for setting in sorted(ranking)}
-    else:
-        results, lines, report = summarize(training, seed)
-        groups, best = {}, None
-    try:
-        write_run(folder, history, results, network, dataset, report, groups if len(groups) > 1 else None, best)
-    except OSError as error:
-        raise CannotSave(f"cannot write the results into {folder}: {error.strerror}") from None
-    if reason == "interrupted":
-        say(f"{training.ended['text']}; {kept(folder)}")
-        return 130
-    if reason == "diverged":
-        raise FloatingPointError(f"{training.ended['text']}; what there is of the run is in {folder}")
-    results["run"] = str(folder)
-    if arguments.json:
-        print(json.dumps(results))
-        return 0
-    print("\n".join([*lines, f"saved in       {folder}"]))
-    return 0
-
-
-@contextmanager
-def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
-    """Show how training goes, on stderr: a live bar on a terminal, else a line every few epochs."""
-
-    def line(history: History) -> str:
-        columns = (history.train_loss, history.validation_loss, history.validation_accuracy)
-        lost = np.atleast_1d(history.diverged())
-        loss, validation_loss, accuracy = (
-            float(np.median(np.atleast_1d(column[-1])[~lost])) if not lost.all() else math.nan for column in columns
-        )
-        several = f" (median of {len(lost)}{f', {lost.sum()} diverged' if lost.any() else ''})" if len(lost) > 1 else ""
-        return f"loss {figure(loss)}  validation {figure(validation_loss)}, {accuracy:.1%} right{several}"
-
-    if quiet:
-        yield ignore
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("training", total=epochs, line="")
-            yield lambda history: bar.update(task, completed=history.epoch[-1], line=line(history))
-    else:
-        every = max(1, epochs // 10)
-
-        printed = time.monotonic()
-
-        def print_line(history: History) -> None:
-            nonlocal printed
-            epoch = history.epoch[-1]
-            if epoch % every == 0 or epoch in (1, epochs) or time.monotonic() - printed > PROGRESS_SECONDS:
-                printed = time.monotonic()
-                with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
-                    print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
-
-        yield print_line
+        self.saving += time.monotonic() - started
 
 
 def require_tensorboard() -> None:
@@ -381,7 +419,7 @@ def require_tensorboard() -> None:
 
 
 @contextmanager
-def event_log(folder: Path) -> Iterator[Callable[[History], None]]:
+def event_log(folder: Path) -> Iterator[OnEpoch]:
     """Write each epoch's metrics for TensorBoard into the run folder."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -12,16 +12,17 @@ from typing import Any, NoReturn, Self
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data import Dataset, Standardization
+from minnet.data.dataset import Dataset, Standardization
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
-from minnet.network import Network, check_features
+from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
-from minnet.support.files import read_arrays, replacing, write_arrays
+from minnet.support import expect
+from minnet.support.files import read_arrays, write_arrays
 from minnet.support.text import one_line
 
 Array = npt.NDArray[Any]
 
-FORMAT = 2  # 1 had neither a checksum nor an output layer with settings
+FORMAT = 3
 SAVABLE_LAYERS: dict[str, type[Any]] = {
     cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)
 }
@@ -53,7 +54,7 @@ class Model:
 
     def standardize(self, x: npt.ArrayLike) -> Array:
         """Check raw samples of shape (N, D) and standardise them for the network."""
-        return self.standardization(check_features(x, self.network.D, "the model"), self.network.theta.dtype)
+        return self.standardization(expect.features("the model", x, self.network.D), self.network.theta.dtype)
 
     def predict_proba(self, x: npt.ArrayLike) -> Array:
         """Compute the probability of each class, of shape (N, K), for raw samples of shape (N, D)."""
@@ -97,12 +98,14 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     }
     standardization = model.standardization
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
-    with replacing(Path(path)) as beside:
-        write_arrays(beside, arrays, header)
+    def check(beside: Path) -> None:
+        """Load what was written: what could not be loaded is never left behind."""
         try:
-            load(beside)  # what could not be loaded is never left behind
+            load(beside)
         except ValueError as error:
             raise ValueError(str(error).replace(str(beside), str(path))) from None
+
+    write_arrays(Path(path), arrays, header, check)
 
 
 def describe(layer: Layer | OutputLayer) -> dict[str, Any]:
@@ -144,12 +147,12 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     try:
         header, arrays = read_arrays(path)
-        if header.get("format") not in (1, FORMAT):
-            refuse("format", f"is {header.get('format')!r}, expected 1 or {FORMAT}; a newer minnet wrote it")
+        if header.get("format") != FORMAT:
+            refuse("format", f"is {header.get('format')!r}, expected {FORMAT}: another version of minnet wrote it")
         layers = [make_layer(description) for description in header["layers"]]
-        output = make_output(header["output"]) if header["format"] > 1 else SoftmaxCrossEntropy()
+        output = make_output(header["output"])
         n = sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
-        D = next((layer.D for layer in layers if isinstance(layer, Linear)), 0)
+        D = next((layer.D for layer in layers if hasattr(layer, "D")), 0)
         stack = [len(header["seed"])] if isinstance(header["seed"], list) else []
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         if shapes != {"theta": [*stack, n], "mean": [D], "scale": [D]}:

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data import Dataset
-from minnet.runs.model import load
+from minnet.data.dataset import Dataset
+from minnet.history import MONITORS, History
 from minnet.network import Network
+from minnet.runs.config import Config
 from minnet.runs.folder import read_config, read_metrics
-from minnet.runs.sweep import Setting
+from minnet.runs.model import load
+from minnet.runs.sweep import VARIED, Setting, rank
+from minnet.support import expect
 from minnet.support.files import read_json
-from minnet.support.text import shortened
-from minnet.training import History, Training, evaluate
+from minnet.support.text import one_line, shortened
+from minnet.training import Ending, evaluate
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +31,7 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     from sklearn.metrics import classification_report
 
     labels: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [f"{name} " for name in class_names]  # never "accuracy", which is one of the report's own
+    names = [f"{one_line(name)} " for name in class_names]  # never "accuracy", which is one of the report's own
     text = classification_report(t, predicted, target_names=names, digits=4, **labels)
     table = classification_report(t, predicted, output_dict=True, **labels)
     keys = {"precision": "precision", "recall": "recall", "f1": "f1-score", "samples": "support"}
@@ -39,92 +42,84 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     return text, classes
 
 
-def class_numbers_of(t: Array) -> Array:
-    """Return class numbers (N,) for targets (N,) or (N, K)."""
-    return t.argmax(axis=1) if t.ndim == 2 else t
-
-
-def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
-    """Pick what a column of a history says of an epoch, or of one for each network of a stack."""
-    values = np.array(column)
-    return float(values[epochs - 1]) if values.ndim == 1 else values[epochs - 1, np.arange(values.shape[1])]
+def describe_ending(ended: Ending, history: History, config: Config, steps: int) -> dict[str, Any]:
+    """Say why a run ended: its reason, where, and a sentence; of a single run with patience also the epoch kept."""
+    epoch, stack = ended.epoch, bool(history.lr) and np.ndim(history.lr[-1]) == 1
+    found: dict[str, Any] = {"reason": ended.reason, "epoch": epoch}
+    if ended.reason == "interrupted":
+        text = f"interrupted in epoch {epoch}, after step {ended.step} of {steps}"
+        return {**found, "step": ended.step, "text": text}
+    if ended.reason == "diverged":
+        text = f"all networks diverged, the last of them in epoch {epoch}; lower the learning rate"
+        return {**found, "text": text}
+    early = ended.reason == "early stopping"
+    if stack:
+        text = "every network stopped early" if early else f"all {epoch} epochs done"
+        return {**found, "text": text + ("; each has the weights of its best epoch" if config.patience else "")}
+    text = f"stopped early in epoch {epoch}" if early else f"all {epoch} epochs done"
+    kept = int(history.kept[-1])
+    if config.patience and kept:
+        what = MONITORS[config.monitor]
+        best = f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
+        return {**found, "best_epoch": kept, "text": f"{text}; the weights are those of epoch {kept}, {best}"}
+    return {**found, "text": text}
 
 
 def evaluate_test(network: Network, dataset: Dataset) -> tuple[Any, Any]:
-    """Evaluate on the test part."""
-    return evaluate(network, *dataset.test, dataset.weights.get("test"))
+    """Evaluate on the test split."""
+    return evaluate(network, *dataset.test, dataset.sample_weight.get("test"))
 
 
-def summarize(training: Training, seed: int) -> tuple[dict[str, Any], list[str], str]:
+def summarize(
+    plan: Any, network: Network, history: History, ending: dict[str, Any]
+) -> tuple[dict[str, Any], list[str], str]:
     """Tell how one network did: as an object, as lines to read, and by class."""
-    network, dataset, history = training.network, training.dataset, training.history
+    dataset, config = plan.dataset, plan.config
     test_loss, test_accuracy = evaluate_test(network, dataset)
-    predicted = network.predict(dataset.test.x)
-    report, classes = class_report(class_numbers_of(dataset.test.t), predicted, dataset.class_names)
-    results: dict[str, Any] = {
-        "dataset": dataset.name,
-        "seed": seed,
-        "epochs": len(history.epoch),
-        "parameters": network.theta.size,
-    }
-    for name in ("train_loss", "validation_loss"):
-        kept = training.epoch_kept
-        results[name] = at_epochs(history.by_epoch()[name], kept) if kept else None
+    labels = expect.targets(dataset.test.t, dataset.K).argmax(axis=1)
+    report, classes = class_report(labels, network.predict(dataset.test.x), dataset.class_names)
+    results: dict[str, Any] = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch)}
+    results["parameters"] = network.theta.size
+    results |= {name: history.final(name) for name in ("train_loss", "validation_loss")}
     results |= {"test_loss": test_loss, "test_accuracy": test_accuracy, "seconds": math.fsum(history.seconds)}
-    results |= {"ended": training.ended, "classes": classes}
-    N, guessing = len(dataset.test.x), f"guessing gives {math.log(dataset.K):.4f}"
-    most = int(np.bincount(class_numbers_of(dataset.train.t), minlength=dataset.K).argmax())
-    always = (class_numbers_of(dataset.test.t) == most).mean()
+    results |= {"ended": ending, "classes": classes}
+    N, guessing = len(labels), f"guessing gives {math.log(dataset.K):.4f}"
+    most = int(dataset.counts("train").argmax())
+    always = (labels == most).mean()
     lines = [
         f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; "
         f"always {shortened(dataset.class_names[most], 30)!r} gives {always:.4f})",
         f"test loss      {figure(test_loss)}  ({describe_loss(network.output)}; {guessing})",
     ]
-    if training.keep_best:
-        lines.append(f"ended          {training.ended['text']}")
-    return results, lines, report
-
-
-def rank_rates(training: Training, rates: Sequence[float], momentum: float, S: int) -> list[Setting]:
-    """Rank the learning rates of a stack of S networks for each, by the epochs whose weights are kept."""
-    from minnet.runs.sweep import rank
-
-    history, kept = training.history, training.epoch_kept
-    loss, accuracy = (at_epochs(column, kept) for column in (history.validation_loss, history.validation_accuracy))
-    return rank([(lr, momentum) for lr in rates], S, history.diverged(), loss, accuracy)
+    return results, lines + ([f"ended          {ending['text']}"] if config.patience else []), report
 
 
 def summarize_stack(
-    training: Training, ranking: list[Setting], rates: Sequence[float], seed: int, S: int
-) -> tuple[dict[str, Any], list[str], str, int]:
+    plan: Any, network: Network, history: History, ending: dict[str, Any]
+) -> tuple[dict[str, Any], list[str], str, int, list[Setting]]:
     """Tell how a stack did, those that diverged left out: mean ± standard deviation, a ranking, the best by class."""
-    network, dataset, history = training.network, training.dataset, training.history
+    dataset, configs, varied = plan.dataset, plan.configs, [name for name in plan.values if name != "seed"]
+    ranking = rank(configs, history, varied)
+    diverged, best = history.diverged(), history.best()
     test_loss, test_accuracy = evaluate_test(network, dataset)
-    kept, diverged = training.epoch_kept, history.diverged()
-    columns = {name: at_epochs(history.by_epoch()[name], kept) for name in ("train_loss", "validation_loss")}
+    columns = {name: history.final(name) for name in ("train_loss", "validation_loss")}
     columns |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
-    best = int(np.where(diverged, np.inf, columns["validation_loss"]).argmin())
-    predicted = network[best].predict(dataset.test.x)
-    report, classes = class_report(class_numbers_of(dataset.test.t), predicted, dataset.class_names)
+    labels = expect.targets(dataset.test.t, dataset.K).argmax(axis=1)
+    report, classes = class_report(labels, network[best].predict(dataset.test.x), dataset.class_names)
+    own = {name: configs[best].learning_rate if name == "lr" else getattr(configs[best], name) for name in VARIED}
     results: dict[str, Any] = {
         "dataset": dataset.name,
-        "seed": seed,
-        "seeds": S,
-        "networks": len(network.theta),
+        "seed": plan.config.seed,
+        "networks": len(configs),
         "diverged": int(diverged.sum()),
         "epochs": len(history.epoch),
         "parameters": network.theta.shape[-1],
         **{name: float(values[~diverged].mean()) for name, values in columns.items()},
         **{f"{name}_deviation": float(values[~diverged].std()) for name, values in columns.items()},
-        "best": {
-            "network": best,
-            "seed": seed + best % S,
-            "lr": rates[best // S],
-            **{name: float(values[best]) for name, values in columns.items()},
-        },
+        "best": {"network": best, **own, **{name: float(values[best]) for name, values in columns.items()}},
         "ranking": [
             {
-                "lr": setting.lr,
+                **setting.values,
                 "diverged": setting.diverged,
                 "validation_loss": None if setting.diverged else setting.loss,
                 "test_accuracy": None if setting.diverged else float(test_accuracy[setting.networks].mean()),
@@ -132,31 +127,39 @@ def summarize_stack(
             for setting in ranking
         ],
         "seconds": math.fsum(history.seconds),
-        "ended": training.ended,
+        "ended": ending,
         "classes": classes,
     }
     lines = []
-    if len(ranking) > 1:
-        lines.append(f"{'lr':>8}  {'validation loss':>18}  {'test accuracy':>18}")
+    if varied:
+        rows = [[*(name.replace("_", " ") for name in varied), "validation loss", "test accuracy", ""]]
         for setting in ranking:
             who = setting.networks[~diverged[setting.networks]]
-            lost = f"  {setting.diverged} of {S} diverged" if setting.diverged else ""
-            loss, right = mean_and_deviation(columns["validation_loss"][who]), mean_and_deviation(test_accuracy[who])
-            lines.append(f"{setting.lr:>8g}  {loss:>18}  {right:>18}{lost}")
+            lost = f"{setting.diverged} of {len(setting.networks)} diverged" if setting.diverged else ""
+            figures = [mean_and_deviation(each[who]) for each in (columns["validation_loss"], test_accuracy)]
+            rows.append([*(f"{value:g}" for value in setting.values.values()), *figures, lost])
+        lines += aligned(rows)
     else:
         lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[~diverged])}  ({(~diverged).sum()} networks)")
         guessing = f"({describe_loss(network.output)}; guessing gives {math.log(dataset.K):.4f})"
         lines.append(f"test loss      {mean_and_deviation(test_loss[~diverged])}  {guessing}")
         if diverged.any():
             lines.append(f"diverged       {diverged.sum()} networks, left out above")
-    chosen = results["best"]
-    lines.append(
-        f"best network   seed {chosen['seed']}, lr {chosen['lr']:g}: "
-        f"validation loss {figure(chosen['validation_loss'])}, test accuracy {chosen['test_accuracy']:.4f}"
-    )
-    if training.keep_best:
-        lines.append(f"ended          {training.ended['text']}")
-    return results, lines, report, best
+    of = ", ".join([f"seed {own['seed']}", f"lr {own['lr']:g}", *(f"{n} {own[n]:g}" for n in varied if n != "lr")])
+    losses = f"validation loss {figure(columns['validation_loss'][best])}, test accuracy {test_accuracy[best]:.4f}"
+    lines.append(f"best network   {of}: {losses}")
+    lines += [f"ended          {ending['text']}"] if plan.config.patience else []
+    return results, lines, report, best, ranking
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Make lines of a table, its columns flush right but for the last."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for *cells, last in rows:
+        right = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False)]
+        lines.append("  ".join([*right, last]).rstrip())
+    return lines
 
 
 def mean_and_deviation(values: Any) -> str:
@@ -172,11 +175,11 @@ def figure(value: float) -> str:
 def describe_loss(output: Any) -> str:
     """Say what the loss is, which label smoothing and class weights change."""
     smoothed = f", smoothed by {output.label_smoothing:g}" if getattr(output, "label_smoothing", 0) else ""
-    weighted = ", weighted by class" if getattr(output, "class_weights", None) else ""
+    weighted = ", weighted by class" if getattr(output, "class_weight", None) else ""
     return f"cross-entropy{smoothed}{weighted} in nats"
 
 
-DESCRIPTIONS = ("layers", "output", "versions", "data_sha256")  # what a configuration holds beside the settings
+DESCRIPTIONS = ("layers", "output", "versions", "data_sha256", "threads", "stacks", "grid")  # beside the settings
 
 
 class Run(NamedTuple):
@@ -196,6 +199,13 @@ class Run(NamedTuple):
     config: dict[str, Any]
     results: dict[str, Any]
     history: History | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its settings, with all values of those that several networks have."""
+        grid = self.config.get("grid")
+        several = grid if isinstance(grid, dict) else {}
+        return {name: value for name, value in (self.config | several).items() if name not in DESCRIPTIONS}
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -234,7 +244,8 @@ def read_run(folder: Path) -> Run:
                 best = results["best"]["network"]
             columns = {name: column[:, best] for name, column in columns.items()}
         values = {name: column.tolist() for name, column in columns.items()}
-        values["epoch"] = [int(epoch) for epoch in values["epoch"]]
+        for name in ("epoch", "kept"):
+            values[name] = [int(epoch) for epoch in values[name]]
         history = History(**values)
     return Run(folder, config, results, history)
 
@@ -242,8 +253,7 @@ def read_run(folder: Path) -> Run:
 def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     run = read_run(folder)
-    plain = {name: value for name, value in run.config.items() if name not in DESCRIPTIONS}
-    shown = {name: value for name, value in plain.items() if value not in (None, False, "", "none", [])}
+    shown = {name: value for name, value in run.settings.items() if value not in (None, False, "", "none", [])}
     settings = "  ".join(f"{name}={short(value)}" for name, value in shown.items())
     lines = [str(folder), *textwrap.wrap(settings, 80, break_long_words=False, break_on_hyphens=False), ""]
     if (folder / "model.safetensors").is_file():
@@ -345,12 +355,12 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     table : str
         The same to read: one table, or where that is too wide one of the settings and one of the results.
     """
-    names = list(dict.fromkeys(name for run in runs for name in run.config if name not in DESCRIPTIONS))
-    differing = [name for name in names if len({repr(run.config.get(name)) for run in runs}) > 1]
+    names = list(dict.fromkeys(name for run in runs for name in run.settings))
+    differing = [name for name in names if len({repr(run.settings.get(name)) for run in runs}) > 1]
     rows = []
     for run in runs:
         row: dict[str, Any] = {"run": str(run.folder)}
-        row |= {name: run.config.get(name) for name in differing}
+        row |= {name: run.settings.get(name) for name in differing}
         row |= {name: run.figures.get(name.removesuffix("_done")) for name in COMPARED}
         rows.append({**row, "ended": run.ended})
     run_column = column(["run"], [row["run"] for row in rows])

@@ -1,101 +1,269 @@
-"""Which settings are worth a long run? Many networks at once, over learning rates, momenta and seeds."""
+"""How are many runs trained? A list of configurations is grouped into stacks that fit the memory, through a ``map``."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from minnet.data import Dataset
+from minnet.data.dataset import Dataset
+from minnet.history import History
 from minnet.network import Network
-from minnet.optimizers import SGD
-from minnet.training import History, train
+from minnet.runs.build import make_network, make_training
+from minnet.runs.checkpoints import Interrupt
+from minnet.runs.config import FIELDS, Config
+from minnet.support.fit import slots
+from minnet.support.machine import threads_for
+from minnet.support.stack import Array, joined
+from minnet.training import EVALUATION_ROWS, Ending, Training
 
-Array = npt.NDArray[Any]
+VARIED = tuple(name for name, each in FIELDS.items() if each.metadata["stacks"])  # what a stack can vary
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
 
-RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
-MOMENTA = (0.0, 0.9)
+
+def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
+    """Combine values of settings: a configuration for each combination, the last setting changing fastest.
+
+    Where seeds differ, the split is that of the base's seed, so that all learn from the same samples.
+    """
+    if "seed" in values and base.split_seed is None:
+        base = replace(base, split_seed=base.seed)
+    return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
+
+
+def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float = math.inf, jobs: int = 1) -> list[int]:
+    """Group configurations, in their order, into stacks that fit the memory; return how many each stack has.
+
+    Parameters
+    ----------
+    configs : sequence of Config
+        Those that stand side by side and differ only in what a stack can vary go together.
+    dataset : Dataset
+        What they train on.
+    memory_limit : float, default inf
+        How many bytes training may use beside the data set, in all jobs together.
+    jobs : int, default 1
+        How many stacks are trained at a time; there are as many at least, if there are as many networks.
+
+    Raises
+    ------
+    ValueError
+        If not even one network fits into the memory.
+    """
+    sizes = []
+    same = {name: FIELDS[name].default for name in VARIED}
+    for alike, group in itertools.groupby(configs, lambda config: replace(config, **same)):
+        S = len(list(group))
+        shared, each = bytes_of_training(make_network(alike, dataset), alike.batch_size, dataset)
+        most = S if math.isinf(memory_limit) else int((memory_limit / jobs - shared) // each)
+        if most < 1:
+            raise ValueError(
+                f"training even one of these networks takes about {(shared + each) / 2**20:.1f} MiB, "
+                f"but only {memory_limit / jobs / 2**20:.1f} MiB are allowed"
+            )
+        most = min(most, -(-S // jobs))
+        sizes += [min(most, S - start) for start in range(0, S, most)]
+    return sizes
+
+
+def bytes_of_training(network: Network, batch_size: int, dataset: Dataset) -> tuple[int, int]:
+    """Estimate the memory that training takes: once for any number of networks, and for each network of a stack."""
+    n, itemsize, N = network.theta.shape[-1], network.theta.itemsize, len(dataset.train.x)
+    widths = sum(slot.shape[-1] for slot in slots(network.layers) if slot.name in ("W", "gamma"))
+    shared = EVALUATION_ROWS * (network.D + network.K)  # the samples evaluated
+    each = 9 * n  # dtheta, the optimizer's state and scratch, the weights kept, temporaries
+    each += min(batch_size, N) * (network.D + network.K + 6 * widths)  # a batch; each layer's z, a, dz, da, temporaries
+    each += EVALUATION_ROWS * 5 * widths + 5 * N * network.K  # logits, log y and what the loss needs
+    return itemsize * shared, itemsize * each + 8 * N  # and an order of samples
+
+
+class Result(NamedTuple):
+    """What came of a group: the weights kept, its history, and why it ended."""
+
+    theta: Array
+    history: History
+    ended: Ending
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Configurations that are trained together, on a data set, and the number of their group.
+
+    A group that is ``stacked`` is a stack, even if it is of one network.
+    """
+
+    configs: Sequence[Config]
+    dataset: Dataset
+    stacked: bool = True
+    number: int = 0
+
+    def training(self) -> Training:
+        """Make its training."""
+        return make_training(self.configs, self.dataset, self.stacked)
+
+
+def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int]) -> list[Group]:
+    """Make groups of so many configurations each."""
+    starts = itertools.accumulate(sizes, initial=0)
+    return [Group(configs[a:b], dataset, number=k) for k, (a, b) in enumerate(itertools.pairwise(starts))]
+
+
+def train_group(group: Group, on_epoch: Callable[[History], object] | None = None) -> Result:
+    """Train a group from its beginning to its end."""
+    training = group.training()
+    with threads_for(training.network, training.batch_size):
+        training.run(on_epoch)
+    return result_of(training)
+
+
+def result_of(training: Training) -> Result:
+    """Give what came of a training that has ended; its network then has the weights kept."""
+    if training.ended is None:
+        raise ValueError("expected a training that has ended")
+    training.keep()
+    return Result(training.network.theta, training.history, training.ended)
+
+
+def join(results: Sequence[Result]) -> Result:
+    """Join what came of several groups into what would have come of one stack of all of them.
+
+    A group all of whose networks stopped early, before others did, is taken to stay as it was then.
+    """
+    if len(results) == 1:
+        return results[0]
+    history = History()
+    longest = max((result.history for result in results), key=lambda each: len(each.epoch))
+    for name, column in vars(history).items():
+        entries = [list(getattr(result.history, name)) for result in results]
+        length = len(getattr(longest, name))
+        for each in entries:
+            each += [0.0 if name == "seconds" else each[-1]] * (length - len(each))
+        if name == "epoch":
+            column += longest.epoch
+            continue
+        for together in zip(*entries, strict=True):
+            column.append(sum(together) if name == "seconds" else joined(together))
+    reasons = [result.ended.reason for result in results]
+    order = ("interrupted", "epochs", "early stopping", "diverged")  # one that was interrupted is not over, and so on
+    ended = results[min(range(len(reasons)), key=lambda k: order.index(reasons[k]))].ended
+    last = ended if ended.reason == "interrupted" else ended._replace(epoch=len(history.epoch))
+    return Result(np.concatenate([result.theta for result in results]), history, last)
+
+
+def sweep(
+    configs: Sequence[Config],
+    dataset: Dataset,
+    memory_limit: float = math.inf,
+    map: Map = map,
+    on_epoch: Callable[[History], object] | None = None,
+) -> Result:
+    """Train networks of many configurations, that differ only in what a stack can vary, and join what came of them.
+
+    Parameters
+    ----------
+    configs : sequence of Config
+        Of the same layers; see `grid`.
+    dataset : Dataset
+        What they train on.
+    memory_limit : float, default inf
+        How many bytes training may use beside the data set.
+    map : callable
+        What applies a function to each group: the built-in one by default, or that of a pool or a cluster.
+    on_epoch : callable, optional
+        Called with a group's history after each of its epochs; by the built-in map only.
+
+    Returns
+    -------
+    Result
+        Of a stack of all networks, in the order of the configurations.
+    """
+    sizes = stacks(configs, dataset, memory_limit)
+
+    def one(group: Group) -> Result:
+        return train_group(group, on_epoch)
+
+    return join(list(map(train_group if on_epoch is None else one, groups(configs, dataset, sizes))))
 
 
 class Setting(NamedTuple):
-    """One learning rate and momentum, and how its networks fared.
+    """What several networks have in common but for their seeds, and how they fared.
 
     Attributes
     ----------
-    lr, momentum : float
-        The setting.
+    values : dict of str to float
+        The settings that vary, by name.
     networks : array of int
         Which networks of the stack had it.
     loss, deviation : float
-        Mean and standard deviation, over its networks, of the validation loss at the end; inf if one diverged.
+        Mean and standard deviation, over its networks, of the validation loss of the weights kept; inf if one diverged.
     accuracy : float
-        Mean validation accuracy at the end.
+        Mean validation accuracy, likewise.
     diverged : int
         How many of its networks diverged.
     """
 
-    lr: float
-    momentum: float
+    values: dict[str, Any]
     networks: Array
     loss: float
     deviation: float
     accuracy: float
     diverged: int
 
-
-def train_grid(
-    make_network: Callable[[Sequence[int]], Network],
-    dataset: Dataset,
-    rates: Sequence[float],
-    momenta: Sequence[float],
-    seeds: Sequence[int],
-    epochs: int,
-    batch_size: int,
-    memory: float,
-    on_epoch: Callable[[History], object] | None = None,
-) -> tuple[Network, History, list[Setting]]:
-    """Train a network for each learning rate, momentum and seed, all in one stack, and rank the settings.
-
-    Parameters
-    ----------
-    make_network : callable
-        Makes a stack of networks from its seeds.
-    dataset : Dataset
-        What to train on.
-    rates, momenta, seeds : sequences
-        What to combine.
-    epochs, batch_size, memory, on_epoch
-        As `minnet.train` takes them.
-
-    Returns
-    -------
-    network : Network
-        The stack, in the order of ``itertools.product(rates, momenta, seeds)``.
-    history : History
-        Its history.
-    settings : list of Setting
-        The best first; those with networks that diverged last.
-    """
-    grid = list(itertools.product(rates, momenta, seeds))
-    network = make_network([seed for _, _, seed in grid])
-    optimizer = SGD([lr for lr, _, _ in grid], [momentum for _, momentum, _ in grid])
-    history = train(network, optimizer, dataset, epochs, batch_size, on_epoch=on_epoch, memory=memory)
-    ended = history.diverged(), history.validation_loss[-1], history.validation_accuracy[-1]
-    return network, history, rank(list(itertools.product(rates, momenta)), len(seeds), *ended)
+    @property
+    def name(self) -> str:
+        """Say which it is."""
+        return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.values.items())
 
 
-def rank(
-    settings: Sequence[tuple[float, float]], S: int, diverged: Array, loss: Array, accuracy: Array
-) -> list[Setting]:
-    """Rank pairs of learning rate and momentum, each of which S networks in a row had, by their networks' ends."""
+def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> list[Setting]:
+    """Rank settings by the mean validation loss of their networks' weights kept; those that diverged come last."""
+    losses, accuracies = history.final("validation_loss"), history.final("validation_accuracy")
+    members: dict[tuple[Any, ...], list[int]] = {}
+    for s, config in enumerate(configs):
+        key = tuple(config.learning_rate if name == "lr" else getattr(config, name) for name in varied)
+        members.setdefault(key, []).append(s)
     ranking = []
-    for k, (lr, momentum) in enumerate(settings):
-        who = np.arange(k * S, (k + 1) * S)
-        lost = int(diverged[who].sum())
-        mean = float("inf") if lost else float(loss[who].mean())
-        deviation = float("inf") if lost else float(loss[who].std())
-        ranking.append(Setting(lr, momentum, who, mean, deviation, float(accuracy[who].mean()), lost))
+    for values, networks in members.items():
+        who = np.array(networks)
+        lost = int(history.diverged()[who].sum())
+        mean, deviation = (math.inf, math.inf) if lost else (float(losses[who].mean()), float(losses[who].std()))
+        accuracy = float(accuracies[who].mean())
+        ranking.append(Setting(dict(zip(varied, values, strict=True)), who, mean, deviation, accuracy, lost))
     return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
+
+
+worker_interrupt = Interrupt()  # of a process that trains groups for another
+
+
+def begin_worker() -> None:
+    """Prepare a process that trains groups: it is asked to stop by SIGTERM, and ends when the one that made it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all: who made it passes it on
+    signal.signal(signal.SIGTERM, worker_interrupt.handle)
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def processes(jobs: int) -> Iterator[Map]:
+    """Give a ``map`` over so many processes; the built-in one if there is to be only one."""
+    if jobs == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker) as pool:
+        yield pool.map

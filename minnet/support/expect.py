@@ -85,6 +85,16 @@ def numbers(
     return float(array) if array.ndim == 0 else array
 
 
+def hyperparameters(optimizer: object, above_0: Sequence[str], below_1: Sequence[str], least_0: Sequence[str]) -> None:
+    """Check an optimizer's hyperparameters by name, those below 1 being at least 0, and make them floats or arrays."""
+    rules: list[tuple[Sequence[str], dict[str, float]]]
+    rules = [(above_0, {"above": 0}), (below_1, {"least": 0, "below": 1}), (least_0, {"least": 0})]
+    for names, rule in rules:
+        for name in names:
+            value = numbers(f"{type(optimizer).__name__} {name}", getattr(optimizer, name), **rule)
+            setattr(optimizer, name, value)
+
+
 def one_of(what: str, value: object, choices: Collection[str]) -> str:
     """Return one of several words, or raise ValueError."""
     if value not in choices:
@@ -101,7 +111,7 @@ def seed(what: str, value: object) -> int | tuple[int, ...]:
     return integer(what, value, 0)
 
 
-def features(what: str, x: npt.ArrayLike, D: int | None = None) -> Array:
+def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: npt.DTypeLike = None) -> Array:
     """Return samples as an array of shape (N, D), N of at least 1, or raise TypeError or ValueError.
 
     Parameters
@@ -112,6 +122,8 @@ def features(what: str, x: npt.ArrayLike, D: int | None = None) -> Array:
         Floating-point numbers, all finite.
     D : int, optional
         The number of features; any by default.
+    dtype : dtype, optional
+        To which they are converted, and within whose range they must lie; their own by default.
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{what} expected a plain array, got a masked one: fill in or leave out what is missing")
@@ -124,7 +136,20 @@ def features(what: str, x: npt.ArrayLike, D: int | None = None) -> Array:
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise ValueError(f"{what} expected finite numbers, got {x[row, column]} in row {row}, column {column} of x")
-    return x
+    with np.errstate(over="ignore"):
+        converted = x if dtype is None else x.astype(dtype, copy=False)
+    if converted is not x and not np.isfinite(converted).all():
+        raise ValueError(f"{what} expected numbers within the range of {converted.dtype}, got {np.abs(x).max()}")
+    return converted
+
+
+def finite_rows(what: str, y: Array) -> Array:
+    """Return an array of shape (N, K), or raise FloatingPointError that names the first row that is not finite."""
+    finite = np.isfinite(y).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin()) + 1
+        raise FloatingPointError(f"{what} to row {row} is not finite: are its features too large?")
+    return y
 
 
 def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -208,6 +233,25 @@ def relative(what: str, values: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> 
     array = weights(what, values, N)
     scaled: Array = (array / array.max()).astype(dtype)
     return scaled
+
+
+def like(what: str, array: Array, theta: Array) -> Array:
+    """Return an optimizer's array if it has theta's form, or raise ValueError: it has stepped another network."""
+    if (array.shape, array.dtype) != (theta.shape, theta.dtype):
+        got = f"{array.dtype} of shape {array.shape}"
+        raise ValueError(
+            f"{what}: expected {theta.dtype} of shape {theta.shape}, got {got}; each network needs its own"
+        )
+    return array
+
+
+def seeds_for(network: Any, given: object) -> Sequence[int]:
+    """Return a seed for each network, those given or its own; raise ValueError unless there is one for each."""
+    seeds = seed("train seed", network.seed if given is None else given)
+    if np.shape(seeds) != network.theta.shape[:-1]:
+        shape = network.theta.shape[:-1]
+        raise ValueError(f"train seed: expected one seed for each network, got {seeds} for networks of shape {shape}")
+    return [seeds] if isinstance(seeds, int) else seeds
 
 
 def positive_bytes(what: str, value: object) -> float:

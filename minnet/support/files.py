@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,9 @@ def parse_int(digits: str) -> int:
     return int(digits)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any], check: Callable[[Path], object] | None = None
+) -> None:
     """Write an array file; equal contents give equal bytes.
 
     Parameters
@@ -103,6 +105,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, A
         What to keep.
     header : mapping
         What describes it, in terms of JSON.
+    check : callable, optional
+        Called with what was written, before it takes its name; if it raises, the file is as it was.
 
     Raises
     ------
@@ -119,6 +123,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, A
     content = safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)})
     with replacing(path) as beside:
         beside.write_bytes(content)
+        if check is not None:
+            check(beside)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -144,8 +150,6 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         if not isinstance(header, dict):
             raise ValueError("its header is not a JSON object")
         expected = header.pop("sha256", None)
-        if expected is None and header.get("format") == 1:  # which had none
-            return header, arrays
         if expected is None:
             raise ValueError("field sha256, its checksum, is missing")
         if expected != checksum(header, arrays):

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Collection, Iterable
 
 
-def one_line(what: object, most: int = 200) -> str:
-    """Shorten what a file or another package says to one line that can be printed."""
+def one_line(what: object, most: int | None = 200) -> str:
+    """Bring what a file or another package says to one line that can be printed, and shorten it."""
     printable = "".join(letter if letter.isprintable() else " " for letter in str(what))
     return " ".join(printable.split())[:most] or type(what).__name__
 

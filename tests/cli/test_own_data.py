@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pytest
 
 from minnet import load
@@ -38,6 +37,26 @@ def table(labels: Callable[[int], object], N: int = 60, **more: Callable[[int], 
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def columns_of(text: str) -> dict[str, Any]:
+    """Read the columns of such a CSV as NumPy arrays, numbers where all cells are."""
+    header, *rows = csv.reader(io.StringIO(text))
+    columns = {}
+    for name, cells in zip(header, zip(*rows, strict=True), strict=True):
+        try:
+            columns[name] = np.array(cells, dtype=float)
+        except ValueError:
+            columns[name] = np.array(cells)
+    return columns
+
+
+def write_columns(path: str, **columns: Any) -> None:
+    """Write a CSV of columns."""
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [columns, *zip(*(np.array(each).tolist() for each in columns.values()), strict=True)]
+        )
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
@@ -89,8 +108,8 @@ def test_a_stack_predicts_and_is_evaluated_as_an_ensemble(capsys: pytest.Capture
     flags = ["--target", "species", "--lr", "0.1,1e30", "--seeds", "2", "--label-smoothing", "0.1", "--out", "r"]
     run(capsys, "train", str(EXAMPLE), *flags, *FAST)
     stack = load("r/stack.safetensors")
-    table = pandas.read_csv(EXAMPLE)
-    x, names = table[list(stack.feature_names)].to_numpy(), np.array(stack.class_names)
+    columns, names = columns_of(EXAMPLE.read_text()), np.array(stack.class_names)
+    x = np.column_stack([columns[name] for name in stack.feature_names])
     y = stack.predict_proba(x)[:2].mean(axis=0)  # the others diverged
     lines = run(capsys, "predict", "r/stack.safetensors", str(EXAMPLE), "--proba")[0].splitlines()
     np.testing.assert_allclose([[float(cell) for cell in line.split(",")[1:]] for line in lines[1:]], y)
@@ -98,26 +117,44 @@ def test_a_stack_predicts_and_is_evaluated_as_an_ensemble(capsys: pytest.Capture
     results = json.loads(
         run(capsys, "evaluate", "r/stack.safetensors", str(EXAMPLE), "--target", "species", "--json")[0]
     )
-    right = table["species"].to_numpy() == names[y.argmax(axis=1)]
+    right = columns["species"] == names[y.argmax(axis=1)]
     assert results["accuracy"] == right.mean()
-    t = 0.9 * (table["species"].to_numpy()[:, None] == names) + 0.1 / 3
+    t = 0.9 * (columns["species"][:, None] == names) + 0.1 / 3
     np.testing.assert_allclose(results["loss"], -(t * np.log(y)).sum(axis=1).mean(), rtol=1e-5)
 
 
 def test_validation_and_a_test_file_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: "abc"[k]))
-    other = pandas.read_csv(io.StringIO(table(lambda k: "abc"[k], 30, extra=lambda i: i)))
-    other[["extra", "kind", "height", "width"]].to_csv("other.csv", index=False)
+    other = columns_of(table(lambda k: "abc"[k], 30, extra=lambda i: i))
+    write_columns("other.csv", **{name: other[name] for name in ("extra", "kind", "height", "width")})
     flags = ["--target", "kind", "--test", "other.csv", "--validation", "0.25", "--out", "r", "--json"]
     results = json.loads(run(capsys, "train", "my.csv", *flags, *FAST)[0])
     assert sum(each["samples"] for each in results["classes"]) == 30
     model = load("r")
-    x, t = other[["width", "height"]].to_numpy(), ["abc".index(kind) for kind in other["kind"]]
+    x, t = np.column_stack([other["width"], other["height"]]), ["abc".index(kind) for kind in other["kind"]]
     assert results["test_accuracy"] == (model.predict(x) == t).mean()
     config = json.loads(Path("r/config.json").read_text())
     assert (config["test"], config["validation"]) == ("other.csv", 0.25)
     _, err = run(capsys, "train", "iris", "--test", "other.csv", code=1)
     assert "--test goes with a file of one's own, not with the data set iris" in err
+
+
+def test_the_weights_of_a_test_file_count(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.csv").write_text(table(lambda k: "abc"[k], w=lambda i: 1 + i % 2))
+    other = columns_of(table(lambda k: "abc"[k], 30))
+    train = ["train", "my.csv", "--target", "kind", "--weights", "w", "--test", "other.csv", "--json", *FAST]
+    accuracies = {}
+    for name, weights in (("even", np.ones(30)), ("odd", np.arange(30) % 7 + 0.5)):
+        write_columns("other.csv", **other, w=weights)
+        results = json.loads(run(capsys, *train, "--out", name)[0])
+        x = np.column_stack([other["width"], other["height"]])
+        y = load(name).predict_proba(x)[np.arange(30), ["abc".index(kind) for kind in other["kind"]]]
+        assert results["test_loss"] == pytest.approx(-(weights * np.log(y)).sum() / weights.sum(), rel=1e-5)
+        accuracies[name] = results["test_loss"]
+    assert abs(accuracies["even"] - accuracies["odd"]) > 1e-3
+    write_columns("other.csv", **other)
+    said = run(capsys, *train, "--out", "none", code=1)[1]
+    assert said.startswith("minnet: error: other.csv: there is no column 'w' (sample_weight); there are: ")
 
 
 def test_columns_are_left_out_and_weigh_samples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +194,10 @@ def test_numpy_files(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_parquet(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: "abc"[k]))
-    pandas.read_csv("my.csv").to_parquet("my.parquet")
+    arrow: Any = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(
+        arrow.table(columns_of(Path("my.csv").read_text())), "my.parquet"
+    )
     for file in ("my.csv", "my.parquet"):
         run(capsys, "train", file, "--target", "kind", "--out", file[3:], *FAST)
     np.testing.assert_array_equal(load("csv").network.theta, load("parquet").network.theta)
@@ -166,22 +206,21 @@ def test_parquet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: ["a", "b,c", "d"][k]))
     run(capsys, "train", "my.csv", "--target", "kind", "--out", "r", *FAST)
-    samples = pandas.read_csv("my.csv")
-    samples.insert(0, "id", range(60))
-    samples[["height", "id", "width"]].to_csv("new.csv", index=False)
+    samples = columns_of(Path("my.csv").read_text())
+    write_columns("new.csv", height=samples["height"], id=range(60), width=samples["width"])
     out, err = run(capsys, "predict", "r", "new.csv")
     rows = list(csv.reader(io.StringIO(out)))
     assert rows[0] == ["class"]
-    x = samples[["width", "height"]].to_numpy()
+    x = np.column_stack([samples["width"], samples["height"]])
     model = load("r")
     assert [row[0] for row in rows[1:]] == [model.class_names[k] for k in model.predict(x)]
-    assert err == "minnet: not used, the model knows no such column: id\n"
+    assert err == "minnet: not used, the model knows no such column: 'id'\n"
     out, _ = run(capsys, "predict", "r", "new.csv", "--proba", "--out", "p.csv")
     assert out == ""
     rows = list(csv.reader(io.StringIO(Path("p.csv").read_text())))
     assert rows[0] == ["class", "a", "b,c", "d"]
     np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], np.float32), model.predict_proba(x))
-    samples[["height"]].assign(other=1).to_csv("less.csv", index=False)
+    write_columns("less.csv", height=samples["height"], other=samples["height"])
     assert "width" in run(capsys, "predict", "r", "less.csv", code=1)[1]
     assert "there is no such" in run(capsys, "predict", "nowhere", "new.csv", code=1)[1]
     assert "nowhere/p.csv" in run(capsys, "predict", "r", "new.csv", "--out", "nowhere/p.csv", code=1)[1]
@@ -256,20 +295,26 @@ def test_a_file_that_cannot_be_trained_on_says_what_is_wrong_and_where(
     assert os.listdir() == ["my.csv"]
 
 
-def test_a_file_that_is_not_there_and_pandas_that_is_not(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no.csv" in run(capsys, "train", "no.csv", "--target", "a", code=1)[1]
-    Path("my.csv").write_text(GOOD)
-    original = __import__
 
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name.partition(".")[0] == "pandas":
-            raise ImportError
-        return original(name, *rest, **more)
 
-    monkeypatch.setattr("importlib.import_module", without)
-    assert "needs pandas: pip install pandas" in run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
+@pytest.mark.filterwarnings("ignore:Glyph")  # of matplotlib, which shows a box
+def test_names_in_a_file_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    red = "\x1b[31m"
+    Path(f"my{red}.csv").write_text(table(lambda k: red + "abc"[k], w=lambda i: 1).replace("height", f"{red}height"))
+    data = [f"my{red}.csv", "--target", "kind"]
+    out, err = run(capsys, "train", *data, "--ignore", "w", "--epochs", "1", "--out", "r")
+    out += err + "".join(run(capsys, "evaluate", "r", *data))
+    assert "precision    recall" in out
+    out += "".join(run(capsys, "predict", "r", data[0], "--out", "p.csv"))
+    assert "no such column: 'kind', 'w'" in out
+    out += "".join(run(capsys, "doctor", *data, code=1))
+    Path("my.csv").write_text(f"width,{red},kind\n1,x,a\n")
+    out += run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
+    out += run(capsys, "train", "my.csv", "--target", f"{red}kin", code=1)[1]
+    out += run(capsys, "train", *data, "--class-weights", "d=1", code=1)[1]
+    assert [line for line in out.splitlines() if not line.isprintable()] == []
 
 
 def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,7 +329,7 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
             assert math.isclose(weights[0], weights[1], rel_tol=0.1)
         else:
             assert weights == expected
-    bad = {"1,2": "got 2 numbers", "d=1": "there is no class 'd', but a, b, c", "heavy,1,2": "got 'heavy,1,2'"}
+    bad = {"1,2": "got 2 numbers", "d=1": "there is no class 'd', but 'a', 'b', 'c'", "heavy,1,2": "got 'heavy,1,2'"}
     for text, said in (bad | {"1,-1,2": "at least 0", "a=x": "got 'a=x'"}).items():
         assert said in run(capsys, *train, "--class-weights", text, code=1)[1]
 

@@ -1,5 +1,6 @@
 """Are data sets split and scaled so that they can be trusted, and named so that they are found?"""
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -59,6 +60,44 @@ def test_the_seed_determines_the_split_and_targets_stay_with_their_samples() -> 
         np.testing.assert_array_equal(np.round(raw).astype(int) % 3, part.t)
 
 
+@pytest.mark.parametrize("own_test", [False, True])
+def test_sample_weights_stay_with_their_samples(own_test: bool) -> None:
+    x = np.random.default_rng(0).permutation(np.arange(60.0))[:, None] + np.zeros(2)
+    x_test = np.arange(60.0, 70)[:, None] + np.zeros(2)
+    t, t_test = np.arange(60) % 3, np.arange(10) % 3
+    test = (x_test, t_test, x_test[:, 0] + 1) if own_test else None
+    dataset = Dataset.from_arrays(x, t, sample_weight=x[:, 0] + 1, test=test, dtype="float64")
+    assert set(dataset.sample_weight) == {"train", "validation", "test"}
+    for name, weights in dataset.sample_weight.items():
+        raw = getattr(dataset, name).x * dataset.standardization.scale + dataset.standardization.mean
+        np.testing.assert_allclose(weights, raw[:, 0] + 1)
+        if name in dataset.rows:
+            np.testing.assert_array_equal(weights, x[dataset.rows[name], 0] + 1)
+    assert set(Dataset.from_arrays(x, t, test=test).sample_weight) == ({"test"} if own_test else set())
+
+
+def test_mean_and_scale_are_those_of_the_training_rows_alone() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)) * [1, 10, 100] + 5
+    dataset = Dataset.from_arrays(x, np.arange(100) % 2, dtype="float64")
+    training = x[dataset.rows["train"]]
+    np.testing.assert_allclose(dataset.standardization.mean, training.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(dataset.standardization.scale, training.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(dataset.train.x, (training - training.mean(axis=0)) / training.std(axis=0), rtol=1e-9)
+
+
+def test_targets_may_miss_1_by_rounding_and_no_more() -> None:
+    rows = np.full((20, 2), 0.5)
+    dataset = Dataset.from_arrays(X, T)
+    for error, fits in ((0.0, True), (0.9e-5, True), (1.1e-5, False), (9e-3, False)):
+        rows[7, 0] = 0.5 + error
+        train = Part(X, rows.copy())
+        if fits:
+            dataclasses.replace(dataset, train=train, rows={})
+        else:
+            with pytest.raises(ValueError, match=r"must sum to 1 .* in row 7 \(in the train part\)"):
+                dataclasses.replace(dataset, train=train, rows={})
+
+
 def test_a_constant_feature_stays_finite() -> None:
     x = np.column_stack([np.full(30, 7.0), np.arange(30.0)])
     dataset = Dataset.from_arrays(x, np.arange(30) % 2)
@@ -93,19 +132,51 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
         (X[:, 0], T, {}, ValueError, r"got \(20,\)"),
         (X[:0], T[:0], {}, ValueError, r"N at least 1, got \(0, 2\)"),
         (np.where(np.arange(40).reshape(20, 2) == 7, np.nan, X), T, {}, ValueError, "got nan in row 3, column 1"),
-        (X, T, {"validation": 0.9}, ValueError, "expected a share above 0 and below 0.8 for validation, got 0.9"),
+        (
+            X,
+            T,
+            {"validation": 0.9},
+            ValueError,
+            r"^Dataset validation: expected a number above 0 and below 0\.8, got 0\.9$",
+        ),
+        (X, T, {"validation": "0.1"}, ValueError, r"^Dataset validation: expected a number above 0 .*, got '0\.1'$"),
+        (X, T, {"seed": -1}, ValueError, r"^Dataset seed: expected an integer from 0 to 4294967295, got -1$"),
+        (
+            X,
+            T,
+            {"seed": 2**33},
+            ValueError,
+            r"^Dataset seed: expected an integer from 0 to 4294967295, got 8589934592$",
+        ),
+        (X, T, {"seed": None}, ValueError, r"^Dataset seed: expected an integer from 0 to 4294967295, got None$"),
         (X[:6], T[:6], {"validation": 0.7}, ValueError, "6 samples are too few to keep a share of 0.7 of them aside"),
-        (X, T, {"test": (X,)}, ValueError, r"expected a pair \(x, t\) as test part, got 1 of them"),
+        (X, T, {"test": (X,)}, ValueError, r"expected \(x, t\) or \(x, t, sample_weight\) as test part, got 1 of them"),
         (X, T, {"class_names": ["a", "a"]}, ValueError, "several classes of one name: a, a"),
         (X, np.ma.masked_equal(T, 1), {}, TypeError, "plain class numbers, got a masked array"),
         (
             X,
             T,
-            {"weights": np.eye(20)[0]},
+            {"sample_weight": np.eye(20)[0]},
             ValueError,
-            r"not all 0: nothing would count \(in the (train|validation|test)",
+            r"sample_weight: .* not all 0, or nothing would count \(in the (train|validation|test) part\)",
         ),
-        (X, T[:19], {}, ValueError, r"one class number a sample, got t of shape \(19,\) for 20 samples"),
+        (
+            X,
+            T,
+            {"sample_weight": np.ones(19)},
+            ValueError,
+            r"sample_weight: expected numbers of shape \(20,\), got \(19,\)",
+        ),
+        (X, T, {"test": (X, T, -T)}, ValueError, r"at least 0, got -1\.0 at index 1 \(in the test part\)"),
+        (
+            X,
+            T,
+            {"test": (X, T, [1.0])},
+            ValueError,
+            r"expected numbers of shape \(20,\), got \(1,\) \(in the test part\)",
+        ),
+        (X, T, {"test": (X, T[1:])}, ValueError, r"got 19 targets for 20 samples \(in the test part\)"),
+        (X, T[:19], {}, ValueError, "as many targets as samples, got 19 targets for 20 samples"),
         (X, T * 1.0, {}, TypeError, "must be integers, got float64"),
         (X, np.array(["a", "b"] * 10), {}, TypeError, r"np\.unique"),
         (X, T - 1, {}, ValueError, "got -1 at index 0"),
@@ -177,7 +248,7 @@ def test_a_data_set_put_together_by_hand_is_checked() -> None:
         make(test=Part(X[:, :1], T))
     with pytest.raises(TypeError, match=r"\(in the validation part\)"):
         make(validation=Part(X, T * 1.0))
-    with pytest.raises(ValueError, match="20 samples but 19 targets in its test part"):
+    with pytest.raises(ValueError, match=r"got 19 targets for 20 samples \(in the test part\)"):
         make(test=Part(X, T[:19]))
     with pytest.raises(ValueError, match="single class"):
         make(class_names=("a",))

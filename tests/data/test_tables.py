@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minnet.data.tables import Table, class_numbers, is_file_name, read_table
+from minnet.data.checks import Table
+from minnet.data.tables import class_numbers, is_file_name, read_table
 from minnet.layers import Array
 
-needs_pandas = pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="needs minnet[csv]")
-needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs minnet[csv]")
+needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs minnet[parquet]")
 
 CSV = "a,b,kind\n1,2.5,p\n-3,4e2,q\n"
 
@@ -83,7 +83,6 @@ def test_file_names_are_told_by_their_ending() -> None:
     assert refused("my.xlsx") == "my.xlsx: expected a .csv, .tsv, .txt, .parquet or .npz file, or a pair x.npy,y.npy"
 
 
-@needs_pandas
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "\n\n \n"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_csv_is_read_whatever_its_delimiter_and_line_ends(delimiter: str, ending: str) -> None:
@@ -95,22 +94,20 @@ def test_a_csv_is_read_whatever_its_delimiter_and_line_ends(delimiter: str, endi
         assert table.x.dtype == np.float64
         assert table.labels is not None
         assert table.labels.tolist() == ["p", "q"]
-        assert (table.name, table.weights, table.feature_names, table.ignored) == ("my", None, ("a", "b"), ())
+        assert (table.name, table.sample_weight, table.feature_names, table.ignored) == ("my", None, ("a", "b"), ())
 
 
-@needs_pandas
 def test_cells_may_be_quoted_or_padded_and_labels_stay_as_they_are() -> None:
     table = read_csv('"a; b"; kind ;"c"\n1;"x;\ny"; True\n "2" ;" 01 ";False\n'.replace(' "2" ', "2"))
     np.testing.assert_array_equal(table.x, [[1, 1], [2, 0]])
     assert table.feature_names == ("a; b", "c")
     assert table.labels is not None
     assert table.labels.tolist() == ["x;\ny", "01"]
-    labels = read_csv("a,kind\n1,1.0\n1,NA\n1,TRUE\n1,é\n").labels
+    labels = read_csv("a,kind\n1,1.5\n1,NA\n1,TRUE\n1,é\n1,v1.0\n1,1e400\n").labels
     assert labels is not None
-    assert labels.tolist() == ["1.0", "NA", "TRUE", "é"]
+    assert labels.tolist() == ["1.5", "NA", "TRUE", "é", "v1.0", "1e400"]
 
 
-@needs_pandas
 def test_numbers_are_read_to_the_last_bit() -> None:
     rng = np.random.default_rng(0)
     values = (rng.uniform(-1, 1, 2000) * 10.0 ** rng.integers(-300, 300, 2000)).tolist()
@@ -120,13 +117,57 @@ def test_numbers_are_read_to_the_last_bit() -> None:
     assert read_csv("a,kind\n99999999999999999999,p\n1,q").x.tolist() == [[1e20], [1]]
 
 
-@needs_pandas
+def test_a_plain_file_is_read_at_once_and_any_other_row_by_row_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "id,a,flag,kind\nx,1,True, p\ny,-2e3 ,false,q\n"
+    with monkeypatch.context() as patch:
+        patch.setattr("minnet.data.csv_file.CSVFile._read_rows", None)  # which takes twice as long
+        for ending in ("\n", "\r\n", "\r"):
+            for more in ("", ending, 2 * ending):
+                plain = read_csv(text.strip().replace("\n", ending) + more, ignore=["id"])
+                assert plain.x.tolist() == [[1, 1], [-2000, 0]]
+                assert plain.labels is not None
+                assert plain.labels.tolist() == ["p", "q"]
+    quoted = read_csv(text.replace("q", '"q"').replace("-2e3 ", '"-2e3"'), ignore=["id"])
+    assert quoted.x.tolist() == plain.x.tolist()
+    mixed = read_csv("a,kind\n1,p\ntrue,q\n")
+    assert mixed.x.tolist() == [[1], [1]]
+
+
+@needs_pyarrow
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0.0, 1.0, 2.0], ["0", "1", "2"]),
+        ([0, 1, 2], ["0", "1", "2"]),
+        ([-0.0, 2.0**53 - 1, -7.0], ["0", "9007199254740991", "-7"]),
+        ([1e300, 2.0**53, 1.0], ["1e+300", "9007199254740992.0", "1"]),  # a digit more or less would say the same
+        ([False, True, True], ["False", "True", "True"]),
+        (["0.0", "1.", "+2.00"], ["0", "1", "2"]),
+        (["1.000e+00", ".5", "1.5"], ["1", ".5", "1.5"]),
+        (["007", "+1", "1.0.0"], ["007", "+1", "1.0.0"]),
+    ],
+)
+def test_a_label_is_the_same_text_in_every_format(labels: list[Any], expected: list[str]) -> None:
+    write_parquet(a=[1, 2, 3], kind=labels)
+    write_npz(x=np.ones((3, 1)), y=np.array(labels))
+    tables = [
+        read_csv("a,kind\n" + "".join(f"1,{label}\n" for label in labels)),
+        read_table("my.parquet", "kind"),
+        read_table("my.npz"),
+    ]
+    for table in tables:
+        assert table.labels is not None
+        assert table.labels.tolist() == expected
+
+
 def test_columns_are_chosen_by_name() -> None:
     text = "id,w,b,a,kind\n7,1,2,3,p\n8,0,4,5,q\n"
-    table = read_csv(text, ignore=["id"], weights="w")
+    table = read_csv(text, ignore=["id"], sample_weight="w")
     assert (table.feature_names, table.ignored) == (("b", "a"), ("id",))
-    assert table.weights is not None
-    assert table.weights.tolist() == [1, 0]
+    assert table.sample_weight is not None
+    assert table.sample_weight.tolist() == [1, 0]
     table = read_csv(text, features=["a", "b"])
     assert (table.feature_names, table.ignored, table.x.tolist()) == (("a", "b"), ("id", "w"), [[3, 2], [5, 4]])
     table = read_csv(text, labelled=False)
@@ -139,7 +180,6 @@ def test_columns_are_chosen_by_name() -> None:
 IGNORE = "; leave the column out with --ignore 'a', or code it as numbers"
 
 
-@needs_pandas
 @pytest.mark.parametrize(
     ("content", "arguments", "message"),
     [
@@ -155,10 +195,10 @@ IGNORE = "; leave the column out with --ignore 'a', or code it as numbers"
         (CSV, {"target": None}, "which column is the target? Name it with --target; there are: 'a', 'b', 'kind'"),
         (CSV, {"target": "kin"}, "there is no column 'kin' (target); there are: 'kind', 'a', 'b'"),
         (CSV, {"ignore": ["kin"]}, "there is no column 'kin' (ignore); there are: 'kind', 'a', 'b'"),
-        (CSV, {"weights": "w"}, "there is no column 'w' (weights); there are: 'a', 'b', 'kind'"),
+        (CSV, {"sample_weight": "w"}, "there is no column 'w' (sample_weight); there are: 'a', 'b', 'kind'"),
         (CSV, {"features": ["c", "a", "d"]}, "there is no column 'c', 'd' (features); there are: 'a', 'b', 'kind'"),
         (CSV, {"ignore": ["kind"]}, "column 'kind' is asked for twice (target, ignore)"),
-        (CSV, {"weights": "a", "ignore": ["a"]}, "column 'a' is asked for twice (weights, ignore)"),
+        (CSV, {"sample_weight": "a", "ignore": ["a"]}, "column 'a' is asked for twice (sample_weight, ignore)"),
         (CSV, {"ignore": ["a", "b"]}, "no column is left for the features; there are: 'a', 'b', 'kind'"),
         ("a,kind\n1,p\n2,q,3\n", {}, "row 2 (line 3): expected 2 cells, as the header has, got 3"),
         ("a,kind\n1,p,3\n2,q,3\n", {}, "row 1 (line 2): expected 2 cells, as the header has, got 3"),
@@ -183,11 +223,11 @@ IGNORE = "; leave the column out with --ignore 'a', or code it as numbers"
             )
             for cell in ("inf", "-Infinity", "nan", "NaN", "1e400", "-1e400", "9" * 400)
         ],
-        ("a,w,kind\n1,1,p\n1,-2,p\n", {"weights": "w"},
+        ("a,w,kind\n1,1,p\n1,-2,p\n", {"sample_weight": "w"},
          "column 'w', row 2 (line 3): expected a weight of at least 0, got -2"),
-        ("a,w,kind\n1,0,p\n1,0,p\n", {"weights": "w"},
+        ("a,w,kind\n1,0,p\n1,0,p\n", {"sample_weight": "w"},
          "column 'w': the weights are all 0, so that nothing would count"),
-        ("a,w,kind\n1,x,p\n", {"weights": "w"}, "column 'w', row 1 (line 2): expected a number, got 'x'"),
+        ("a,w,kind\n1,x,p\n", {"sample_weight": "w"}, "column 'w', row 1 (line 2): expected a number, got 'x'"),
         (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3: byte 0xe9 is not UTF-8: save it as UTF-8"),
         (CSV.encode("utf-16"), {}, "is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)"),
         (b"a,kind\n1,\0\n", {}, "line 2 has a NUL byte: is this a text file?"),
@@ -201,7 +241,6 @@ def test_a_csv_that_is_no_table_says_where(content: str | bytes, arguments: dict
     assert refused("my.csv", **{"target": "kind", **arguments}) == f"my.csv: {message}"
 
 
-@needs_pandas
 def test_a_message_stays_short_whatever_the_columns_are() -> None:
     Path("my.csv").write_text(",".join(f"c{i}" for i in range(5000)) + "\n" + ",".join(["1"] * 5000))
     message = refused("my.csv", "c9999")
@@ -225,13 +264,13 @@ def test_files_that_cannot_be_read_say_why() -> None:
     assert "expected a file" in refused("pipe.csv", "kind")
 
 
-@pytest.mark.parametrize(("name", "package"), [("my.csv", "pandas"), ("my.parquet", "pyarrow")])
-def test_a_missing_package_is_named(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    Path(name).write_text(CSV)
-    with pytest.raises(ValueError, match=r".") as caught:
-        read_table(name, "kind")
-    assert str(caught.value) == f"reading {name} needs {package}: pip install {package}"
+def test_only_parquet_needs_a_package_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("pandas", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert read_csv(CSV).x.tolist() == [[1, 2.5], [-3, 400]]
+    Path("my.parquet").write_text(CSV)
+    with pytest.raises(ValueError, match=r"^reading my\.parquet needs pyarrow: pip install pyarrow$"):
+        read_table("my.parquet", "kind")
 
 
 @pytest.mark.parametrize("name", ["my.csv", "my.npz", "x.npy"])
@@ -239,19 +278,22 @@ def test_a_file_larger_than_a_quarter_of_the_free_memory_is_not_read(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(name).write_bytes(bytes(1000))
-    monkeypatch.setattr("minnet.data.tables.free_memory", lambda: 3999.0)
-    assert refused(name, labelled=False) == f"{name}: the file would fill more than a quarter of the free memory"
+    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 3999.0)
+    assert (
+        refused(name, labelled=False)
+        == f"{name}: the file would fill more than a quarter of the free memory: 1000 bytes"
+    )
 
 
 @needs_pyarrow
 def test_a_parquet_is_read_like_a_csv() -> None:
     write_parquet(b=[True, False], kind=["p", " q "], a=[1, 2**62], w=[0.5, 2.0], t=["u", "v"])
-    table = read_table("my.parquet", "kind", weights="w", ignore=["t"])
+    table = read_table("my.parquet", "kind", sample_weight="w", ignore=["t"])
     assert table.x.tolist() == [[1, 1], [0, 2.0**62]]
     assert table.labels is not None
     assert table.labels.tolist() == ["p", "q"]
-    assert table.weights is not None
-    assert table.weights.tolist() == [0.5, 2]
+    assert table.sample_weight is not None
+    assert table.sample_weight.tolist() == [0.5, 2]
     assert (table.feature_names, table.ignored) == (("b", "a"), ("t",))
     assert read_table("my.parquet", None, labelled=False, features=["w", "a"]).x.tolist() == [[0.5, 1], [2, 2.0**62]]
 
@@ -293,8 +335,8 @@ LEAVE_OUT = "expected numbers; leave it out with --ignore 'a', or code it as num
         ({"a": [[1], [2]]}, f"column 'a' holds list<element: int64>, {LEAVE_OUT}"),
         ({"kind": ["p", None]}, "column 'kind', row 2: the label is missing"),
         ({"kind": [1, None]}, "column 'kind', row 2: the label is missing"),
-        ({"kind": [1, 0.5]}, "column 'kind', row 2: expected a label, text or a whole number, got 0.5"),
-        ({"kind": [b"p", b"q"]}, "column 'kind' holds binary, expected labels: text or whole numbers"),
+        ({"kind": [1, 0.5]}, "column 'kind', row 2: expected a label, text or an integer, got 0.5"),
+        ({"kind": [b"p", b"q"]}, "column 'kind' holds binary, expected labels: text or integers"),
         ({" a": [1, 2]}, "columns 1 and 3 have the same name, 'a'"),
         ({"": [1, 2]}, "column 3 has no name"),
         ({"a": [], "kind": []}, "there is a header, but no row"),
@@ -309,7 +351,7 @@ def test_a_parquet_that_is_no_table_says_where(columns: dict[str, Any], message:
 def test_a_parquet_that_unpacks_to_more_than_the_free_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(a=np.zeros(10**6), kind=np.zeros(10**6))
     assert Path("my.parquet").stat().st_size < 10_000
-    monkeypatch.setattr("minnet.data.tables.free_memory", lambda: 1e8)
+    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 1e8)
     assert refused("my.parquet", "kind") == "my.parquet: reading it would take 0.112 GB of memory, more than there are"
 
 
@@ -348,9 +390,9 @@ def test_arrays_become_a_table(x: Array, y: Array, labels: list[str]) -> None:
         assert table.x.flags.c_contiguous
         assert table.labels is not None
         assert table.labels.tolist() == labels
-        assert (table.name, table.weights, table.ignored) == (path[: path.index(".")], None, ignored)
+        assert (table.name, table.sample_weight, table.ignored) == (path[: path.index(".")], None, ignored)
         assert table.feature_names == ("x0", "x1")
-    assert read_table("my.npz", weights="w", features=["p", "q"]).weights.tolist() == [1, 0, 1]  # type: ignore[union-attr]
+    assert read_table("my.npz", sample_weight="w", features=["p", "q"]).sample_weight.tolist() == [1, 0, 1]  # type: ignore[union-attr]
     assert read_table("my.npz", "more").labels.tolist() == ["2", "10", "1"]  # type: ignore[union-attr]
     assert read_table("my.npz", labelled=False).ignored == ("more", "y", "w")
     assert read_table("x.npy", labelled=False).labels is None
@@ -370,7 +412,7 @@ def test_what_numpy_saves_is_read() -> None:
         ({"x": X}, {}, ": there is no array 'y'; there are: 'x'"),
         ({"x": X, "labels": Y}, {"target": "label"}, ": there is no array 'label' (y); there are: 'labels', 'x'"),
         ({"x": X, "y": Y}, {"ignore": ["z"]}, ": there is no array 'z' (ignore); there are: 'x', 'y'"),
-        ({"x": X, "y": Y}, {"weights": "y"}, ": array 'y' is asked for twice (y, w)"),
+        ({"x": X, "y": Y}, {"sample_weight": "y"}, ": array 'y' is asked for twice (y, w)"),
         ({"x": X, "y": Y}, {"features": "abc"}, ": x has 2 features, expected 3"),
         ({"x": X, "y": Y[:2]}, {}, ": y has shape (2,), expected (3,): one for each row of x"),
         ({"x": X, "y": X}, {}, ": y has shape (3, 2), expected (3,): one for each row of x"),
@@ -382,14 +424,16 @@ def test_what_numpy_saves_is_read() -> None:
         ({"x": X * 1j, "y": Y}, {}, ": x holds complex128, expected numbers or text"),
         ({"x": X.astype(str), "y": Y}, {}, ": x holds <U32, expected numbers"),
         ({"x": X.astype("M8[s]"), "y": Y}, {}, ": x holds datetime64[s], expected numbers or text"),
-        ({"x": X, "y": Y + 0.5}, {}, ": y[0]: expected a label, text or a whole number, got 2.5"),
+        ({"x": X, "y": Y + 0.5}, {}, ": y[0]: expected a label, text or an integer, got 2.5"),
         ({"x": X, "y": Y * np.nan}, {}, ": y[0]: the label is missing"),
         ({"x": X, "y": np.array(["a", " ", "b"])}, {}, ": y[1]: the label is missing"),
         ({"x": X, "y": np.array(["a", "\ud800", "b"])}, {}, ": y holds text that is none"),
         ({"x": X, "y": np.array([1, 2**31 - 1, 1], dtype="u4").view("U1")}, {}, ": y holds text that is none"),
         ({"x": X, "y": np.array([b"a", b"\xff", b"b"])}, {}, ": y holds text that is none"),
-        ({"x": X, "y": Y, "w": Y - 2}, {"weights": "w"}, ": w[2] is -1.0: expected a finite number of at least 0"),
-        ({"x": X, "y": Y, "w": Y * 0}, {"weights": "w"}, ": w: the weights are all 0, so that nothing would count"),
+        ({"x": X, "y": Y, "w": Y - 2}, {"sample_weight": "w"},
+         ": w[2] is -1.0: expected a finite number of at least 0"),
+        ({"x": X, "y": Y, "w": Y * 0}, {"sample_weight": "w"},
+         ": w: the weights are all 0, so that nothing would count"),
         ({"x": X.astype(object)}, {"labelled": False}, ": x holds Python objects"),
     ],
 )  # fmt: skip
@@ -448,8 +492,8 @@ def test_headers_of_the_second_version_are_read() -> None:
 
 def test_pairs_of_arrays_have_no_names() -> None:
     for path, arguments in (
-        ("x.npy", {}), ("x.npy,y.npy,z.npy", {}), ("x.npy,y.npy", {"target": "y"}), ("x.npy,y.npy", {"weights": "w"}),
-        ("x.npy,y.npy", {"ignore": ["x"]}),
+        ("x.npy", {}), ("x.npy,y.npy,z.npy", {}), ("x.npy,y.npy", {"target": "y"}),
+        ("x.npy,y.npy", {"sample_weight": "w"}), ("x.npy,y.npy", {"ignore": ["x"]}),
     ):  # fmt: skip
         message = refused(path, **arguments)
         assert message.startswith(f"{path}: " + (".npy files hold no names" if arguments else "expected a pair"))
@@ -487,7 +531,7 @@ def test_a_zip_that_lies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     write_npz(zipfile.ZIP_DEFLATED, x=np.zeros((1000, 1000)))
     assert Path("my.npz").stat().st_size < 10_000
-    monkeypatch.setattr("minnet.data.tables.free_memory", lambda: 8e6)
+    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 8e6)
     assert refused("my.npz", labelled=False).startswith("my.npz: x would fill more than a quarter of the free memory")
     edit_entry(put(24, "<I", 1000))  # now it claims to be small, and is cut off where it said
     assert "is damaged" in refused("my.npz", labelled=False)
@@ -504,6 +548,7 @@ def test_classes_are_numbered() -> None:
     assert numbered("10", "2", "-1", "2") == ([2, 1, 0, 1], ("-1", "2", "10"))
     assert numbered("10", "2", "x") == ([0, 1, 2], ("10", "2", "x"))
     assert numbered("b", names=["c", "b", "a"]) == ([1], ("c", "b", "a"))
+    assert numbered("1", "0", names=["0.0", "1.0"]) == ([1, 0], ("0.0", "1.0"))  # a model of an earlier version
     assert numbered(*map(str, range(20)))[1][:3] == ("0", "1", "2")
     assert len(numbered(*map(str, range(11)), *["0"] * 11)[1]) == 11
     assert len(numbered(*(f"c{i}" for i in range(30)))[1]) == 30
@@ -566,8 +611,7 @@ def whole_files(chance: random.Random) -> dict[str, bytes]:
     x, y = np.array([row[:2] for row in rows]), np.array([row[2] for row in rows])
     write_npz(chance.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]), x=x, kind=y, w=np.ones(6))
     files = {"my.npz": Path("my.npz").read_bytes(), "x.npy": npy(x)}
-    if importlib.util.find_spec("pandas"):
-        files["my.csv"] = text.replace(",", chance.choice(",;\t|")).encode()
+    files["my.csv"] = text.replace(",", chance.choice(",;\t|")).encode()
     if importlib.util.find_spec("pyarrow"):
         write_parquet(a=x[:, 0], b=x[:, 1].astype(int), kind=y.tolist())
         files["my.parquet"] = Path("my.parquet").read_bytes()
@@ -634,11 +678,10 @@ def compare_with_csv(cases: int, seed: int) -> int:
             [float({"True": "1"}.get(row[k].strip(), row[k])) for k in (0, 2)] for row in rows[1:]
         ]
         assert table.labels is not None
-        assert table.labels.tolist() == [row[1].strip() for row in rows[1:]]
+        assert table.labels.tolist() == [row[1].strip().replace("1e3", "1000") for row in rows[1:]]
     return n_read
 
 
-@needs_pandas
 def test_a_csv_is_read_as_pythons_own_module_reads_it() -> None:
     assert compare_with_csv(300, seed=0) > 60
 

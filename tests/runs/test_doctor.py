@@ -288,9 +288,9 @@ def test_samples_with_weights_soft_targets_and_rows_are_taken(monkeypatch: pytes
     soft = Part(x.copy(), 0.9 * np.eye(3)[t] + 0.1 / 3)
     soft.x[40, 1] = 1e9
     weights, rows = {"train": np.linspace(1, 2, 106)}, {"train": np.arange(1000, 1106)}
-    found = wrong(examine(dataclasses.replace(dataset, train=soft, weights=weights, rows=rows), maker(dataset)))
+    found = wrong(examine(dataclasses.replace(dataset, train=soft, sample_weight=weights, rows=rows), maker(dataset)))
     assert "in sample 40 of the training part (row 1040 of the data)" in found["feature scales"]
-    sound = dataclasses.replace(dataset, train=Part(x, soft.t), weights=weights, rows=rows)
+    sound = dataclasses.replace(dataset, train=Part(x, soft.t), sample_weight=weights, rows=rows)
     assert wrong(examine(sound, maker(dataset))) == {}
 
 

@@ -1,0 +1,160 @@
+"""What can be done from a terminal with runs? ``minnet predict``, ``evaluate``, ``show``, ``compare``; ``datasets``."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minnet
+from minnet.cli.flags import Parser, add_option
+from minnet.cli.output import writable, write_csv
+from minnet.data.named import DATASETS, load_raw
+from minnet.runs.build import number_classes
+from minnet.runs.config import Column, PathName, Switch
+from minnet.runs.job import say
+from minnet.support import expect
+from minnet.support.text import listed
+
+
+def add_commands(commands: Any) -> None:
+    """Describe the commands."""
+    samples = "the samples, in the columns that the model was trained on"
+    predictor = commands.add_parser(
+        "predict",
+        help="predict the classes of samples in a file",
+        description="Predict the classes of samples in a file, as CSV: a row for each of its rows.",
+    )
+    predictor.set_defaults(command=predict)
+    predictor.add_argument("run", metavar="RUN", help="a run folder, or a model file")
+    predictor.add_argument("file", metavar="FILE", help=samples)
+    add_option(predictor, "proba", Switch(), "the probability of each class, too")
+    add_option(predictor, "out", PathName(), "where to write; by default to stdout")
+
+    judge = commands.add_parser(
+        "evaluate",
+        help="evaluate a run on samples in a file",
+        description="Evaluate a run on samples in a file: loss, accuracy, and precision, recall and F1 of each class.",
+    )
+    judge.set_defaults(command=evaluate)
+    judge.add_argument("run", metavar="RUN", help="a run folder, or a model file")
+    judge.add_argument("file", metavar="FILE", help=f"{samples}, and their classes")
+    add_option(judge, "target", Column(), "the column that holds the classes; by default the run's")
+    add_option(judge, "json", Switch(), "print the results as one JSON object")
+
+    about = "summarise a run: settings, layers, curve, results"
+    viewer = commands.add_parser("show", help=about, description=about.capitalize() + ".")
+    viewer.set_defaults(command=show)
+    viewer.add_argument("run", metavar="RUN", help="a run folder")
+
+    comparer = commands.add_parser(
+        "compare",
+        help="compare runs: a table and one picture",
+        description="Compare runs: what differs in their settings and results, and one picture of their curves.",
+    )
+    comparer.set_defaults(command=compare)
+    comparer.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of runs")
+    add_option(comparer, "out", PathName(), "where to save the picture", "compare.png")
+    add_option(comparer, "json", Switch(), "print the table as JSON")
+
+    about = "list the built-in data sets"
+    commands.add_parser("datasets", help=about, description=about).set_defaults(command=datasets)
+
+
+def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tuple[minnet.Model, Any]:
+    """Load a model, and from a file the columns that it was trained on."""
+    from minnet.data.tables import read_table
+
+    model = minnet.load(run)
+    table = read_table(file, target, labelled=labelled, features=model.feature_names)
+    if table.ignored:
+        say(f"not used, the model knows no such column: {listed(table.ignored)}")
+    return model, table
+
+
+def predict(settings: dict[str, Any], parser: Parser, run: str, file: str, **options: Any) -> int:
+    """``minnet predict``: the class of each sample in a file, as CSV; a stack is asked for its mean probabilities."""
+    out = writable(options["out"]) if "out" in options else None
+    if out is not None and out.exists() and Path(file).exists() and out.samefile(file):
+        raise ValueError(f"--out {out} is the file with the samples: choose another name")
+    model, table = read_samples(run, file, None, labelled=False)
+    y = model.network.predict_proba(model.standardize(table.x), average=model.network.theta.ndim == 2)
+    proba = "proba" in options
+    rows = [["class", *(model.class_names if proba else [])]]
+    for row, k in zip(y.astype(str).tolist(), y.argmax(axis=1), strict=True):  # as few digits as tell floats apart
+        rows.append([model.class_names[k], *(row if proba else [])])
+    write_csv(rows, out)
+    return 0
+
+
+def evaluate(
+    settings: dict[str, Any], parser: Parser, run: str, file: str, target: str | None = None, **options: Any
+) -> int:
+    """``minnet evaluate``: loss, accuracy and a report by class, on the samples of a file, of what predict says."""
+    from minnet.runs.folder import read_config
+    from minnet.runs.report import class_report, describe_loss, figure
+
+    if target is None and (Path(run) / "config.json").is_file():
+        target = read_config(Path(run)).get("target")
+    model, table = read_samples(run, file, target, labelled=True)
+    t, _ = number_classes(table.labels, file, model.class_names)
+    network, x = model.network, model.standardize(table.x)
+    stack = network.theta.ndim == 2
+    y = network.predict_proba(x, average=stack)
+    predicted = y.argmax(axis=1)
+    accuracy = float((predicted == t).mean())
+    if stack:
+        z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
+        loss = float(network.output.forward(z, expect.targets(t, network.K, z.dtype)))
+    else:
+        loss, _ = minnet.evaluate(network, x, t)
+    text, classes = class_report(t, predicted, model.class_names)
+    if "json" in options:
+        print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))
+        return 0
+    print(f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)")
+    print(f"loss           {figure(loss)}  ({describe_loss(network.output)}; guessing gives {math.log(network.K):.4f})")
+    print(f"\n{text.rstrip()}")
+    return 0
+
+
+def show(settings: dict[str, Any], parser: Parser, run: str) -> int:
+    """``minnet show``: a run, in the terminal."""
+    from minnet.runs import report
+
+    print(report.show(Path(run)))
+    return 0
+
+
+def compare(settings: dict[str, Any], parser: Parser, runs: list[str], out: str = "compare.png", **options: Any) -> int:
+    """``minnet compare``: several runs, in a table and a picture."""
+    from minnet.runs import report
+
+    picture = writable(out)
+    found = [report.read_run(folder) for folder in report.find_runs([Path(run) for run in runs])]
+    rows, table = report.compare(found)
+    curves = report.histories(found)
+    if curves:
+        from minnet.plots import plot_runs, save_picture
+
+        save_picture(plot_runs(curves, title=f"{len(curves)} runs"), picture)
+    if "json" in options:
+        print(json.dumps({"runs": rows, "picture": out if curves else None}))
+        return 0
+    print(table)
+    print(f"picture in     {out}" if curves else "no run has an epoch yet: there is no picture")
+    return 0
+
+
+def datasets(settings: dict[str, Any], parser: Parser) -> int:
+    """``minnet datasets``: what there is to train on."""
+    print(f"{'name':<15}{'samples':>8}{'features':>10}{'classes':>9}  what it is, and where it comes from")
+    for name, loader in DATASETS.items():
+        raw = load_raw(name)
+        about = (loader.__doc__ or "").rstrip(".")
+        print(f"{name:<15}{len(raw.x):>8}{len(raw.feature_names):>10}{len(raw.class_names):>9}  {about}")
+    print(f"{'openml:<name or number>':<42}  any data set for classification on openml.org, such as openml:mnist_784")
+    return 0

@@ -1,0 +1,56 @@
+"""Is every number finite, and if one overflowed, did it matter?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+class Overflows:
+    """Overflows of a training, which NumPy calls on: that costs nothing, and finds what shows in no loss.
+
+    Parameters
+    ----------
+    network, optimizer : Network, Optimizer
+        A single network, or a stack, whose networks are never stopped.
+    """
+
+    def __init__(self, network: Any, optimizer: Any) -> None:
+        self.network, self.optimizer = network, optimizer
+        self.noticed = False
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Notice overflows in what is done here, after which the optimizer has its learning rate again."""
+        lr = self.optimizer.lr
+
+        def notice(kind: str, flag: int) -> None:
+            self.noticed = True
+
+        try:
+            with np.errstate(over="call", invalid="call", call=notice):
+                yield
+        finally:
+            self.optimizer.lr = lr
+
+    def harmless(self, loss: Any, squared_norm: Any = 0.0, x: Any = None) -> bool:
+        """Tell whether a single network may go on: its loss and gradient are finite, and so is all that made them."""
+        if self.network.theta.ndim > 1:
+            return True
+        noticed, self.noticed = self.noticed, False
+        if not (np.isfinite(loss) and np.isfinite(squared_norm)):
+            return False
+        return x is None or not noticed or self.nothing_is_lost(x)
+
+    def nothing_is_lost(self, x: Any) -> bool:
+        """Go forward once more and look at each output: an infinity that tanh makes 1 of shows nowhere else."""
+        for layer in self.network.at(self.network.theta.copy()).layers:
+            if hasattr(layer, "random"):
+                layer.random = None  # what dropout dropped is dropped again
+            x = layer.forward(x)
+            if not np.isfinite(x).all():
+                return False
+        return all(np.isfinite(array).all() for array in self.optimizer.state.values())

@@ -1,0 +1,143 @@
+"""Do these layers make a network? Whoever wrote them: their members, their widths, what to call them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minnet.support import expect
+
+
+def shapes_of(layer: object) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of a layer's parameters, by name; a layer need not have any."""
+    shapes: Mapping[str, tuple[int, ...]] = getattr(layer, "shapes", {})
+    return shapes
+
+
+class Slot(NamedTuple):
+    """Where a parameter of a layer lives in theta."""
+
+    place: int
+    layer: Any
+    name: str
+    shape: tuple[int, ...]
+    entries: slice
+
+
+def slots(layers: Sequence[object]) -> Iterator[Slot]:
+    """Give each parameter of layers in a row its slot in theta, in the layers' order."""
+    start = 0
+    for place, layer in enumerate(layers):
+        for name, shape in shapes_of(layer).items():
+            stop = start + math.prod(shape)
+            yield Slot(place, layer, name, shape, slice(start, stop))
+            start = stop
+
+
+def check_views(views: Sequence[tuple[Slot, str, Any]]) -> None:
+    """Raise ValueError if a layer's parameter or gradient is another array than the view that it was given."""
+    for slot, name, view in views:
+        if getattr(slot.layer, name) is not view:
+            raise ValueError(
+                f"layer {slot.place}, {described(slot.layer)}: {name} is another array now, of which the network knows "
+                f"nothing; to change its entries write self.{name}[...] = … in the layer, or from outside "
+                f"network.layers[{slot.place}].{name}[...] = …"
+            )
+
+
+def check_takes_weights(output: Any) -> None:
+    """Raise ValueError if an output layer's ``forward`` takes no third argument, the samples' weights."""
+    parameters = inspect.signature(output.forward).parameters.values()
+    if len(parameters) < 3 and not any(each.kind == each.VAR_POSITIONAL for each in parameters):
+        raise ValueError(f"{described(output)}.forward(z, t) takes no sample_weight: leave the samples' weights out")
+
+
+def summary(layers: Sequence[object], output: object, theta: Any) -> str:
+    """Describe a network as a table: a line a layer with its parameters' shapes and their number."""
+    rows = [("layer", "parameters", "number")]
+    for layer in layers:
+        shapes = shapes_of(layer)
+        listed = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in shapes.items())
+        rows.append((described(layer), listed, f"{sum(map(math.prod, shapes.values())):,}"))
+    rows.append((described(output), "", "0"))
+    rows.append(("total", f"{theta.dtype}", f"{theta.shape[-1]:,}"))
+    a, b, c = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{layer:<{a}}  {listed:<{b}}  {number:>{c}}" for layer, listed, number in rows]
+    rule = "─" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def described(part: object) -> str:
+    """Name a layer: by its repr, unless that would show an address in memory."""
+    return type(part).__name__ if type(part).__repr__ is object.__repr__ else repr(part)
+
+
+def check_layers(layers: Sequence[Any]) -> list[Any]:
+    """Return layers as a list; raise TypeError or ValueError if one is none, or is in use, or if nothing can learn."""
+    for layer in layers:
+        missing = [name for name in ("forward", "backward") if not hasattr(layer, name)]
+        if missing or isinstance(layer, type):
+            remedy = f"; use {layer.__name__}(…)" if isinstance(layer, type) else f": it has no {', '.join(missing)}"
+            raise TypeError(f"Network expected layers, got {layer!r}{remedy}")
+        if any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in shapes_of(layer)):
+            raise ValueError(f"{layer!r} belongs to a network already, whose parameters it holds: make a new layer")
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError("Network expected each layer once: a layer keeps one batch and one set of parameters")
+    if not any(shapes_of(layer) for layer in layers):
+        raise ValueError(
+            "Network expected a layer with parameters, such as Linear, got none: there is nothing to train"
+        )
+    return list(layers)
+
+
+def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the numbers of inputs and of outputs of layers in a row, by what they say and by a trial of one sample.
+
+    Raises
+    ------
+    ValueError
+        If two neighbours do not fit.
+    """
+    first = next(layer for layer in layers if shapes_of(layer))
+    sides = {side for layer in layers for shape in shapes_of(layer).values() for side in shape}
+    problems = []
+    for D in [first.D] if hasattr(first, "D") else sorted(sides, reverse=True):
+        x, giver = np.ones((1, D), dtype), ""
+        try:
+            for layer in map(copy.copy, layers):
+                width = x.shape[-1]
+                if getattr(layer, "D", width) != width:
+                    raise ValueError(f"it takes {layer.D} inputs")
+                x = getattr(layer, "infer", layer.forward)(x)
+                giver = described(layer)
+        except Exception as error:  # a learner's layer may raise anything
+            before = f"{giver} gives {width} outputs, but the next, " if giver else f"of {width} inputs "
+            problems.append(f"{before}{described(layer)}, cannot take them: {error}")
+        else:
+            return D, x.shape[-1]
+    raise ValueError(problems[0])
+
+
+def check_settings(training: Any) -> None:
+    """Raise TypeError or ValueError unless a training's settings are within their ranges, and fit each other."""
+    network, dataset = training.network, training.dataset
+    for name in ("epochs", "batch_size"):
+        expect.integer(f"train {name}", getattr(training, name))
+    if training.clip_norm is not None:
+        expect.number("train clip_norm", training.clip_norm, above=0)
+    for what, member, example in (("optimizer", "step", "SGD(0.1)"), ("schedule", "factors", "CosineDecay()")):
+        part = getattr(training, what)
+        if isinstance(part, type) or not (hasattr(part, member) or (what == "schedule" and part is None)):
+            raise TypeError(f"train {what}: expected one such as {example}, got {part!r}")
+    if (dataset.D, dataset.K) != (network.D, network.K):
+        raise ValueError(
+            f"data set {dataset.name!r} has {dataset.D} features and {dataset.K} classes, "
+            f"but the network takes {network.D} and gives {network.K}"
+        )
+    if training.batch_size == 1 and any(slot.name == "running_mean" for slot in slots(network.layers)):
+        raise ValueError("batch normalisation learns nothing from batches of one sample: use a larger batch_size")

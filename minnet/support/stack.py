@@ -1,0 +1,86 @@
+"""What does a stack of networks need that one network does not? Numbers with a column, and histories that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def columns(theta: Array, *values: Any) -> list[Any]:
+    """Give hyperparameters the form in which they multiply theta: a float, or of a stack's networks an array (S, 1).
+
+    The array has theta's dtype, to which NumPy rounds a float, too: a stack's networks get what single ones get.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as networks.
+    """
+    for value in values:
+        if not isinstance(value, float) and (theta.ndim != 2 or len(value) != len(theta)):
+            steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
+            raise ValueError(
+                f"this optimizer has hyperparameters for a stack of {len(value)} networks, but steps {steps}"
+            )
+    return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
+
+
+def power(base: Any, k: int) -> Any:
+    """Raise to a power, for each network of a stack exactly as for a single one, which NumPy's array power is not."""
+    return base**k if isinstance(base, float) else np.array([each**k for each in base.tolist()])
+
+
+def plain(value: Any) -> Any:
+    """Return a number for a single network, an array of float64 for a stack."""
+    return np.asarray(value, np.float64) if getattr(value, "ndim", 0) else float(value)
+
+
+def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
+    """Return what a column of a history says of an epoch, or of one for each network; NaN of epoch 0."""
+    found = np.full(np.shape(epochs), np.nan)
+    for s in np.ndindex(found.shape):
+        if epochs[s]:
+            found[s] = np.asarray(column[epochs[s] - 1])[s]
+    return found[()]
+
+
+def hold(history: Any, steps: int, stopped: Array) -> None:
+    """Let what a history says of networks that have stopped stay as it was, though they are trained with the rest."""
+    if not stopped.any():
+        return
+    for column in history.by_epoch().values():
+        if np.ndim(column[-1]):
+            column[-1] = np.where(stopped, column[-2], column[-1])
+    for column in (history.batch_loss, history.batch_norm):
+        for k in range(len(column) - steps, len(column)):
+            column[k] = np.where(stopped, column[k - 1], column[k])
+
+
+def joined(entries: Sequence[Any]) -> Any:
+    """Join what several stacks have, each a number for all of its networks or an array of one for each."""
+    return np.concatenate(entries) if np.ndim(entries[0]) else entries[0]
+
+
+class RandomNumbers:
+    """Random numbers for layers that draw some: each network of a stack has a stream of its own.
+
+    Parameters
+    ----------
+    generators : sequence of numpy.random.Generator
+        One for each network.
+    stacked : bool
+        Whether what is drawn gets a leading axis, as in a stack; otherwise there is one network.
+    """
+
+    def __init__(self, generators: Sequence[np.random.Generator], stacked: bool) -> None:
+        self.generators, self.stacked = list(generators), stacked
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Draw uniformly from [0, 1): float32 of that shape, or (S, …) for a stack."""
+        drawn = [generator.random(shape, dtype=np.float32) for generator in self.generators]
+        return np.stack(drawn) if self.stacked else drawn[0]
