@@ -8,7 +8,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -140,6 +140,8 @@ class Training:
         many.
     """
 
+    must_be_finite: ClassVar[bool] = True  # whether a single network's first number that is not finite ends it
+
     network: Network
     optimizer: Optimizer
     dataset: Dataset
@@ -215,7 +217,7 @@ class Training:
         loss = network.forward(x, t, False, w)
         network.backward()
         squared_norm = np.vecdot(network.dtheta, network.dtheta)
-        if not self.overflows.harmless(loss, squared_norm, x):
+        if self.must_be_finite and not self.overflows.harmless(loss, squared_norm, x):
             self.end("diverged", "train", rows)
             return
         self.history.batch_loss.append(plain(loss))
@@ -233,7 +235,7 @@ class Training:
         network.check_views()
         measured = {"train": self.evaluate("train"), "validation": self.evaluate("validation")}
         for split, (loss, accuracy) in measured.items():
-            if not self.overflows.harmless(loss):
+            if self.must_be_finite and not self.overflows.harmless(loss):
                 self.end("diverged", split)
                 return
             getattr(history, f"{split}_loss").append(loss)

@@ -81,8 +81,7 @@ class AsFirstWritten(SoftmaxCrossEntropy):
 
     def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
-        super().forward(z, t)
-        self.y = self.probabilities(z)
+        self.y, self.t = self.probabilities(z), t
         epsilon = np.asarray(self.epsilon, dtype=z.real.dtype)
         loss: Array = -(t * np.log(self.y + epsilon)).sum(axis=(-2, -1)) / z.shape[-2]
         return loss
@@ -375,11 +374,7 @@ ALL_BUGS = (
         "steps are N times too large; the best learning rate depends on the batch size",
         output=wrong_dz(lambda y, t, N: y - t),
     ),
-    Bug(
-        "wrong-divisor",
-        "it learns, but K times slower",
-        output=wrong_dz(lambda y, t, N: (y - t) / (N * y.shape[-1])),
-    ),
+    Bug("wrong-divisor", "it learns, but K times slower", output=wrong_dz(lambda y, t, N: (y - t) / N / y.shape[-1])),
     Bug("softmax-axis", "rows of y do not sum to 1", output=SoftmaxAxis),
     in_huge_logits(
         "batch-maximum", "rows far below it become 0/0 = NaN; unnoticed in small logits", output=BatchMaximum
@@ -392,11 +387,7 @@ ALL_BUGS = (
     ),
     in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", output=EpsilonTooSmall),
     Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", "loss bound", output=SoftmaxTwice),
-    Bug(
-        "diagonal-jacobian",
-        "rows of dz do not sum to 0",
-        output=wrong_dz(lambda y, t, N: -t * (1 - y) / N),  # −(t/y) y (1 − y)/N
-    ),
+    Bug("diagonal-jacobian", "rows of dz do not sum to 0", output=wrong_dz(lambda y, t, N: -t * (1 - y) / N)),
     Bug(
         "extra-derivative",
         "learning stalls where y is sure, right or wrong",

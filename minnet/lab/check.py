@@ -226,19 +226,24 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     subject = f"a stack of {stack[0]} networks, each " if stack else ""
     subject += f"Network({' → '.join(map(str, widths))}), {network.theta.shape[-1]:,} parameters"
     report = Report(f"{subject}, {len(x)} samples, float64", notes=notes)
-    settings: tuple[Any, ...] = COMPLEX_TOLERANCE, len(x), network.K, {}, bool(stack)
+    settings: dict[str, Any] = {
+        "tolerance": COMPLEX_TOLERANCE,
+        "N": len(x),
+        "width": network.K,
+        "in_stack": bool(stack),
+    }
     flat = double.dtheta, numeric, np.nan_to_num(single.dtheta - double.dtheta)
     for slot in slots(network.layers):
         analytic, exact, change = (each[..., slot.entries].reshape(*stack, *slot.shape) for each in flat)
         quantity = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
         floor = ROUNDING * float(np.abs(change).max())
-        report.rows.append(Comparison(quantity, analytic, exact, *settings, floor=floor))
+        report.rows.append(Comparison(quantity, analytic, exact, floor=floor, **settings))
     tiny = [c.quantity for c in report.rows if np.abs(c.numeric).max() < c.floor]
     if tiny:
         relative = f"relative to {ROUNDING:.0e} times what single precision would change"
         report.notes.append(f"0 but for rounding, so that errors are {relative}: {'; '.join(tiny)}")
     wrong = [c for c in report.rows if c.wrong]
-    report.rows.append(Comparison("the whole network", double.dtheta, numeric, *settings))
+    report.rows.append(Comparison("the whole network", double.dtheta, numeric, **settings))
     if wrong:
         for kind in dict.fromkeys(type(part) for part in (network.output, *reversed(network.layers))):
             alone = check_class(kind)

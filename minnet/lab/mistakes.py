@@ -120,13 +120,7 @@ def times(name: str, meaning: str, equation: str, said: str, factor: Callable[[C
 
 ALL_MISTAKES = (
     # The gradient, times something. Of all formulas, here and below, the first that fits counts.
-    Mistake(
-        "no-gradient",
-        "the gradient is never written, or is overwritten by zeros",
-        "12a",
-        "it is 0 everywhere",
-        lambda c: np.zeros_like(c.numeric),
-    ),
+    times("no-gradient", "the gradient is never written, or is overwritten by zeros", "12a", "0", lambda c: 0),
     times("sign-flipped", "the sign is wrong, as in t − y instead of y − t; the loss climbs", "9", "−1", lambda c: -1),
     times("factor-two", "a stray factor 2, as from a square's derivative", "9", "2", lambda c: 2),
     times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),

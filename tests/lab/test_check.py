@@ -142,14 +142,15 @@ def test_no_right_network_raises_a_false_alarm(
 
 
 def test_a_network_of_own_layers_and_soft_targets_is_right_too(batch: tuple[Array, Array]) -> None:
-    network = Network([Linear(4, 5), Softplus(), Scale(5), Linear(5, 3)], dtype="float64")
+    scale: Any = Scale(5)
+    network = Network([Linear(4, 5), Softplus(), scale, Linear(5, 3)], dtype="float64")
     assert check_network(network, batch[0], np.full((6, 3), 1 / 3)).right
 
 
 def test_a_kink_is_avoided_and_reported(batch: tuple[Array, Array]) -> None:
     network = make_network((4, 5, 3), ReLU)
-    network.layers[0].W[...] = 0  # type: ignore[attr-defined]
-    network.layers[0].b[...] = 0  # type: ignore[attr-defined]
+    network.layers[0].W[...] = 0
+    network.layers[0].b[...] = 0
     before = network.theta.copy()
     report = check_network(network, *batch)
     assert report.right, str(report)
