@@ -90,8 +90,8 @@ def test_the_fuzzer_finds_and_keeps_what_goes_wrong(tmp_path: Path) -> None:
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     run = fuzz("--cases", "20", "--kinds", "model", cwd=tmp_path, PYTHONPATH=paths)
     assert run.returncode == 1, run.stdout + run.stderr
-    said, *kept = run.stdout.partition("FAILED: ")[2].splitlines()
-    assert said == f"{len(kept)} cases are kept; those without error.txt ended the process, or hung:"
+    said, *kept = run.stdout.partition("FAILED, ")[2].splitlines()
+    assert said == f"kept in {tmp_path}/out; without error.txt it ended the process, or hung:"
     errors = {name: tmp_path / "out" / name / "error.txt" for name in sorted(os.listdir(tmp_path / "out"))}
     found = {name: path.read_text(encoding="utf-8") for name, path in errors.items() if path.exists()}
     assert "model-19" in errors.keys() - found.keys()  # it ended the process
