@@ -93,6 +93,7 @@ def test_the_fuzzer_finds_and_keeps_what_goes_wrong(tmp_path: Path) -> None:
     said, *kept = run.stdout.partition("FAILED, ")[2].splitlines()
     assert said == f"kept in {tmp_path}/out; without error.txt it ended the process, or hung:"
     errors = {name: tmp_path / "out" / name / "error.txt" for name in sorted(os.listdir(tmp_path / "out"))}
+    assert kept == sorted(errors.keys() - {"good"})
     found = {name: path.read_text(encoding="utf-8") for name, path in errors.items() if path.exists()}
     assert "model-19" in errors.keys() - found.keys()  # it ended the process
     problems = ["KeyError", "does not name the file", "more than a line", "MemoryError", "code was run"]
