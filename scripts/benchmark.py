@@ -11,13 +11,11 @@ What is printed are tables in Markdown, as in docs/performance.md.
 """
 
 import argparse
-import functools
 import itertools
 import json
 import math
 import multiprocessing
 import os
-import re
 import resource
 import time
 import warnings
@@ -28,26 +26,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = np.ndarray
-LR, MOMENTUM, BETA1, BETA2 = 0.01, 0.9, 0.9, 0.999
+Results = dict[str, dict[str, Any]]  # by contender: its figures by name
+LR, MOMENTUM = 0.01, 0.9
 EPSILON = 1e-12  # of Adam; so small since scikit-learn adds it elsewhere (before the bias of the averages is corrected)
 CLOSE = 1e-5  # how far losses and weights after five steps may be apart; rounding makes it about 1e-6
 
 
 class Workload(NamedTuple):
-    """Widths of the layers, samples a step, rows of data, networks (more than one: a stack), optimizer."""
+    """Widths of the layers, samples a step, rows of data, networks (more than one: a stack); Adam or SGD."""
 
     widths: tuple[int, ...]
     batch_size: int
     rows: int
     S: int = 1
-    optimizer: str = "SGD"
+    adam: bool = False
 
 
 WORKLOADS = {
     "iris": Workload((4, 16, 3), 16, 105),
     "softreg": Workload((64, 10), 32, 1257),
     "digits": Workload((64, 64, 10), 32, 1257),
-    "digits-adam": Workload((64, 64, 10), 32, 1257, optimizer="Adam"),
+    "digits-adam": Workload((64, 64, 10), 32, 1257, adam=True),
     "mnist": Workload((784, 256, 128, 10), 128, 60_000),
     "wide": Workload((784, 1024, 1024, 10), 512, 10_000),
     "iris-32": Workload((4, 16, 3), 16, 105, 32),
@@ -68,13 +67,17 @@ class Contender:
     def __init__(self, work: Workload) -> None:
         self.work, self.rng = work, np.random.default_rng(0)
         self.stack = (work.S,) if work.S > 1 and self.stacks else ()
-        self.x = self.rng.standard_normal((work.rows, work.widths[0]), dtype=np.float32)
+        self.x = self.rng.standard_normal((work.rows, work.widths[0]), np.float32)
         self.labels = self.rng.integers(work.widths[-1], size=work.rows)
         self.rows = np.tile(np.arange(work.rows), (*self.stack, 1))
         self.initial: list[Array] = []
         for D, H in itertools.pairwise(work.widths):
-            for array in (self.rng.standard_normal((D, H)) / math.sqrt(D), np.zeros((1, H))):
-                self.initial.append(np.tile(array.astype(np.float32), (*self.stack, 1, 1)))
+            W = self.rng.standard_normal((D, H), np.float32) / math.sqrt(D)
+            self.initial += [np.tile(w, (*self.stack, 1, 1)) for w in (W, np.zeros((1, H), np.float32))]
+
+    def flat(self, arrays: list[Array]) -> Array:
+        """Join arrays to one vector, or to one of each network of a stack."""
+        return np.concatenate([array.reshape(*self.stack, -1) for array in arrays], axis=-1)
 
     def step(self, rows: Array) -> Any:
         """Train on a batch, rows of shape (B,) or (S, B); return the loss before, of each network or their mean."""
@@ -98,7 +101,11 @@ class Contender:
     def five_steps(self) -> Array:
         """Train five steps on the first batch; return the losses and then the weights, those of a stack's first."""
         losses = [np.ravel(self.step(self.rows[..., : self.work.batch_size]))[0] for _ in range(5)]
-        return np.concatenate([losses, *(np.ravel(w[0] if self.stack else w) for w in self.weights())])
+        return np.concatenate([losses, np.atleast_2d(self.flat(self.weights()))[0]])
+
+    def disagreement(self) -> float:
+        """Return how far losses and weights after five steps are from minnet's."""
+        return float(np.abs(self.five_steps() - Minnet(self.work).five_steps()).max())
 
     def trained(self, count: int) -> tuple[float, float]:
         """Train for some epochs; return the seconds that it takes for all networks, and the most memory used in MiB."""
@@ -125,8 +132,8 @@ class Minnet(Contender):
         super().__init__(work)
         layers = [layer for D, H in itertools.pairwise(work.widths) for layer in (Linear(D, H), ReLU())]
         self.network = Network(layers[:-1], seed=range(work.S) if self.stack else 0)
-        self.network.theta[...] = np.concatenate([w.reshape(*self.stack, -1) for w in self.initial], axis=-1)
-        self.optimizer = Adam(LR, BETA1, BETA2, EPSILON) if work.optimizer == "Adam" else SGD(LR, MOMENTUM)
+        self.network.theta[...] = self.flat(self.initial)
+        self.optimizer = Adam(LR, epsilon=EPSILON) if work.adam else SGD(LR, MOMENTUM)
         self.t = target_rows(self.labels, work.widths[-1], np.float32)
         self.orders = [random_streams(seed).order for seed in range(work.S)]
 
@@ -159,11 +166,11 @@ class ScikitLearn(Contender):
         from sklearn.neural_network import MLPClassifier
 
         super().__init__(work)
-        settings = {"solver": work.optimizer.lower(), "alpha": 0, "batch_size": work.batch_size, "tol": 0}
-        settings |= {"learning_rate_init": LR, "momentum": MOMENTUM, "nesterovs_momentum": False}
-        settings |= {"beta_1": BETA1, "beta_2": BETA2, "epsilon": EPSILON}
-        self.model = MLPClassifier(work.widths[1:-1], **settings)
-        self.model.partial_fit(self.x, self.labels)  # makes its arrays
+        self.model = MLPClassifier(
+            work.widths[1:-1], solver="adam" if work.adam else "sgd", alpha=0, batch_size=work.batch_size, tol=0,
+            learning_rate_init=LR, momentum=MOMENTUM, nesterovs_momentum=False, epsilon=EPSILON,
+        )  # fmt: skip
+        self.model.partial_fit(self.x, self.labels, classes=range(work.widths[-1]))  # makes its arrays
         self.model.coefs_, self.model.intercepts_ = self.initial[::2], [b[0] for b in self.initial[1::2]]
         del self.model._optimizer  # which remembers that first step
 
@@ -192,9 +199,9 @@ class PyTorch(Contender):
         x, labels = torch.from_numpy(self.x), torch.from_numpy(self.labels)
         self.parameters = [torch.tensor(w, requires_grad=True) for w in self.initial]
         self.S = torch.tensor(float(work.S))
-        adam, sgd = {"betas": (BETA1, BETA2), "eps": EPSILON}, {"momentum": MOMENTUM}
-        settings: Any = adam if work.optimizer == "Adam" else sgd
-        self.optimizer = getattr(torch.optim, work.optimizer)(self.parameters, lr=LR, fused=True, **settings)
+        optimizer: Any = torch.optim.Adam if work.adam else torch.optim.SGD
+        settings = {"eps": EPSILON} if work.adam else {"momentum": MOMENTUM}
+        self.optimizer = optimizer(self.parameters, LR, fused=True, **settings)
         linear = torch.baddbmm if self.stack else torch.addmm
 
         def loss_of(rows: Any) -> Any:
@@ -227,12 +234,14 @@ class PyTorchCompiled(PyTorch):
 class JaxStep(Contender):
     """JAX, one jitted call a step, in which the old weights make room for the new ones; for a stack under vmap."""
 
+    scan = False
+
     def __init__(self, work: Workload) -> None:
         import jax
         from jax import numpy as jnp
 
         super().__init__(work)
-        each, N, B = jax.tree.map, work.rows, work.batch_size
+        each, self.wait = jax.tree.map, jax.block_until_ready
 
         def loss_of(weights: Any, x: Any, t: Any) -> Any:
             for k in range(0, len(weights), 2):
@@ -244,32 +253,30 @@ class JaxStep(Contender):
             return each(lambda w, v: w - LR * v, w, v), v
 
         def adam(g: Any, w: Any, m: Any, v: Any, k: Any) -> Any:
-            k = k + 1
-            m = each(lambda g, m: BETA1 * m + (1 - BETA1) * g, g, m)
-            v = each(lambda g, v: BETA2 * v + (1 - BETA2) * g**2, g, v)
-            m_hat, v_hat = each(lambda m: m / (1 - BETA1**k), m), each(lambda v: v / (1 - BETA2**k), v)
-            return each(lambda w, m, v: w - LR * m / (jnp.sqrt(v) + EPSILON), w, m_hat, v_hat), m, v, k
+            k, lr, scale = k + 1, LR / (1 - 0.9 ** (k + 1)), 1 / (1 - 0.999 ** (k + 1))
+            m = each(lambda g, m: 0.9 * m + 0.1 * g, g, m)
+            v = each(lambda g, v: 0.999 * v + 0.001 * g**2, g, v)
+            return each(lambda w, m, v: w - lr * m / (jnp.sqrt(scale * v) + EPSILON), w, m, v), m, v, k
 
-        def step(state: Any, rows: Any, x: Any, t: Any) -> Any:
-            loss, gradient = jax.value_and_grad(loss_of)(state[0], x[rows], t[rows])
-            return update(gradient, *state), loss
+        def step(state: Any, rows: Any, *data: Any) -> Any:
+            loss, gradient = jax.value_and_grad(loss_of)(state[0], *(array[rows] for array in data))
+            return (adam if work.adam else sgd)(gradient, *state), loss
 
-        def epoch(state: Any, order: Any, x: Any, t: Any) -> Any:
-            batches = order[: N // B * B].reshape(-1, B)
-            state, losses = jax.lax.scan(lambda state, rows: step(state, rows, x, t), state, batches)
-            return step(state, order[batches.size :], x, t) if N % B else (state, losses)
+        def epoch(state: Any, order: Any, *data: Any) -> Any:
+            batches, rest = jnp.split(order, [len(order) // work.batch_size * work.batch_size])
+            batches = batches.reshape(-1, work.batch_size)
+            state, losses = jax.lax.scan(lambda state, rows: step(state, rows, *data), state, batches)
+            return step(state, rest, *data) if rest.size else (state, losses)
 
-        def jitted(function: Any) -> Any:
-            return jax.jit(jax.vmap(function, (0, 0, None, None)) if self.stack else function, donate_argnums=0)
-
-        self.jitted_step, self.jitted_epoch, self.wait = jitted(step), jitted(epoch), jax.block_until_ready
+        train = epoch if self.scan else step
+        self.train = jax.jit(jax.vmap(train, (0, 0, None, None)) if self.stack else train, donate_argnums=0)
         w, m, v = ([jnp.array(factor * w) for w in self.initial] for factor in (1, 0, 0))
-        update, self.state = (adam, (w, m, v, jnp.zeros(self.stack))) if work.optimizer == "Adam" else (sgd, (w, v))
+        self.state: Any = (w, m, v, jnp.zeros(self.stack)) if work.adam else (w, v)
         self.data = (jnp.array(self.x), jnp.array(self.labels))
 
     def step(self, rows: Array) -> Any:
         """As the class says."""
-        self.state, loss = self.jitted_step(self.state, rows, *self.data)
+        self.state, loss = self.train(self.state, rows, *self.data)
         return loss
 
     def epochs(self, count: int) -> None:
@@ -285,9 +292,11 @@ class JaxStep(Contender):
 class JaxScan(JaxStep):
     """JAX with the whole epoch in one jitted lax.scan."""
 
+    scan = True
+
     def epoch(self) -> None:
         """As the class says."""
-        self.state, _ = self.jitted_epoch(self.state, self.rng.permuted(self.rows, axis=-1), *self.data)
+        self.step(self.rng.permuted(self.rows, axis=-1))
 
 
 class Floor(Contender):
@@ -346,13 +355,6 @@ class Worker(ProcessPoolExecutor):
         return self.submit(self.answer, method, *arguments).result()
 
 
-@functools.cache
-def five_steps(contender: type[Contender], work: Workload) -> Array:
-    """Return what five steps give, in a fresh process."""
-    with Worker(contender, work, 1) as worker:
-        return np.asarray(worker.ask("five_steps"))
-
-
 def enter(contender: type[Contender], work: Workload, arguments: argparse.Namespace) -> tuple[Worker, dict[str, Any]]:
     """Check a contender, and try the numbers of threads; return the fastest's worker, and its figures so far.
 
@@ -362,14 +364,15 @@ def enter(contender: type[Contender], work: Workload, arguments: argparse.Namesp
         If it computes something else than minnet.
     """
     if contender is not Floor:
-        apart = np.abs(five_steps(Minnet, work) - five_steps(contender, work)).max()
+        with Worker(contender, work, 1) as worker:
+            apart = worker.ask("disagreement")
         if not apart <= CLOSE:
             raise ValueError(f"it computes something else (by {apart:.1e})")
     tries = []
     for threads in arguments.threads:
         worker = Worker(contender, work, threads)
         trained, peak = worker.ask("trained", arguments.epochs)  # compilation counts, imports and making data do not
-        turn = min(worker.ask("turn", arguments.seconds) for _ in range(4))
+        turn = np.median([worker.ask("turn", arguments.seconds) for _ in range(4)])
         tries.append((turn, worker, {"threads": threads, "trained_s": trained, "peak_MiB": peak}))
     (_, fastest, figures), *others = sorted(tries, key=lambda each: each[0])
     for _, worker, _ in others:
@@ -377,7 +380,7 @@ def enter(contender: type[Contender], work: Workload, arguments: argparse.Namesp
     return fastest, figures
 
 
-def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> Results:
     """Time the contenders on one workload, minnet first.
 
     Returns
@@ -387,7 +390,7 @@ def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> d
         seconds until trained; peak MiB; threads. Or the reason why it is missing.
     """
     workers: dict[str, Worker] = {}
-    results: dict[str, dict[str, Any]] = {}
+    results: Results = {}
     for name in names:
         try:
             workers[name], results[name] = enter(CONTENDERS[name], WORKLOADS[workload], arguments)
@@ -401,18 +404,17 @@ def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> d
     return results
 
 
-def print_table(workload: str, results: dict[str, dict[str, Any]]) -> None:
+def print_table(workload: str, results: Results) -> None:
     """Print the figures of one workload, a contender a line."""
-    titles = f"| {workload:<16} | µs a step | {'minnet ÷ it':<22} | to trained |     peak | threads |"
-    print(f"\n{titles}\n{re.sub('[^|]', '-', titles)}")
+    print(f"\n| {workload:<16} | µs a step | minnet ÷ it            | to trained |     peak | threads |")
+    print("|---|---|---|---|---|---|")
+    figures = "{step_us:9,.1f} | **{ratio[0]:.2f}** ({ratio[1]:.2f}–{ratio[2]:.2f})"
+    figures += "   | {trained_s:8.2f} s | {peak_MiB:4.0f} MiB | {threads:7}"
     for name, r in results.items():
-        figures = "{step_us:>9,.1f} | {ratio:<22} | {trained_s:>8.2f} s | {peak_MiB:>4.0f} MiB | {threads:>7}"
-        if "ratio" in r:
-            r = r | {"ratio": "**{:.2f}** ({:.2f}–{:.2f})".format(*r["ratio"])}
         print(f"| {name:<16} | {r.get('missing') or figures.format(**r)} |", flush=True)
 
 
-def draw(results: dict[str, dict[str, Any]], target: Path) -> None:
+def draw(results: Results, target: Path) -> None:
     """Draw the ratios as a picture."""
     from matplotlib.figure import Figure
 
@@ -427,10 +429,9 @@ def draw(results: dict[str, dict[str, Any]], target: Path) -> None:
         ax.plot(places, middle, MARKERS[k], color=COLOURS[k], label=name, markersize=6)
         ax.vlines(places, low, high, COLOURS[k])
     ax.axhline(1, color="0.4", linewidth=1)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g}×")
+    ax.set(yscale="log", ylabel="time of a step ÷ minnet's\n(above 1: slower than minnet)")
     ax.set_xticks(range(len(results)), results)
-    ax.set_ylabel("time of a step ÷ minnet's\n(above 1: slower than minnet)")
+    ax.yaxis.set_major_formatter("{x:g}×")
     ax.grid(alpha=0.3, axis="y")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, frameon=False, fontsize="small")
     save_picture(figure, target)
