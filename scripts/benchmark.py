@@ -107,13 +107,13 @@ class Contender:
         """Return how far losses and weights after five steps are from minnet's."""
         return float(np.abs(self.five_steps() - Minnet(self.work).five_steps()).max())
 
-    def trained(self, count: int) -> tuple[float, float]:
-        """Train for some epochs; return the seconds that it takes for all networks, and the most memory used in MiB."""
+    def trained(self, count: int) -> dict[str, float]:
+        """Train for some epochs; return the seconds that it takes for all networks, and the most memory used."""
         started = time.perf_counter()
         self.epochs(count)
-        seconds = time.perf_counter() - started
-        self.pace = seconds / count
-        return seconds * (1 if self.stacks else self.work.S), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.pace = (time.perf_counter() - started) / count
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"trained_s": self.pace * count * (1 if self.stacks else self.work.S), "peak_MiB": peak}
 
     def turn(self, seconds: float) -> float:
         """Train for about so many seconds; return the µs of a step of each network."""
@@ -241,26 +241,26 @@ class JaxStep(Contender):
         from jax import numpy as jnp
 
         super().__init__(work)
-        each, self.wait = jax.tree.map, jax.block_until_ready
 
         def loss_of(weights: Any, x: Any, t: Any) -> Any:
-            for k in range(0, len(weights), 2):
-                x = (jax.nn.relu(x) if k else x) @ weights[k] + weights[k + 1]
+            for i in range(0, len(weights), 2):
+                x = (jax.nn.relu(x) if i else x) @ weights[i] + weights[i + 1]
             return -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], axis=1).mean()
 
-        def sgd(g: Any, w: Any, v: Any) -> Any:
-            v = each(lambda g, v: MOMENTUM * v + g, g, v)
-            return each(lambda w, v: w - LR * v, w, v), v
+        def sgd(k: Any, g: Any, w: Any, v: Any) -> Any:
+            v = MOMENTUM * v + g
+            return w - LR * v, v
 
-        def adam(g: Any, w: Any, m: Any, v: Any, k: Any) -> Any:
-            k, lr, scale = k + 1, LR / (1 - 0.9 ** (k + 1)), 1 / (1 - 0.999 ** (k + 1))
-            m = each(lambda g, m: 0.9 * m + 0.1 * g, g, m)
-            v = each(lambda g, v: 0.999 * v + 0.001 * g**2, g, v)
-            return each(lambda w, m, v: w - lr * m / (jnp.sqrt(scale * v) + EPSILON), w, m, v), m, v, k
+        def adam(k: Any, g: Any, w: Any, m: Any, v: Any) -> Any:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = m / (1 - 0.9**k), v / (1 - 0.999**k)
+            return w - LR * m_hat / (jnp.sqrt(v_hat) + EPSILON), m, v
 
         def step(state: Any, rows: Any, *data: Any) -> Any:
-            loss, gradient = jax.value_and_grad(loss_of)(state[0], *(array[rows] for array in data))
-            return (adam if work.adam else sgd)(gradient, *state), loss
+            k, parameters = state
+            loss, dw = jax.value_and_grad(loss_of)([w for w, *_ in parameters], *(array[rows] for array in data))
+            update = adam if work.adam else sgd
+            return (k + 1, [update(k + 1, g, *p) for g, p in zip(dw, parameters, strict=True)]), loss
 
         def epoch(state: Any, order: Any, *data: Any) -> Any:
             batches, rest = jnp.split(order, [len(order) // work.batch_size * work.batch_size])
@@ -270,9 +270,9 @@ class JaxStep(Contender):
 
         train = epoch if self.scan else step
         self.train = jax.jit(jax.vmap(train, (0, 0, None, None)) if self.stack else train, donate_argnums=0)
-        w, m, v = ([jnp.array(factor * w) for w in self.initial] for factor in (1, 0, 0))
-        self.state: Any = (w, m, v, jnp.zeros(self.stack)) if work.adam else (w, v)
-        self.data = (jnp.array(self.x), jnp.array(self.labels))
+        factors = (1, 0, 0) if work.adam else (1, 0)
+        self.state = (jnp.zeros(self.stack), [tuple(jnp.array(w * n) for n in factors) for w in self.initial])
+        self.data, self.wait = (jnp.array(self.x), jnp.array(self.labels)), jax.block_until_ready
 
     def step(self, rows: Array) -> Any:
         """As the class says."""
@@ -286,7 +286,7 @@ class JaxStep(Contender):
 
     def weights(self) -> list[Array]:
         """As the class says."""
-        return [np.asarray(w) for w in self.state[0]]
+        return [np.asarray(w) for w, *_ in self.state[1]]
 
 
 class JaxScan(JaxStep):
@@ -330,8 +330,8 @@ class Worker(ProcessPoolExecutor):
     contender: Contender  # in that process
 
     def __init__(self, contender: type[Contender], work: Workload, threads: int) -> None:
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = str(threads)  # which the process inherits
+        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # which the process inherits
+        os.environ.update(dict.fromkeys(variables, str(threads)))
         os.environ.pop("OPENBLAS_CORETYPE", None)  # it holds NumPy to older instructions than the others may use
         super().__init__(1, multiprocessing.get_context("spawn"))
         self.submit(self.become, contender, work, threads).result()
@@ -340,7 +340,6 @@ class Worker(ProcessPoolExecutor):
     def become(cls, contender: type[Contender], work: Workload, threads: int) -> None:
         """Make the contender, in its process."""
         warnings.simplefilter("ignore")  # of no convergence
-        np.seterr(all="ignore")
         if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         cls.contender = contender(work)
@@ -371,11 +370,11 @@ def enter(contender: type[Contender], work: Workload, arguments: argparse.Namesp
     tries = []
     for threads in arguments.threads:
         worker = Worker(contender, work, threads)
-        trained, peak = worker.ask("trained", arguments.epochs)  # compilation counts, imports and making data do not
+        figures = worker.ask("trained", arguments.epochs)  # compilation counts, imports and making the data do not
         turn = np.median([worker.ask("turn", arguments.seconds) for _ in range(4)])
-        tries.append((turn, worker, {"threads": threads, "trained_s": trained, "peak_MiB": peak}))
-    (_, fastest, figures), *others = sorted(tries, key=lambda each: each[0])
-    for _, worker, _ in others:
+        tries.append((turn, worker, figures | {"threads": threads}))
+    (_, fastest, figures), *slower = sorted(tries, key=lambda each: each[0])
+    for _, worker, _ in slower:
         worker.shutdown()
     return fastest, figures
 
