@@ -75,17 +75,13 @@ class Contender:
             W = self.rng.standard_normal((D, H), np.float32) / math.sqrt(D)
             self.initial += [np.tile(w, (*self.stack, 1, 1)) for w in (W, np.zeros((1, H), np.float32))]
 
-    def flat(self, arrays: list[Array]) -> Array:
-        """Join arrays to one vector, or to one of each network of a stack."""
-        return np.concatenate([array.reshape(*self.stack, -1) for array in arrays], axis=-1)
-
     def step(self, rows: Array) -> Any:
         """Train on a batch, rows of shape (B,) or (S, B); return the loss before, of each network or their mean."""
         raise NotImplementedError
 
     def weights(self) -> list[Array]:
-        """Return W, b, W, b, … in any shapes that keep the order of entries."""
-        raise NotImplementedError
+        """Return W, b, W, b, … in any shapes that keep the order of entries; here ``initial``, if changed in place."""
+        return self.initial
 
     def epoch(self) -> None:
         """Train on all batches once, in a new order."""
@@ -101,7 +97,7 @@ class Contender:
     def five_steps(self) -> Array:
         """Train five steps on the first batch; return the losses and then the weights, those of a stack's first."""
         losses = [np.ravel(self.step(self.rows[..., : self.work.batch_size]))[0] for _ in range(5)]
-        return np.concatenate([losses, np.atleast_2d(self.flat(self.weights()))[0]])
+        return np.concatenate([losses, *(np.ravel(w[0] if self.stack else w) for w in self.weights())])
 
     def disagreement(self) -> float:
         """Return how far losses and weights after five steps are from minnet's."""
@@ -113,7 +109,7 @@ class Contender:
         self.epochs(count)
         self.pace = (time.perf_counter() - started) / count
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"trained_s": self.pace * count * (1 if self.stacks else self.work.S), "peak_MiB": peak}
+        return {"trained_s": self.pace * count * self.work.S / math.prod(self.stack), "peak_MiB": peak}
 
     def turn(self, seconds: float) -> float:
         """Train for about so many seconds; return the µs of a step of each network."""
@@ -126,16 +122,14 @@ class Minnet(Contender):
 
     def __init__(self, work: Workload) -> None:
         from minnet import SGD, Adam, Linear, Network, ReLU
-        from minnet.network import random_streams
-        from minnet.output import target_rows
 
         super().__init__(work)
         layers = [layer for D, H in itertools.pairwise(work.widths) for layer in (Linear(D, H), ReLU())]
         self.network = Network(layers[:-1], seed=range(work.S) if self.stack else 0)
-        self.network.theta[...] = self.flat(self.initial)
+        self.network.theta[...] = np.concatenate([w.reshape(*self.stack, -1) for w in self.initial], axis=-1)
         self.optimizer = Adam(LR, epsilon=EPSILON) if work.adam else SGD(LR, MOMENTUM)
-        self.t = target_rows(self.labels, work.widths[-1], np.float32)
-        self.orders = [random_streams(seed).order for seed in range(work.S)]
+        self.t = np.eye(work.widths[-1], dtype=np.float32)[self.labels]
+        self.orders = [np.random.default_rng(seed) for seed in range(work.S)]
 
     def train(self, x: Array, t: Array) -> list[Any]:
         """Train on all samples once, by minnet's own loop; return the losses of the batches."""
@@ -182,10 +176,6 @@ class ScikitLearn(Contender):
         """As the class says."""
         self.model.set_params(max_iter=count, n_iter_no_change=count).fit(self.x, self.labels)
 
-    def weights(self) -> list[Array]:
-        """As the class says."""
-        return [array for pair in zip(self.model.coefs_, self.model.intercepts_, strict=True) for array in pair]
-
 
 class PyTorch(Contender):
     """PyTorch, eager: addmm, or for a stack baddbmm, and the fused optimizer, which was the fastest of the three."""
@@ -196,12 +186,12 @@ class PyTorch(Contender):
         import torch
 
         super().__init__(work)
-        x, labels = torch.from_numpy(self.x), torch.from_numpy(self.labels)
+        x, labels = torch.tensor(self.x), torch.tensor(self.labels)
         self.parameters = [torch.tensor(w, requires_grad=True) for w in self.initial]
         self.S = torch.tensor(float(work.S))
-        optimizer: Any = torch.optim.Adam if work.adam else torch.optim.SGD
-        settings = {"eps": EPSILON} if work.adam else {"momentum": MOMENTUM}
-        self.optimizer = optimizer(self.parameters, LR, fused=True, **settings)
+        sgd, adam = (torch.optim.SGD, {"momentum": MOMENTUM}), (torch.optim.Adam, {"eps": EPSILON})
+        optimizer, settings = adam if work.adam else sgd
+        self.optimizer: Any = optimizer(self.parameters, LR, fused=True, **settings)
         linear = torch.baddbmm if self.stack else torch.addmm
 
         def loss_of(rows: Any) -> Any:
@@ -259,7 +249,6 @@ class JaxStep(Contender):
         def step(state: Any, rows: Any, *data: Any) -> Any:
             k, parameters = state
             loss, dw = jax.value_and_grad(loss_of)([w for w, *_ in parameters], *(array[rows] for array in data))
-            update = adam if work.adam else sgd
             return (k + 1, [update(k + 1, g, *p) for g, p in zip(dw, parameters, strict=True)]), loss
 
         def epoch(state: Any, order: Any, *data: Any) -> Any:
@@ -270,7 +259,7 @@ class JaxStep(Contender):
 
         train = epoch if self.scan else step
         self.train = jax.jit(jax.vmap(train, (0, 0, None, None)) if self.stack else train, donate_argnums=0)
-        factors = (1, 0, 0) if work.adam else (1, 0)
+        update, factors = (adam, (1, 0, 0)) if work.adam else (sgd, (1, 0))
         self.state = (jnp.zeros(self.stack), [tuple(jnp.array(w * n) for n in factors) for w in self.initial])
         self.data, self.wait = (jnp.array(self.x), jnp.array(self.labels)), jax.block_until_ready
 
@@ -304,9 +293,9 @@ class Floor(Contender):
 
     def epoch(self) -> None:
         """As the class says."""
-        steps, rest = divmod(self.work.rows, self.work.batch_size)
-        for B, count in ((self.work.batch_size, steps), (rest, 1)):
-            a = [np.zeros((*self.stack, B, width), np.float32) for width in self.work.widths]
+        B, N = self.work.batch_size, self.work.rows
+        for size, count in ((B, N // B), (N % B, 1)):
+            a = [np.zeros((*self.stack, size, width), np.float32) for width in self.work.widths]
             forward = [(x, W, z) for W, (x, z) in zip(self.initial[::2], itertools.pairwise(a), strict=True)]
             backward = [(x.mT, z, np.empty_like(W)) for x, W, z in forward] + [(z, W.mT, x) for x, W, z in forward[1:]]
             for left, right, out in (forward + backward) * count:
@@ -367,16 +356,14 @@ def enter(contender: type[Contender], work: Workload, arguments: argparse.Namesp
             apart = worker.ask("disagreement")
         if not apart <= CLOSE:
             raise ValueError(f"it computes something else (by {apart:.1e})")
-    tries = []
-    for threads in arguments.threads:
-        worker = Worker(contender, work, threads)
-        figures = worker.ask("trained", arguments.epochs)  # compilation counts, imports and making the data do not
-        turn = np.median([worker.ask("turn", arguments.seconds) for _ in range(4)])
-        tries.append((turn, worker, figures | {"threads": threads}))
-    (_, fastest, figures), *slower = sorted(tries, key=lambda each: each[0])
-    for _, worker, _ in slower:
+    workers = [Worker(contender, work, threads) for threads in arguments.threads]
+    figures = [worker.ask("trained", arguments.epochs) for worker in workers]  # compilation counts, imports do not
+    turns = [[worker.ask("turn", arguments.seconds) for worker in workers] for _ in range(4)]
+    best = int(np.argmin(np.median(turns, axis=0)))
+    fastest = workers.pop(best)
+    for worker in workers:
         worker.shutdown()
-    return fastest, figures
+    return fastest, figures[best] | {"threads": arguments.threads[best]}
 
 
 def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> Results:
@@ -396,21 +383,22 @@ def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> R
         except Exception as error:  # whatever it is, the others can be timed
             results[name] = {"missing": f"not timed: {error}"}
     rounds = [[worker.ask("turn", arguments.seconds) for worker in workers.values()] for _ in range(arguments.rounds)]
-    for turns, (name, worker) in zip(np.transpose(rounds), workers.items(), strict=True):
-        ratios = np.transpose(rounds)[0] / turns
-        results[name] |= {"step_us": np.median(turns), "ratio": np.quantile(ratios, [0.5, 0, 1]).tolist()}
+    turns = dict(zip(workers, np.transpose(rounds), strict=True))
+    for name, worker in workers.items():
+        ratios = turns["minnet"] / turns[name]
+        results[name] |= {"step_us": np.median(turns[name]), "ratio": np.quantile(ratios, [0.5, 0, 1]).tolist()}
         worker.shutdown()
     return results
 
 
 def print_table(workload: str, results: Results) -> None:
     """Print the figures of one workload, a contender a line."""
-    print(f"\n| {workload:<16} | µs a step | minnet ÷ it            | to trained |     peak | threads |")
-    print("|---|---|---|---|---|---|")
-    figures = "{step_us:9,.1f} | **{ratio[0]:.2f}** ({ratio[1]:.2f}–{ratio[2]:.2f})"
-    figures += "   | {trained_s:8.2f} s | {peak_MiB:4.0f} MiB | {threads:7}"
+    print(f"\n| {workload:<16} | µs a step | minnet ÷ it | to trained | peak | threads |\n|---|---|---|---|---|---|")
+    figures = (
+        "{step_us:,.1f} | **{ratio[0]:.2f}** ({ratio[1]:.2f}–{ratio[2]:.2f}) | {trained_s:.2f} s | {peak_MiB:.0f} MiB"
+    )
     for name, r in results.items():
-        print(f"| {name:<16} | {r.get('missing') or figures.format(**r)} |", flush=True)
+        print(f"| {name:<16} |", r.get("missing") or f"{figures.format(**r)} | {r['threads']}", "|", flush=True)
 
 
 def draw(results: Results, target: Path) -> None:
@@ -425,8 +413,8 @@ def draw(results: Results, target: Path) -> None:
         timed = {w: r[name] for w, r in enumerate(results.values()) if "ratio" in r.get(name, {})}
         places = [w + 0.11 * (k - 2.5) for w in timed]
         middle, high, low = 1 / np.reshape([r["ratio"] for r in timed.values()], (-1, 3)).T
-        ax.plot(places, middle, MARKERS[k], color=COLOURS[k], label=name, markersize=6)
-        ax.vlines(places, low, high, COLOURS[k])
+        spread = [middle - low, high - middle]
+        ax.errorbar(places, middle, spread, fmt=MARKERS[k], color=COLOURS[k], label=name, markersize=6, capsize=2)
     ax.axhline(1, color="0.4", linewidth=1)
     ax.set(yscale="log", ylabel="time of a step ÷ minnet's\n(above 1: slower than minnet)")
     ax.set_xticks(range(len(results)), results)
