@@ -62,7 +62,6 @@ class Contender:
     """
 
     stacks = True  # whether it trains a stack at once
-    pace = math.inf  # seconds of an epoch when last timed
 
     def __init__(self, work: Workload) -> None:
         self.work, self.rng = work, np.random.default_rng(0)
@@ -107,7 +106,7 @@ class Contender:
         """Train for some epochs; return the seconds that it takes for all networks, and the most memory used."""
         started = time.perf_counter()
         self.epochs(count)
-        self.pace = (time.perf_counter() - started) / count
+        self.pace = (time.perf_counter() - started) / count  # seconds an epoch
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"trained_s": self.pace * count * self.work.S / math.prod(self.stack), "peak_MiB": peak}
 
@@ -131,20 +130,20 @@ class Minnet(Contender):
         self.t = np.eye(work.widths[-1], dtype=np.float32)[self.labels]
         self.orders = [np.random.default_rng(seed) for seed in range(work.S)]
 
-    def train(self, x: Array, t: Array) -> list[Any]:
-        """Train on all samples once, by minnet's own loop; return the losses of the batches."""
+    def train(self, rows: Any) -> list[Any]:
+        """Train on these rows once, by minnet's own loop; return the losses of the batches."""
         from minnet.training import train_epoch
 
+        x, t = self.x[rows], self.t[rows]
         return train_epoch(self.network, self.optimizer, x, t, self.work.batch_size, self.orders)[0]
 
     def step(self, rows: Array) -> Any:
         """As the class says."""
-        rows = np.atleast_2d(rows)[0]  # the check gives all networks the same
-        return self.train(self.x[rows], self.t[rows])[0]
+        return self.train(np.atleast_2d(rows)[0])[0]  # the check gives all networks the same
 
     def epoch(self) -> None:
         """As the class says."""
-        self.train(self.x, self.t)
+        self.train(slice(None))
 
     def weights(self) -> list[Array]:
         """As the class says."""
@@ -161,7 +160,7 @@ class ScikitLearn(Contender):
 
         super().__init__(work)
         self.model = MLPClassifier(
-            work.widths[1:-1], solver="adam" if work.adam else "sgd", alpha=0, batch_size=work.batch_size, tol=0,
+            work.widths[1:-1], solver="adam" if work.adam else "sgd", alpha=0, batch_size=work.batch_size,
             learning_rate_init=LR, momentum=MOMENTUM, nesterovs_momentum=False, epsilon=EPSILON,
         )  # fmt: skip
         self.model.partial_fit(self.x, self.labels, classes=range(work.widths[-1]))  # makes its arrays
@@ -319,28 +318,27 @@ class Worker(ProcessPoolExecutor):
     contender: Contender  # in that process
 
     def __init__(self, contender: type[Contender], work: Workload, threads: int) -> None:
-        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # which the process inherits
-        os.environ.update(dict.fromkeys(variables, str(threads)))
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         os.environ.pop("OPENBLAS_CORETYPE", None)  # it holds NumPy to older instructions than the others may use
         super().__init__(1, multiprocessing.get_context("spawn"))
-        self.submit(self.become, contender, work, threads).result()
-
-    @classmethod
-    def become(cls, contender: type[Contender], work: Workload, threads: int) -> None:
-        """Make the contender, in its process."""
-        warnings.simplefilter("ignore")  # of no convergence
-        if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-        cls.contender = contender(work)
-
-    @classmethod
-    def answer(cls, method: str, *arguments: Any) -> Any:
-        """Call a method of the contender, in its process."""
-        return getattr(cls.contender, method)(*arguments)
+        self.submit(become, contender, work, threads).result()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of the contender, and wait for it."""
-        return self.submit(self.answer, method, *arguments).result()
+        return self.submit(answer, method, *arguments).result()
+
+
+def become(contender: type[Contender], work: Workload, threads: int) -> None:
+    """Make the contender, in its process."""
+    warnings.simplefilter("ignore")  # of no convergence
+    if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    Worker.contender = contender(work)
+
+
+def answer(method: str, *arguments: Any) -> Any:
+    """Call a method of the contender, in its process."""
+    return getattr(Worker.contender, method)(*arguments)
 
 
 def enter(contender: type[Contender], work: Workload, arguments: argparse.Namespace) -> tuple[Worker, dict[str, Any]]:
@@ -360,10 +358,9 @@ def enter(contender: type[Contender], work: Workload, arguments: argparse.Namesp
     figures = [worker.ask("trained", arguments.epochs) for worker in workers]  # compilation counts, imports do not
     turns = [[worker.ask("turn", arguments.seconds) for worker in workers] for _ in range(4)]
     best = int(np.argmin(np.median(turns, axis=0)))
-    fastest = workers.pop(best)
-    for worker in workers:
+    for worker in {*workers} - {workers[best]}:
         worker.shutdown()
-    return fastest, figures[best] | {"threads": arguments.threads[best]}
+    return workers[best], figures[best] | {"threads": arguments.threads[best]}
 
 
 def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> Results:
@@ -413,8 +410,7 @@ def draw(results: Results, target: Path) -> None:
         timed = {w: r[name] for w, r in enumerate(results.values()) if "ratio" in r.get(name, {})}
         places = [w + 0.11 * (k - 2.5) for w in timed]
         middle, high, low = 1 / np.reshape([r["ratio"] for r in timed.values()], (-1, 3)).T
-        spread = [middle - low, high - middle]
-        ax.errorbar(places, middle, spread, fmt=MARKERS[k], color=COLOURS[k], label=name, markersize=6, capsize=2)
+        ax.errorbar(places, middle, [middle - low, high - middle], fmt=MARKERS[k], color=COLOURS[k], label=name)
     ax.axhline(1, color="0.4", linewidth=1)
     ax.set(yscale="log", ylabel="time of a step ÷ minnet's\n(above 1: slower than minnet)")
     ax.set_xticks(range(len(results)), results)
