@@ -171,18 +171,14 @@ def check_class(cls: type[Any]) -> Report:
 
 def off_kinks(network: Network, x: Array, t: Array) -> list[str]:
     """Move the parameters until no unit stands on its kink, where there is no gradient; return a note if they were."""
-    rng = np.random.default_rng(0)
+    rng, moved = np.random.default_rng(0), "the parameters were moved by about 0.001"
     for moves in range(NUDGES):
         direction = 1j * COMPLEX_STEP * rng.normal(size=network.theta.shape)
         above, below = (network.at(network.theta + step).forward(x, t).imag for step in (direction, -direction))
         if np.all(np.abs(above + below) <= 1e-9 * np.abs(above) + 1e-14 * COMPLEX_STEP):
-            return (
-                [f"some unit stood exactly on its kink, so the parameters were moved by about 0.001, {moves} times"]
-                if moves
-                else []
-            )
+            return [f"some unit stood exactly on its kink, so {moved}, {moves} times"] if moves else []
         network.theta += rng.normal(0, 1e-3, network.theta.shape)
-    return [f"wherever the parameters were moved by about 0.001, {NUDGES} times, some unit stood exactly on its kink"]
+    return [f"some unit stands exactly on its kink, though {moved}, {NUDGES} times"]
 
 
 def compare_parameters(network: Network, numeric: Array, N: int) -> list[Comparison]:
