@@ -116,7 +116,7 @@ class EarlyStopping:
         return np.asarray(age >= self.patience)
 
     def kept(self, history: History, steps: int) -> Any:
-        """Return the epoch to keep, now that there is another; 0 while none is finite. Who has stopped has no other."""
+        """Return the epoch to keep, now that there is another; 0 while none is finite (eq. 14j)."""
         stopped = self.stopped(history)
         hold(history, steps, stopped)
         column: Column = getattr(history, self.monitor)

@@ -72,11 +72,7 @@ class Layer(Protocol):
         return f"{type(self).__name__}()"
 
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Say of what is not there yet when it will be."""
-            when = "forward leaves it there for backward, and a Network gives parameters and their gradients"
-            raise AttributeError(f"{type(self).__name__} has no {name!r}: {when}", name=name, obj=self)
+        __getattr__ = fit.not_yet
 
 
 def gain_of(activation: object) -> float:

@@ -10,23 +10,40 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator
 
-from minnet.history import History
 from minnet.support.files import replacing
-from minnet.support.text import shortened
+from minnet.support.text import printable, shortened
+
+if TYPE_CHECKING:
+    from minnet.history import History
 
 Array = npt.NDArray[Any]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+COLOURS = (
+    "#0072B2",  # blue
+    "#D55E00",  # vermilion
+    "#009E73",  # bluish green
+    "#CC79A7",  # reddish purple
+    "#E69F00",  # orange
+    "#56B4E9",  # sky blue
+    "#F0E442",  # yellow
+    "#000000",  # black
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":")
+SPLITS = {"training": "train", "validation": "validation"}
+MEASURES = (
+    ("loss", "cross-entropy (nats)", ".3g"),
+    ("accuracy", "accuracy (share of samples)", ".1%"),
+)
 
 
 class Classifier(Protocol):
@@ -36,14 +53,29 @@ class Classifier(Protocol):
         """Compute class numbers (N,) for samples (N, D)."""
 
 
-def new_axes(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
-    """Return the axes given and their figure, or a new figure of that size in inches."""
-    if ax is None:
-        ax = Figure(figsize=(width, height), layout="constrained").add_subplot()
+def literal(name: str, width: int = 80) -> str:
+    """Write a name so that matplotlib shows it letter by letter, in at most about ``width`` of them.
+
+    Left to itself, it takes what stands between two dollars for mathematics, and leaves what begins with an underscore
+    out of legends.
+    """
+    name = shortened(printable(name), width).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
+
+
+def new_figure(width: float, height: float, title: str = "") -> Figure:
+    """Make a figure of a size in inches, with a title above."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(literal(title, int(9 * width)))
+    return figure
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that axes belong to."""
     figure = ax.get_figure(root=True)
     if figure is None:
         raise ValueError("expected ax to belong to a figure")
-    return figure, ax
+    return figure
 
 
 def save_picture(figure: Figure, path: Path) -> None:
@@ -52,23 +84,60 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=120, format="png")
 
 
-def scale_losses(panel: Axes, low: float, high: float) -> None:
-    """Give a panel a logarithmic axis for losses, with labels that read as plain numbers."""
+def draw_curve(panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", **more: Any) -> None:
+    """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it."""
+    look: dict[str, Any] = {
+        "color": COLOURS[k % 8],
+        "linestyle": DASHES[(k + k // 8) % 4],
+        "marker": MARKERS[k % 8],
+        "markersize": 4,
+        "markevery": max(1, np.size(x) // 8),
+    }
+    panel.plot(x, y, label=label, **look | more)
+
+
+def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> tuple[float, float]:
+    """Give a panel a logarithmic axis on which losses up to ``most`` fit, and return its limits.
+
+    What explodes leaves the picture, or all others would be one line at the bottom.
+    """
+    values = np.hstack([[], *losses])
+    shown = np.clip(values[np.isfinite(values)], 1e-12, most)  # a loss of 0 has no logarithm
+    low, high = (0.5 * shown.min(), 2 * shown.max()) if shown.size else (0.1, 10)
     panel.set_ylim(low, high)
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     panel.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
-    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.minorticks_off()
+    return low, high
 
 
-def legend_above(panel: Axes, columns: int = 3) -> None:
+def legend_above(panel: Axes, columns: int = 2) -> None:
     """Put a panel's legend where it hides no data."""
-    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
-    panel.legend(**place, frameon=False, fontsize="small", columnspacing=1.2)
+    panel.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
+        columnspacing=1.2,
+    )
+
+
+def label_epochs(panel: Axes, what: str, legend: bool = True) -> None:
+    """Label a panel of curves against epochs, once they are drawn."""
+    panel.set(xlabel="epoch", ylabel=what, xlim=(0, None))
+    panel.locator_params(axis="x", integer=True)
+    panel.grid(alpha=0.3)
+    if legend:
+        legend_above(panel)
 
 
 def plot_history(
-    history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "", kept: int | None = None
+    history: History,
+    ax: Axes | Sequence[Axes] | None = None,
+    title: str = "",
+    kept: int | None = None,
 ) -> Figure:
     """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
 
@@ -94,41 +163,20 @@ def plot_history(
     if not history.epoch:
         raise ValueError("expected a history with at least one epoch, got an empty one")
     if ax is None:
-        figure = Figure(figsize=(9, 3.6 if kept is None else 3.8), layout="constrained")
-        figure.suptitle(shortened(title, 80))
-        ax = list(figure.subplots(1, 2))
-    panels = [ax] if isinstance(ax, Axes) else list(ax)
-    few = len(history.epoch) <= 10
-
-    def curves(panel: Axes, training: list[float], validation: list[float], form: str) -> None:
-        for values, label, colour, line in (
-            (training, "training", COLOURS[0], "-"),
-            (validation, "validation", COLOURS[1], "--"),
-        ):
-            label = f"{label}: {format(values[-1 if kept is None else kept - 1], form)}"
-            panel.plot(history.epoch, values, line, color=colour, label=label, marker="o" if few else "", markersize=4)
+        ax = new_figure(9, 3.8, title).subplots(1, 2)
+    panels = [ax] if isinstance(ax, Axes) else ax
+    loss, epochs = panels[0], len(history.epoch)
+    steps = np.linspace(0, epochs, len(history.batch_loss), endpoint=False)
+    loss.plot(steps, history.batch_loss, color="0.75", linewidth=0.6, label="each batch", rasterized=True)
+    scale_losses(loss, [history.train_loss, history.validation_loss, history.batch_loss[:1]], most=np.inf)
+    for panel, (measure, what, form) in zip(panels, MEASURES, strict=False):
+        for k, (name, split) in enumerate(SPLITS.items()):
+            values = getattr(history, f"{split}_{measure}")
+            draw_curve(panel, k, history.epoch, values, f"{name}: {values[(kept or epochs) - 1]:{form}}")
         if kept is not None:
-            panel.axvline(kept, color="0.3", linewidth=1, linestyle=":", label=f"weights of epoch {kept}")
-        panel.set_xlabel("epoch")
-        panel.set_xlim(0, history.epoch[-1])
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.3)
-
-    loss = panels[0]
-    steps = np.arange(len(history.batch_loss)) * (history.epoch[-1] / len(history.batch_loss))
-    loss.plot(steps, history.batch_loss, color="0.6", linewidth=0.6, alpha=0.6, label="each batch", rasterized=True)
-    curves(loss, history.train_loss, history.validation_loss, "#.2g")
-    loss.set_ylabel("cross-entropy (nats)")
-    shown = np.maximum(history.train_loss + history.validation_loss, 1e-12)  # a loss of 0 has no logarithm
-    low, high = 0.5 * shown.min(), 2 * max(shown.max(), history.batch_loss[0])
-    scale_losses(loss, low, high)
-    columns = 3 if kept is None else 2
-    legend_above(loss, columns)
-    if len(panels) > 1:
-        curves(panels[1], history.train_accuracy, history.validation_accuracy, ".1%")
-        panels[1].set_ylabel("accuracy (share of samples)")
-        legend_above(panels[1], columns)
-    return new_axes(loss, 0, 0)[0]
+            panel.axvline(kept, color="0.3", linestyle=":", label=f"weights of epoch {kept}")
+        label_epochs(panel, what)
+    return figure_of(loss)
 
 
 def plot_stack(history: History, groups: Mapping[str, Array] | None = None, title: str = "") -> Figure:
@@ -145,46 +193,37 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
         Stands above.
     """
     diverged = history.diverged()
-    everyone = np.arange(len(diverged))
-    curves = [(name, "validation", who) for name, who in (groups or {"validation": everyone}).items()]
-    if not groups:
-        curves.insert(0, ("training", "train", everyone))
-    figure = Figure(figsize=(9, 3.8 + 0.09 * len(curves)), layout="constrained")
-    figure.suptitle(title)
-    panels = figure.subplots(1, 2)
-    bounds = [1.0]
-    for k, (name, of, who) in enumerate(curves):
-        style = ("-", "--", "-.", ":")[(k + k // 8) % 4]  # with the colours, 32 different looks
-        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": style}
-        kept = ~diverged[who]
-        lost = f", {(~kept).sum()} diverged" if not kept.all() else ""
-        for panel, what, form in zip(panels, ("loss", "accuracy"), (".3g", ".1%"), strict=True):
-            if not kept.any():
-                panel.plot([], [], label=f"{name}: all diverged", **look)
+    if groups:
+        curves = [(literal(name), "validation", members) for name, members in groups.items()]
+    else:
+        curves = [(name, split, np.arange(len(diverged))) for name, split in SPLITS.items()]
+    figure = new_figure(9, 3.8 + 0.09 * len(curves), title)
+    for panel, (measure, what, form) in zip(figure.subplots(1, 2), MEASURES, strict=True):
+        bands: list[Array] = []
+        for k, (name, split, members) in enumerate(curves):
+            kept = members[~diverged[members]]
+            if kept.size == 0:
+                draw_curve(panel, k, [], [], f"{name}: all diverged")
                 continue
-            values = np.array(history.by_epoch()[f"{of}_{what}"])[:, who[kept]]
+            values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
             mean, deviation = values.mean(axis=1), values.std(axis=1)
-            panel.plot(history.epoch, mean, label=f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}", **look)
-            low = np.maximum(mean - deviation, 0.5 * mean) if panel is panels[0] else mean - deviation
-            panel.fill_between(history.epoch, low, mean + deviation, color=look["color"], alpha=0.2, linewidth=0)
-            if panel is panels[0]:
-                bounds += [low.min(), (mean + deviation).max()]
-    bounds = bounds[1:] or bounds
-    # What explodes leaves the picture, or all others would be one line at the bottom.
-    lowest, highest = np.clip([min(bounds), max(bounds)], 1e-12, 100)
-    scale_losses(panels[0], 0.7 * lowest, 1.5 * highest)
-    for panel, label in zip(panels, ("cross-entropy (nats)", "accuracy (share of samples)"), strict=True):
-        panel.set_ylabel(f"validation {label}" if groups else label)
-        panel.set_xlabel("epoch")
-        panel.set_xlim(0, history.epoch[-1])
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.3)
-        legend_above(panel, 2)
+            lost = f", {len(members) - len(kept)} diverged" if len(kept) < len(members) else ""
+            draw_curve(panel, k, history.epoch, mean, f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}")
+            band = np.maximum(mean - deviation, 0.5 * mean), mean + deviation  # above 0, for the logarithm
+            panel.fill_between(history.epoch, *band, color=COLOURS[k % 8], alpha=0.2, linewidth=0)
+            bands += band
+        if measure == "loss":
+            scale_losses(panel, bands)
+        label_epochs(panel, f"validation {what}" if groups else what)
     return figure
 
 
 def plot_rates(
-    lr: Array, losses: Mapping[str, Array], diverged: Mapping[str, Array], chance: float, title: str = ""
+    lr: Array,
+    losses: Mapping[str, Array],
+    diverged: Mapping[str, Array],
+    chance: float,
+    title: str = "",
 ) -> Figure:
     """Plot the final validation loss against the learning rate: the mean over seeds, in a band from least to largest.
 
@@ -199,30 +238,27 @@ def plot_rates(
     title : str, optional
         Stands above.
     """
-    figure = Figure(figsize=(6.6, 4.4), layout="constrained")
-    figure.suptitle(title)
+    figure = new_figure(6.6, 4.4, title)
     ax = figure.add_subplot()
-    middles, shown = np.sqrt(lr[:-1] * lr[1:]), [chance]
-    edges = np.array([lr[0] ** 2 / middles[0], *middles, lr[-1] ** 2 / middles[-1]])
+    logarithms = np.pad(np.log(lr), 1, mode="reflect", reflect_type="odd")
+    edges = np.exp((logarithms[:-1] + logarithms[1:]) / 2)  # halfway between neighbours
+    shown = [np.array(chance)]
     for k, (name, values) in enumerate(losses.items()):
-        fine = ~diverged[name].any(axis=1)
-        colour, mean = COLOURS[k % len(COLOURS)], np.where(fine, values.mean(axis=1), np.nan)
-        ax.plot(lr, mean, color=colour, marker=MARKERS[k], linestyle=("-", "--", "-.")[k % 3], label=name)
-        ax.fill_between(lr, values.min(axis=1), values.max(axis=1), where=fine, color=colour, alpha=0.2, linewidth=0)
-        shown += values[fine].ravel().tolist()
-        for i in np.flatnonzero(~fine):  # each curve has a lane of its own at the top
-            lane = {"ymin": 1 - 0.05 * (k + 1), "ymax": 1 - 0.05 * k}
-            ax.axvspan(edges[i], edges[i + 1], **lane, color=colour, alpha=0.45, linewidth=0)
-    lost = np.logical_or.reduce([d.any(axis=1) for d in diverged.values()])
+        area: dict[str, Any] = {"color": COLOURS[k % 8], "linewidth": 0}
+        lost = diverged[name].any(axis=1, keepdims=True)
+        for i in np.flatnonzero(lost):  # each curve has a lane of its own at the top
+            ax.axvspan(edges[i], edges[i + 1], 0.95 - 0.05 * k, 1 - 0.05 * k, alpha=0.45, **area)
+        values = np.where(lost, np.nan, values)
+        draw_curve(ax, k, lr, values.mean(axis=1), literal(name, 40))
+        ax.fill_between(lr, values.min(axis=1), values.max(axis=1), alpha=0.2, **area)
+        shown.append(values.ravel())
+    lost = np.array([*diverged.values()]).any(axis=(0, 2))
     if lost.any():
         ax.axvspan(edges[lost.argmax()], edges[-1], color="0.9", zorder=0, label="some diverged")
-    ax.axhline(chance, color="0.4", linewidth=0.8, linestyle=":", label="guessing")
-    ax.set_xscale("log")
-    ax.set_xlim(edges[0], edges[-1])
+    ax.axhline(chance, color="0.4", linestyle=":", label="guessing")
+    ax.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate", ylabel="final validation loss (nats)")
     ax.xaxis.set_major_formatter("{x:g}")
-    scale_losses(ax, 0.7 * max(min(shown), 1e-12), 1.6 * min(max(shown), 10 * chance))
-    ax.set_xlabel("learning rate")
-    ax.set_ylabel("final validation loss (nats)")
+    scale_losses(ax, shown, most=8 * chance)
     ax.grid(alpha=0.3)
     legend_above(ax, 4)
     return figure
@@ -241,31 +277,21 @@ def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | Non
         Stands above.
     """
     if axes is None:
-        figure = Figure(figsize=(9, 3.8), layout="constrained")
-        figure.suptitle(title)
-        axes = list(figure.subplots(1, 2))
+        axes = new_figure(9, 3.8, title).subplots(1, 2)
     loss, accuracy = axes
-    everything = np.concatenate([[*h.train_loss, *h.batch_loss[:1]] for h in histories.values()])
-    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 1e6)  # what is beyond is drawn on the border
-    low, high = 0.5 * drawn.min(initial=1.0), 2 * drawn.max(initial=1.0)
+    limits = scale_losses(loss, [each.train_loss for each in histories.values()])
     for k, (name, history) in enumerate(histories.items()):
+        name, width = literal(name, 40), 1.5 if k else 3
         finite = np.isfinite(history.train_loss)
-        end = f"{history.train_loss[-1]:.3g}" if finite.all() else f"NaN from epoch {int(finite.argmin()) + 1}"
-        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k % 4]}
-        look |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 4, "linewidth": 3 if k == 0 else 1.5}
-        loss.plot(history.epoch, np.clip(history.train_loss, low, high), label=f"{name}: {end}", **look)
+        end = f"{history.train_loss[-1]:.3g}" if finite.all() else f"NaN from epoch {finite.argmin() + 1}"
+        clipped = np.clip(history.train_loss, *limits)
+        draw_curve(loss, k, history.epoch, clipped, f"{name}: {end}", linewidth=width)
         label = f"{name}: {history.validation_accuracy[-1]:.1%}"
-        accuracy.plot(history.epoch, history.validation_accuracy, label=label, **look)
-    scale_losses(loss, low, high)
-    loss.set_ylabel("training loss (nats)")
-    accuracy.set_ylabel("validation accuracy")
+        draw_curve(accuracy, k, history.epoch, history.validation_accuracy, label, linewidth=width)
     accuracy.set_ylim(-0.02, 1.02)
-    for panel in (loss, accuracy):
-        panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.3)
-        legend_above(panel)
-    return new_axes(loss, 0, 0)[0]
+    label_epochs(loss, "training loss (nats)")
+    label_epochs(accuracy, "validation accuracy")
+    return figure_of(loss)
 
 
 def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
@@ -278,33 +304,31 @@ def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
     title : str, optional
         Stands above.
     """
-    names = {name: shortened(name, 40) for name in histories}
-    width = 8 + 0.09 * (8 + max(map(len, names.values())))
-    figure = Figure(figsize=(width, max(3.8, 0.8 + 0.2 * len(names))), layout="constrained")
-    figure.suptitle(title)
+    names = [literal(name, 40) for name in histories]
+    figure = new_figure(8.7 + 0.09 * max(map(len, names)), max(3.8, 0.8 + 0.2 * len(names)), title)
     loss, accuracy = figure.subplots(1, 2)
-    everything = np.concatenate([history.validation_loss for history in histories.values()])
-    drawn = np.clip(everything[np.isfinite(everything)], 1e-12, 100)  # what is beyond is drawn on the border
-    low, high = 0.8 * drawn.min(initial=1e6), 1.25 * drawn.max(initial=1e-12)
-    low, high = (low, high) if drawn.size else (0.1, 10)
-    for k, (name, history) in enumerate(histories.items()):
-        look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linestyle": ("-", "--", "-.", ":")[k // 8 % 4]}
-        look |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 4, "markevery": max(1, len(history.epoch) // 8)}
-        loss.plot(history.epoch, np.clip(history.validation_loss, low, high), label=names[name], **look)
-        accuracy.plot(history.epoch, history.validation_accuracy, **look)
-    scale_losses(loss, low, high)
-    loss.set_ylabel("validation loss (nats)")
-    accuracy.set_ylabel("validation accuracy (share of samples)")
-    for panel in (loss, accuracy):
-        panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.3)
+    limits = scale_losses(loss, [each.validation_loss for each in histories.values()])
+    for k, (name, history) in enumerate(zip(names, histories.values(), strict=True)):
+        draw_curve(loss, k, history.epoch, np.clip(history.validation_loss, *limits), name)
+        draw_curve(accuracy, k, history.epoch, history.validation_accuracy)
+    label_epochs(loss, "validation loss (nats)", legend=False)
+    label_epochs(accuracy, "validation accuracy (share of samples)", legend=False)
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return figure
 
 
+def class_numbers(t: npt.ArrayLike) -> Array:
+    """Return targets as class numbers; of rows, each one's largest entry counts."""
+    t = np.asarray(t)
+    return t.argmax(axis=1) if t.ndim == 2 else t
+
+
 def plot_confusion(
-    t: Array, predicted: Array, class_names: Sequence[str], ax: Axes | None = None, title: str = ""
+    t: Array,
+    predicted: Array,
+    class_names: Sequence[str],
+    ax: Axes | None = None,
+    title: str = "",
 ) -> Figure:
     """Plot how often each class was taken for which, on samples that were not trained on.
 
@@ -321,29 +345,30 @@ def plot_confusion(
     title : str, optional
         Stands above, over the number of samples that are right.
     """
-    from sklearn.metrics import confusion_matrix
-
-    t, K = np.asarray(t), len(class_names)
-    t = t.argmax(axis=1) if t.ndim == 2 else t
-    counts = confusion_matrix(t, predicted, labels=np.arange(K))
+    K = len(class_names)
+    counts = np.zeros((K, K), dtype=int)
+    np.add.at(counts, (class_numbers(t), predicted), 1)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [shortened(name, 24) for name in class_names] if K <= 30 else []
-    size = 2.8 + 0.36 * min(K, 30) + 0.07 * max(map(len, ["", *names]))
-    figure, ax = new_axes(ax, size, size)
+    names = [literal(name, 24) for name in class_names] if K <= 30 else []
+    longest = max(map(len, names), default=0)
+    size = 2.8 + 0.36 * min(K, 30) + 0.07 * longest
+    ax = ax or new_figure(size, size).add_subplot()
+    figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    if K <= 30:
-        turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-        ax.set_xticks(range(K), names, **(turned if max(map(len, names)) > 2 else {}))
+    if names:
+        turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if longest > 2 else {}
+        ax.set_xticks(range(K), names, **turned)
         ax.set_yticks(range(K), names)
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            colour = "white" if share[row, column] > 0.5 else "black"
-            ax.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if share[row, column] > 0.5 else "black"
+                ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     else:
         figure.colorbar(image, ax=ax, label="share of the true class")
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
-    right = f"{counts.trace()} of {counts.sum()} right"
-    ax.set_title("\n".join([*textwrap.wrap(title, 26 + 2 * K), right]), fontsize="medium")
+    above = "".join(f"{literal(line)}\n" for line in textwrap.wrap(title, 26 + 2 * K))
+    ax.set_title(f"{above}{counts.trace()} of {counts.sum()} right", fontsize="medium")
     return figure
 
 
@@ -378,25 +403,24 @@ def plot_decision_boundary(
     ValueError
         If the samples have not exactly two features.
     """
-    x, t = np.asarray(x), np.asarray(t)
+    x, t = np.asarray(x), class_numbers(t)
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"a decision boundary needs samples of shape (N, 2), got {x.shape}")
-    t = t.argmax(axis=1) if t.ndim == 2 else t
-    K = int(t.max()) + 1
-    class_names = [str(k) for k in range(K)] if class_names is None else class_names
-    figure, ax = new_axes(ax, 5.4, 4.6)
+    if class_names is None:
+        class_names = list(map(str, range(t.max() + 1)))
+    ax = ax or new_figure(5.4, 4.6).add_subplot()
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
-    across, up = (np.linspace(low[i] - margin[i], high[i] + margin[i], 300) for i in (0, 1))
+    across, up = np.linspace(low - margin, high + margin, 300, axis=1)
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
     regions = classifier.predict(grid).reshape(300, 300)
-    colours = [COLOURS[k % len(COLOURS)] for k in range(len(class_names))]
-    colour_map = ListedColormap(colours)
-    ax.pcolormesh(across, up, regions, cmap=colour_map, vmin=-0.5, vmax=len(colours) - 0.5, alpha=0.3, rasterized=True)
-    for k in range(K):
-        look: dict[str, Any] = {"c": colours[k], "marker": MARKERS[k % len(MARKERS)], "label": class_names[k]}
-        ax.scatter(x[t == k, 0], x[t == k, 1], s=14, edgecolors="white", linewidths=0.4, **look)
-    ax.set_xlabel(feature_names[0])
-    ax.set_ylabel(feature_names[1])
+    colours = ListedColormap(COLOURS)
+    ax.pcolormesh(across, up, regions % 8, cmap=colours, vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True)
+    dots: dict[str, Any] = {"linestyle": "", "markevery": 1, "markeredgecolor": "white", "markeredgewidth": 0.4}
+    for k, name in enumerate(class_names):
+        mine = x[t == k]
+        draw_curve(ax, k, mine[:, 0], mine[:, 1], literal(name, 24), **dots)
+    ax.set_xlabel(literal(feature_names[0]))
+    ax.set_ylabel(literal(feature_names[1]))
     ax.legend(loc="best")
-    return figure
+    return figure_of(ax)

@@ -197,13 +197,13 @@ class Training:
         self.started = time.perf_counter()
         orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
         order = np.stack(orders) if self.stack else orders[0]
-        factors = None
-        if self.schedule is not None:
-            factors = self.schedule.factors(epoch, self.steps, self.epochs, self.history.validation_loss)
-        for step in range(taken, self.steps):
-            if factors is not None:
+        schedule, losses = self.schedule, self.history.validation_loss
+        factors = None if schedule is None else schedule.factors(epoch, self.steps, self.epochs, losses)
+        for step in range(self.steps):
+            if factors is not None:  # after the last step as well, since the history gets its rate
                 self.optimizer.lr = plain(self.lr * factors[step])
-            yield order[..., step * self.batch_size : (step + 1) * self.batch_size]
+            if step >= taken:
+                yield order[..., step * self.batch_size : (step + 1) * self.batch_size]
 
     def batch(self, rows: Array) -> tuple[Array, Array, Array | None]:
         """Gather the samples, targets and weights of some rows."""

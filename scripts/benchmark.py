@@ -1,47 +1,52 @@
 """How fast is a training step, and how long until a network is trained? minnet and its peers on the same work.
 
-Each contender runs in a process of its own and takes turns with the others; figures are medians and ratios of one run.
-Before anything is timed, all train five steps from the same weights on the same batch, in float32: a contender whose
-losses or weights differ is not timed. Contenders: minnet; scikit-learn's MLPClassifier; PyTorch, eager and compiled;
-JAX, jitted by step and with the epoch in a scan (for a stack under vmap); and the floor, only the matrix products that
-a step cannot do without. One that is not installed is named as missing: ``pip install -e '.[bench]'`` brings JAX, and
-PyTorch's own instructions say how to install its build for the CPU.
+Each contender runs in a process of its own, with the number of threads that suits it best, and takes turns with the
+others; figures are medians and ratios of one run. Before anything is timed, all train five steps from the same weights
+on the same batch, in float32: a contender whose losses or weights differ is not timed. Contenders: minnet;
+scikit-learn's MLPClassifier; PyTorch, eager and compiled; JAX, jitted by step and with the epoch in a scan; and the
+floor, only the matrix products that a step cannot do without. The networks of a stack, each with its own order of
+samples, are trained at once by all but scikit-learn, which has no way but one by one. Who is not installed is named as
+such: ``pip install -e '.[bench]'`` brings JAX, PyTorch's own instructions say how to install its build for the CPU.
+What is printed are tables in Markdown, as in docs/performance.md.
 """
 
 import argparse
-import importlib.util
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import resource
-import statistics
-import subprocess
-import sys
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray
+Results = dict[str, dict[str, Any]]  # by contender: its figures by name
 LR, MOMENTUM = 0.01, 0.9
+EPSILON = 1e-12  # of Adam; so small since scikit-learn adds it elsewhere (before the bias of the averages is corrected)
+CLOSE = 1e-5  # how far losses and weights after five steps may be apart; rounding makes it about 1e-6
 
 
 class Workload(NamedTuple):
-    """Widths of the layers, samples a step, rows of data, networks in the stack (0: a single one)."""
+    """Widths of the layers, samples a step, rows of data, networks (more than one: a stack); Adam or SGD."""
 
     widths: tuple[int, ...]
     batch_size: int
     rows: int
-    S: int = 0
+    S: int = 1
+    adam: bool = False
 
 
 WORKLOADS = {
     "iris": Workload((4, 16, 3), 16, 105),
     "softreg": Workload((64, 10), 32, 1257),
     "digits": Workload((64, 64, 10), 32, 1257),
+    "digits-adam": Workload((64, 64, 10), 32, 1257, adam=True),
     "mnist": Workload((784, 256, 128, 10), 128, 60_000),
     "wide": Workload((784, 1024, 1024, 10), 512, 10_000),
     "iris-32": Workload((4, 16, 3), 16, 105, 32),
@@ -50,113 +55,130 @@ WORKLOADS = {
 }
 
 
-def make_data(work: Workload) -> tuple[Array, Array, list[Array]]:
-    """Make samples, labels and the initial weights W, b, W, b, … of one network, in float32."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((work.rows, work.widths[0]), dtype=np.float32)
-    labels = rng.integers(work.widths[-1], size=work.rows)
-    weights: list[Array] = []
-    for D, H in itertools.pairwise(work.widths):
-        weights += [(rng.standard_normal((D, H)) / math.sqrt(D)).astype(np.float32), np.zeros((1, H), np.float32)]
-    return x, labels, weights
-
-
 class Contender:
-    """One way to train: ``steps`` for the check on one batch, ``epochs`` for the time."""
+    """One way to train: what its ``step`` does is checked, and what its ``epochs`` do is timed.
+
+    ``initial`` are the weights W, b, W, b, … of shapes (D, H) and (1, H), or (S, D, H) and (S, 1, H) of a stack.
+    """
+
+    stacks = True  # whether it trains a stack at once
 
     def __init__(self, work: Workload) -> None:
-        self.work = work
-        self.x, self.labels, self.weights = make_data(work)
+        self.work, self.rng = work, np.random.default_rng(0)
+        self.stack = (work.S,) if work.S > 1 and self.stacks else ()
+        self.x = self.rng.standard_normal((work.rows, work.widths[0]), np.float32)
+        self.labels = self.rng.integers(work.widths[-1], size=work.rows)
+        self.rows = np.tile(np.arange(work.rows), (*self.stack, 1))
+        self.initial: list[Array] = []
+        for D, H in itertools.pairwise(work.widths):
+            W = self.rng.standard_normal((D, H), np.float32) / math.sqrt(D)
+            self.initial += [np.tile(w, (*self.stack, 1, 1)) for w in (W, np.zeros((1, H), np.float32))]
 
-    def steps(self, count: int) -> tuple[list[float], list[Array]]:
-        """Train on the first batch; return the losses before each step, and the weights (of the stack's first)."""
+    def step(self, rows: Array) -> Any:
+        """Train on a batch, rows of shape (B,) or (S, B); return the loss before, of each network or their mean."""
         raise NotImplementedError
+
+    def weights(self) -> list[Array]:
+        """Return W, b, W, b, … in any shapes that keep the order of entries; here ``initial``, if changed in place."""
+        return self.initial
+
+    def epoch(self) -> None:
+        """Train on all batches once, in a new order."""
+        order = self.rng.permuted(self.rows, axis=-1)
+        for start in range(0, self.work.rows, self.work.batch_size):
+            self.step(order[..., start : start + self.work.batch_size])
 
     def epochs(self, count: int) -> None:
-        """Train for some epochs, shuffling and gathering included."""
-        raise NotImplementedError
+        """Train for some epochs, to the end of the last one's work."""
+        for _ in range(count):
+            self.epoch()
+
+    def five_steps(self) -> Array:
+        """Train five steps on the first batch; return the losses and then the weights, those of a stack's first."""
+        losses = [np.ravel(self.step(self.rows[..., : self.work.batch_size]))[0] for _ in range(5)]
+        return np.concatenate([losses, *(np.ravel(w[0] if self.stack else w) for w in self.weights())])
+
+    def disagreement(self) -> float:
+        """Return how far losses and weights after five steps are from minnet's."""
+        return float(np.abs(self.five_steps() - Minnet(self.work).five_steps()).max())
+
+    def trained(self, count: int) -> dict[str, float]:
+        """Train for some epochs; return the seconds that it takes for all networks, and the most memory used."""
+        started = time.perf_counter()
+        self.epochs(count)
+        self.pace = (time.perf_counter() - started) / count  # seconds an epoch
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"trained_s": self.pace * count * self.work.S / math.prod(self.stack), "peak_MiB": peak}
+
+    def turn(self, seconds: float) -> float:
+        """Train for about so many seconds; return the µs of a step of each network."""
+        self.trained(max(1, round(seconds / self.pace)))
+        return 1e6 * self.pace / math.ceil(self.work.rows / self.work.batch_size) / math.prod(self.stack)
 
 
 class Minnet(Contender):
     """Train with minnet itself."""
 
     def __init__(self, work: Workload) -> None:
-        from minnet import SGD, Linear, Network, ReLU
-        from minnet.layers import Layer
-        from minnet.network import random_streams
-        from minnet.output import target_rows
+        from minnet import SGD, Adam, Dataset, Linear, Network, ReLU
+        from minnet.data import Part, Standardization
+        from minnet.training import Training
 
         super().__init__(work)
-        layers: list[Layer] = []
-        for D, H in itertools.pairwise(work.widths):
-            layers += [Linear(D, H), ReLU()]
-        self.network = Network(layers[:-1], seed=range(work.S) if work.S else 0)
-        self.network.theta[...] = np.concatenate([w.ravel() for w in self.weights])
-        self.optimizer, self.t = SGD(LR, MOMENTUM), target_rows(self.labels, work.widths[-1], np.float32)
-        self.orders = [random_streams(seed).order for seed in range(max(work.S, 1))]
+        layers = [layer for D, H in itertools.pairwise(work.widths) for layer in (Linear(D, H), ReLU())]
+        self.network = Network(layers[:-1], seed=range(work.S) if self.stack else 0)
+        self.network.theta[...] = np.concatenate([w.reshape(*self.stack, -1) for w in self.initial], axis=-1)
+        optimizer = Adam(LR, epsilon=EPSILON) if work.adam else SGD(LR, MOMENTUM)
+        D, K = work.widths[0], work.widths[-1]
+        names, unscaled = [tuple(map(str, range(n))) for n in (K, D)], Standardization(np.zeros(D), np.ones(D))
+        part = Part(self.x, self.labels)
+        data = Dataset("made up", part, part, part, *names, unscaled)
+        self.training = Training(self.network, optimizer, data, 10**9, work.batch_size)
 
-    def steps(self, count: int) -> tuple[list[float], list[Array]]:
+    def step(self, rows: Array) -> Any:
         """As the class says."""
-        B, losses = self.work.batch_size, []
-        for _ in range(count):
-            losses.append(float(np.ravel(self.network.forward(self.x[:B], self.t[:B], check=False))[0]))
-            self.network.backward()
-            self.optimizer.step(self.network)
-        member = self.network[0] if self.work.S else self.network
-        return losses, [getattr(layer, name) for layer in member.layers for name in layer.shapes]
+        self.training.step(rows)
+        return self.training.history.batch_loss[-1]
 
-    def epochs(self, count: int) -> None:
+    def epoch(self) -> None:
         """As the class says."""
-        from minnet.training import train_epoch
+        for rows in self.training.rest_of_epoch():
+            self.training.step(rows)
+        self.training.history.epoch.append(1)
 
-        for _ in range(count):
-            train_epoch(self.network, self.optimizer, self.x, self.t, self.work.batch_size, self.orders)
+    def weights(self) -> list[Array]:
+        """As the class says."""
+        return [self.network.theta]
 
 
 class ScikitLearn(Contender):
-    """MLPClassifier; of a stack it trains one network, since it has no other way to train many than one by one."""
+    """MLPClassifier, which no stopping rule ends early; of a stack it trains one network."""
+
+    stacks = False
 
     def __init__(self, work: Workload) -> None:
-        import sklearn.neural_network  # noqa: F401 - so that no time is counted for it
-
-        super().__init__(work)
-
-    def make(self, epochs: int) -> Any:
-        """Make a classifier that no stopping rule ends early."""
         from sklearn.neural_network import MLPClassifier
 
-        settings = {"solver": "sgd", "alpha": 0, "batch_size": self.work.batch_size, "random_state": 0}
-        settings |= {"learning_rate_init": LR, "momentum": MOMENTUM, "nesterovs_momentum": False}
-        settings |= {"max_iter": epochs, "tol": 0, "n_iter_no_change": max(epochs, 1)}
-        return MLPClassifier(self.work.widths[1:-1], **settings)
+        super().__init__(work)
+        self.model = MLPClassifier(
+            work.widths[1:-1], solver="adam" if work.adam else "sgd", alpha=0, batch_size=work.batch_size,
+            learning_rate_init=LR, momentum=MOMENTUM, nesterovs_momentum=False, epsilon=EPSILON,
+        )  # fmt: skip
+        self.model.partial_fit(self.x, self.labels, classes=range(work.widths[-1]))  # makes its arrays
+        self.model.coefs_, self.model.intercepts_ = self.initial[::2], [b[0] for b in self.initial[1::2]]
+        del self.model._optimizer  # which remembers that first step
 
-    def steps(self, count: int) -> tuple[list[float], list[Array]]:
+    def step(self, rows: Array) -> Any:
         """As the class says."""
-        B, classifier, losses = self.work.batch_size, self.make(1), []
-        classifier.partial_fit(self.x[:B], self.labels[:B], classes=range(self.work.widths[-1]))  # makes its arrays
-        for ours, w in zip(self.weights[::2], classifier.coefs_, strict=True):
-            w[...] = ours
-        for ours, b in zip(self.weights[1::2], classifier.intercepts_, strict=True):
-            b[...] = ours[0]
-        for velocity in classifier._optimizer.velocities:
-            velocity[...] = 0
-        for _ in range(count):
-            classifier.partial_fit(self.x[:B], self.labels[:B])
-            losses.append(float(classifier.loss_))
-        pairs = zip(classifier.coefs_, classifier.intercepts_, strict=True)
-        return losses, [array for W, b in pairs for array in (W, b[np.newaxis])]
+        return self.model.partial_fit(self.x[rows], self.labels[rows]).loss_
 
     def epochs(self, count: int) -> None:
         """As the class says."""
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self.make(count).fit(self.x, self.labels)
+        self.model.set_params(max_iter=count, n_iter_no_change=count).fit(self.x, self.labels)
 
 
 class PyTorch(Contender):
-    """PyTorch, eager; of a stack it trains one network."""
+    """PyTorch, eager: addmm, or for a stack baddbmm, and the fused optimizer, which was the fastest of the three."""
 
     compiled = False
 
@@ -164,42 +186,33 @@ class PyTorch(Contender):
         import torch
 
         super().__init__(work)
-        layers: list[Any] = []
-        for D, H in itertools.pairwise(work.widths):
-            layers += [torch.nn.Linear(D, H), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
-        with torch.no_grad():
-            for parameter, w in zip(self.model.parameters(), self.weights, strict=True):
-                parameter.copy_(torch.from_numpy(w.T.copy().reshape(parameter.shape)))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LR, momentum=MOMENTUM)
-        self.tx, self.tt = torch.from_numpy(self.x), torch.from_numpy(self.labels)
+        x, labels = torch.tensor(self.x), torch.tensor(self.labels)
+        self.parameters = [torch.tensor(w, requires_grad=True) for w in self.initial]
+        self.S = torch.tensor(float(work.S))
+        sgd, adam = (torch.optim.SGD, {"momentum": MOMENTUM}), (torch.optim.Adam, {"eps": EPSILON})
+        optimizer, settings = adam if work.adam else sgd
+        self.optimizer: Any = optimizer(self.parameters, LR, fused=True, **settings)
+        linear = torch.baddbmm if self.stack else torch.addmm
 
-        def loss_of(x: Any, t: Any) -> Any:
-            return torch.nn.functional.cross_entropy(self.model(x), t)
+        def loss_of(rows: Any) -> Any:
+            a = x[rows]
+            for k in range(0, len(self.parameters), 2):
+                a = linear(self.parameters[k + 1], a.relu() if k else a, self.parameters[k])
+            return torch.nn.functional.cross_entropy(a.flatten(0, -2), labels[rows].flatten())
 
-        self.loss_of = torch.compile(loss_of) if self.compiled else loss_of
+        self.loss_of, self.tensor = torch.compile(loss_of) if self.compiled else loss_of, torch.from_numpy
 
-    def step(self, x: Any, t: Any) -> Any:
-        """Take one step."""
+    def step(self, rows: Array) -> Any:
+        """As the class says."""
         self.optimizer.zero_grad()
-        loss = self.loss_of(x, t)
-        loss.backward()
+        loss = self.loss_of(self.tensor(rows))
+        loss.backward(self.S)  # the mean over the networks times S: each network gets the gradient of its own loss
         self.optimizer.step()
-        return loss
+        return loss.detach()
 
-    def steps(self, count: int) -> tuple[list[float], list[Array]]:
+    def weights(self) -> list[Array]:
         """As the class says."""
-        B = self.work.batch_size
-        losses = [self.step(self.tx[:B], self.tt[:B]).item() for _ in range(count)]
-        return losses, [np.atleast_2d(parameter.detach().numpy().T) for parameter in self.model.parameters()]
-
-    def epochs(self, count: int) -> None:
-        """As the class says."""
-        import torch
-
-        for _ in range(count):
-            for rows in torch.randperm(self.work.rows).split(self.work.batch_size):
-                self.step(self.tx[rows], self.tt[rows])
+        return [parameter.detach().numpy() for parameter in self.parameters]
 
 
 class PyTorchCompiled(PyTorch):
@@ -209,72 +222,60 @@ class PyTorchCompiled(PyTorch):
 
 
 class JaxStep(Contender):
-    """JAX, one jitted call a step."""
+    """JAX, one jitted call a step, in which the old weights make room for the new ones; for a stack under vmap."""
 
     scan = False
 
     def __init__(self, work: Workload) -> None:
         import jax
-        import jax.numpy as jnp
+        from jax import numpy as jnp
 
         super().__init__(work)
-        stack = max(work.S, 1)
 
         def loss_of(weights: Any, x: Any, t: Any) -> Any:
-            *hidden, last = zip(weights[::2], weights[1::2], strict=True)
-            for W, b in hidden:
-                x = jax.nn.relu(x @ W + b)
-            z = x @ last[0] + last[1]
-            return -jnp.take_along_axis(jax.nn.log_softmax(z), t[:, None], axis=1).mean()
+            for i in range(0, len(weights), 2):
+                x = (jax.nn.relu(x) if i else x) @ weights[i] + weights[i + 1]
+            return -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], axis=1).mean()
 
-        def step(carry: Any, x: Any, t: Any) -> Any:
-            weights, velocity = carry
-            loss, gradient = jax.value_and_grad(loss_of)(weights, x, t)
-            velocity = [MOMENTUM * v + g for v, g in zip(velocity, gradient, strict=True)]
-            return ([w - LR * v for w, v in zip(weights, velocity, strict=True)], velocity), loss
+        def sgd(k: Any, g: Any, w: Any, v: Any) -> Any:
+            v = MOMENTUM * v + g
+            return w - LR * v, v
 
-        def gathered(carry: Any, rows: Any, x: Any, t: Any) -> Any:
-            return step(carry, x[rows], t[rows])
+        def adam(k: Any, g: Any, w: Any, m: Any, v: Any) -> Any:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = m / (1 - 0.9**k), v / (1 - 0.999**k)
+            return w - LR * m_hat / (jnp.sqrt(v_hat) + EPSILON), m, v
 
-        def epoch(carry: Any, key: Any, x: Any, t: Any) -> Any:
-            N, B = work.rows, work.batch_size
-            order = jax.random.permutation(key, N)
-            batches = order[: N // B * B].reshape(-1, B)
-            carry, losses = jax.lax.scan(lambda c, rows: gathered(c, rows, x, t), carry, batches)
-            if N % B:
-                carry, _ = gathered(carry, order[N // B * B :], x, t)
-            return carry, losses
+        def step(state: Any, rows: Any, *data: Any) -> Any:
+            k, parameters = state
+            loss, dw = jax.value_and_grad(loss_of)([w for w, *_ in parameters], *(array[rows] for array in data))
+            return (k + 1, [update(k + 1, g, *p) for g, p in zip(dw, parameters, strict=True)]), loss
 
-        together: Any = (lambda f: jax.vmap(f, in_axes=(0, 0, None, None))) if work.S else (lambda f: f)
-        same = jax.vmap(step, in_axes=(0, None, None)) if work.S else step
-        self.step, self.gathered, self.epoch = jax.jit(same), jax.jit(together(gathered)), jax.jit(together(epoch))
-        weights = [jnp.array(np.repeat(w[None], stack, axis=0) if work.S else w) for w in self.weights]
-        self.carry = (weights, [jnp.zeros_like(w) for w in weights])
-        self.jx, self.jt = jnp.array(self.x), jnp.array(self.labels)
-        self.key, self.rng = jax.random.key(0), np.random.default_rng(0)
+        def epoch(state: Any, order: Any, *data: Any) -> Any:
+            batches, rest = jnp.split(order, [len(order) // work.batch_size * work.batch_size])
+            batches = batches.reshape(-1, work.batch_size)
+            state, losses = jax.lax.scan(lambda state, rows: step(state, rows, *data), state, batches)
+            return step(state, rest, *data) if rest.size else (state, losses)
 
-    def steps(self, count: int) -> tuple[list[float], list[Array]]:
+        train = epoch if self.scan else step
+        self.train = jax.jit(jax.vmap(train, (0, 0, None, None)) if self.stack else train, donate_argnums=0)
+        update, factors = (adam, (1, 0, 0)) if work.adam else (sgd, (1, 0))
+        self.state = (jnp.zeros(self.stack), [tuple(jnp.array(w * n) for n in factors) for w in self.initial])
+        self.data, self.wait = (jnp.array(self.x), jnp.array(self.labels)), jax.block_until_ready
+
+    def step(self, rows: Array) -> Any:
         """As the class says."""
-        B, carry, losses = self.work.batch_size, self.carry, []
-        for _ in range(count):
-            carry, loss = self.step(carry, self.jx[:B], self.jt[:B])
-            losses.append(float(np.ravel(loss)[0]))
-        return losses, [np.asarray(w[0] if self.work.S else w) for w in carry[0]]
+        self.state, loss = self.train(self.state, rows, *self.data)
+        return loss
 
     def epochs(self, count: int) -> None:
         """As the class says."""
-        import jax
+        super().epochs(count)
+        self.wait(self.state)
 
-        S, N, B = self.work.S, self.work.rows, self.work.batch_size
-        for _ in range(count):
-            if self.scan:
-                self.key, key = jax.random.split(self.key)
-                self.carry, _ = self.epoch(self.carry, jax.random.split(key, S) if S else key, self.jx, self.jt)
-            else:
-                order = np.stack([self.rng.permutation(N) for _ in range(max(S, 1))]).reshape((S, N) if S else (N,))
-                for start in range(0, N, B):
-                    self.carry, _ = self.gathered(self.carry, order[..., start : start + B], self.jx, self.jt)
-        jax.block_until_ready(self.carry)
+    def weights(self) -> list[Array]:
+        """As the class says."""
+        return [np.asarray(w) for w, *_ in self.state[1]]
 
 
 class JaxScan(JaxStep):
@@ -282,149 +283,123 @@ class JaxScan(JaxStep):
 
     scan = True
 
+    def epoch(self) -> None:
+        """As the class says."""
+        self.step(self.rng.permuted(self.rows, axis=-1))
+
 
 class Floor(Contender):
-    """The matrix products alone: z = x W, dW = xᵀ dz, and dx = dz Wᵀ but for the first layer."""
+    """The matrix products alone: z = x W, dW = xᵀ dz, and dx = dz Wᵀ but for the first layer; nothing is shuffled."""
 
-    def epochs(self, count: int) -> None:
+    def epoch(self) -> None:
         """As the class says."""
-        stack = (self.work.S,) if self.work.S else ()
-        for B in (self.work.batch_size, self.work.rows % self.work.batch_size):
-            arrays = [np.zeros((*stack, B, width), np.float32) for width in self.work.widths]
-            matrices = [np.ones((*stack, *pair), np.float32) for pair in itertools.pairwise(self.work.widths)]
-            gradients = [np.empty_like(matrix) for matrix in matrices]
-            for _ in range(count * (self.work.rows // B if self.work.batch_size == B else B > 0)):
-                for k, W in enumerate(matrices):
-                    np.matmul(arrays[k], W, out=arrays[k + 1])
-                for k in reversed(range(len(matrices))):
-                    np.matmul(arrays[k].mT, arrays[k + 1], out=gradients[k])
-                    if k:
-                        np.matmul(arrays[k + 1], matrices[k].mT, out=arrays[k])
+        B, N = self.work.batch_size, self.work.rows
+        for size, count in ((B, N // B), (N % B, 1)):
+            a = [np.zeros((*self.stack, size, width), np.float32) for width in self.work.widths]
+            forward = [(x, W, z) for W, (x, z) in zip(self.initial[::2], itertools.pairwise(a), strict=True)]
+            backward = [(x.mT, z, np.empty_like(W)) for x, W, z in forward] + [(z, W.mT, x) for x, W, z in forward[1:]]
+            for left, right, out in (forward + backward) * count:
+                np.matmul(left, right, out=out)
 
 
-CONTENDERS: dict[str, tuple[type[Contender], str]] = {  # by name: the class, and the package it needs
-    "minnet": (Minnet, "minnet"),
-    "scikit-learn": (ScikitLearn, "sklearn"),
-    "PyTorch": (PyTorch, "torch"),
-    "PyTorch compiled": (PyTorchCompiled, "torch"),
-    "JAX step": (JaxStep, "jax"),
-    "JAX scan": (JaxScan, "jax"),
-    "floor": (Floor, "numpy"),
+CONTENDERS: dict[str, type[Contender]] = {
+    "minnet": Minnet,
+    "scikit-learn": ScikitLearn,
+    "PyTorch": PyTorch,
+    "PyTorch compiled": PyTorchCompiled,
+    "JAX step": JaxStep,
+    "JAX scan": JaxScan,
+    "floor": Floor,
 }
 
 
-def work_as(name: str, workload: str) -> None:
-    """Be a contender: answer requests, one JSON list a line, until stdin ends."""
-    contender = CONTENDERS[name][0](WORKLOADS[workload])
-    np.seterr(all="ignore")
-    for line in sys.stdin:
-        request, count = json.loads(line)
-        started = time.perf_counter()
-        if request == "steps":
-            losses, weights = contender.steps(count)
-            answer: Any = [losses, np.concatenate([w.ravel() for w in weights]).tolist()]
-        else:
-            contender.epochs(count)
-            answer = [time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
-        print(json.dumps(answer), flush=True)
-
-
-class Worker:
+class Worker(ProcessPoolExecutor):
     """A contender in a process of its own."""
 
-    def __init__(self, name: str, workload: str) -> None:
-        command = [sys.executable, __file__, "--worker", name, "--workload", workload]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    contender: Contender  # in that process
 
-    def ask(self, request: str, count: int) -> Any:
-        """Send a request and wait for the answer; None if the contender has failed."""
-        if self.process.stdin is None or self.process.stdout is None:
-            raise RuntimeError("expected pipes to the worker")
-        try:
-            self.process.stdin.write(json.dumps([request, count]) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        return json.loads(line) if line else None
+    def __init__(self, contender: type[Contender], work: Workload, threads: int) -> None:
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        os.environ.pop("OPENBLAS_CORETYPE", None)  # it holds NumPy to older instructions than the others may use
+        super().__init__(1, multiprocessing.get_context("spawn"))
+        self.submit(become, contender, work, threads).result()
 
-    def close(self) -> None:
-        """End the process."""
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
-        self.process.wait()
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the contender, and wait for it."""
+        return self.submit(answer, method, *arguments).result()
 
 
-def disagreement(workload: str, name: str) -> float:
-    """Return how far a contender's losses and weights after five steps are from minnet's; inf if it failed."""
-    answers = []
-    for each in ("minnet", name):
-        worker = Worker(each, workload)
-        answers.append(worker.ask("steps", 5))
-        worker.close()
-    if None in answers:
-        return math.inf
-    return max(float(np.abs(np.subtract(ours, theirs)).max()) for ours, theirs in zip(*answers, strict=True))
+def become(contender: type[Contender], work: Workload, threads: int) -> None:
+    """Make the contender, in its process."""
+    warnings.simplefilter("ignore")  # of no convergence
+    if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    Worker.contender = contender(work)
 
 
-def compare(workload: str, rounds: int, trained_epochs: int, seconds: float, names: list[str]) -> dict[str, Any]:
-    """Time all contenders on one workload.
+def answer(method: str, *arguments: Any) -> Any:
+    """Call a method of the contender, in its process."""
+    return getattr(Worker.contender, method)(*arguments)
+
+
+def enter(contender: type[Contender], work: Workload, arguments: argparse.Namespace) -> tuple[Worker, dict[str, Any]]:
+    """Check a contender, and try the numbers of threads; return the fastest's worker, and its figures so far.
+
+    Raises
+    ------
+    ValueError
+        If it computes something else than minnet.
+    """
+    if contender is not Floor:
+        with Worker(contender, work, 1) as worker:
+            apart = worker.ask("disagreement")
+        if not apart <= CLOSE:
+            raise ValueError(f"it computes something else (by {apart:.1e})")
+    workers = [Worker(contender, work, threads) for threads in arguments.threads]
+    figures = [worker.ask("trained", arguments.epochs) for worker in workers]  # compilation counts, imports do not
+    turns = [[worker.ask("turn", arguments.seconds) for worker in workers] for _ in range(4)]
+    best = int(np.argmin(np.median(turns, axis=0)))
+    for worker in {*workers} - {workers[best]}:
+        worker.shutdown()
+    return workers[best], figures[best] | {"threads": arguments.threads[best]}
+
+
+def compare(workload: str, names: list[str], arguments: argparse.Namespace) -> Results:
+    """Time the contenders on one workload, minnet first.
 
     Returns
     -------
     dict
         By contender: µs a step of each network; minnet's time of the same round divided by it (median, least, largest);
-        seconds until trained; peak MiB; or the reason why it was not timed.
+        seconds until trained; peak MiB; threads. Or the reason why it is missing.
     """
-    work = WORKLOADS[workload]
-    results: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
-    steps = -(-work.rows // work.batch_size)
+    results: Results = {}
     for name in names:
-        cls, package = CONTENDERS[name]
-        if importlib.util.find_spec(package) is None:
-            results[name] = {"missing": f"{package} is not installed"}
-            continue
-        if cls is not Floor and name != "minnet" and (apart := disagreement(workload, name)) > 1e-3:
-            reason = "it failed" if math.isinf(apart) else f"it computes something else (by {apart:.1e})"
-            results[name] = {"missing": f"not timed: {reason}"}
-            continue
-        fresh = Worker(name, workload)  # compilation counts, imports and making the data do not
-        fresh.ask("epochs", 0) if cls in (Minnet, Floor) else None
-        trained, peak = fresh.ask("epochs", trained_epochs) or (math.inf, 0)
-        fresh.close()
-        workers[name] = Worker(name, workload)
-        warm = workers[name].ask("epochs", 1)
-        once = workers[name].ask("epochs", 1)
-        if warm is None or once is None:
-            results[name] = {"missing": "it failed"}
-            workers.pop(name).close()
-            continue
-        networks = (work.S or 1) if cls not in (ScikitLearn, PyTorch, PyTorchCompiled) else 1
-        repeat = (work.S or 1) // networks  # one by one, compiled once
-        results[name] = {
-            "epochs": max(1, min(200, round(seconds / once[0]))), "networks": networks, "times": [],
-            "trained_s": trained + (repeat - 1) * trained_epochs * once[0], "peak_MiB": peak / 1024,
-        }  # fmt: skip
-    for _ in range(rounds):
-        for name, worker in workers.items():
-            r = results[name]
-            r["times"].append(worker.ask("epochs", r["epochs"])[0] / r["epochs"] / steps / r["networks"] * 1e6)
+        try:
+            workers[name], results[name] = enter(CONTENDERS[name], WORKLOADS[workload], arguments)
+        except Exception as error:  # whatever it is, the others can be timed
+            results[name] = {"missing": f"not timed: {error}"}
+    rounds = [[worker.ask("turn", arguments.seconds) for worker in workers.values()] for _ in range(arguments.rounds)]
+    turns = dict(zip(workers, np.transpose(rounds), strict=True))
     for name, worker in workers.items():
-        worker.close()
-        r = results[name]
-        times = r.pop("times")
-        ratios = [ours / theirs for ours, theirs in zip(results["minnet"].get("all", times), times, strict=True)]
-        r |= {"step_us": statistics.median(times), "ratio": statistics.median(ratios), "all": times}
-        r |= {"ratio_min": min(ratios), "ratio_max": max(ratios)}
-    for r in results.values():
-        r.pop("all", None)
+        ratios = turns["minnet"] / turns[name]
+        results[name] |= {"step_us": np.median(turns[name]), "ratio": np.quantile(ratios, [0.5, 0, 1]).tolist()}
+        worker.shutdown()
     return results
 
 
-def draw(results: dict[str, dict[str, Any]], target: Path) -> None:
+def print_table(workload: str, results: Results) -> None:
+    """Print the figures of one workload, a contender a line."""
+    print(f"\n| {workload:<16} | µs a step | minnet ÷ it | to trained | peak | threads |\n|---|---|---|---|---|---|")
+    figures = (
+        "{step_us:,.1f} | **{ratio[0]:.2f}** ({ratio[1]:.2f}–{ratio[2]:.2f}) | {trained_s:.2f} s | {peak_MiB:.0f} MiB"
+    )
+    for name, r in results.items():
+        print(f"| {name:<16} |", r.get("missing") or f"{figures.format(**r)} | {r['threads']}", "|", flush=True)
+
+
+def draw(results: Results, target: Path) -> None:
     """Draw the ratios as a picture."""
     from matplotlib.figure import Figure
 
@@ -432,60 +407,40 @@ def draw(results: dict[str, dict[str, Any]], target: Path) -> None:
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     ax = figure.add_subplot()
-    for k, name in enumerate(name for name in CONTENDERS if name != "minnet"):
-        points = [(w, r[name]) for w, r in enumerate(results.values()) if "ratio" in r.get(name, {})]
-        middle = [1 / r["ratio"] for _, r in points]
-        low = [m - 1 / r["ratio_max"] for m, (_, r) in zip(middle, points, strict=True)]
-        high = [1 / r["ratio_min"] - m for m, (_, r) in zip(middle, points, strict=True)]
-        places = [w + 0.11 * (k - 2.5) for w, _ in points]
-        ax.errorbar(places, middle, [low, high], fmt=MARKERS[k], color=COLOURS[k], label=name, markersize=6, capsize=2)
+    for k, name in enumerate(list(CONTENDERS)[1:]):
+        timed = {w: r[name] for w, r in enumerate(results.values()) if "ratio" in r.get(name, {})}
+        places = [w + 0.11 * (k - 2.5) for w in timed]
+        middle, high, low = 1 / np.reshape([r["ratio"] for r in timed.values()], (-1, 3)).T
+        ax.errorbar(places, middle, [middle - low, high - middle], fmt=MARKERS[k], color=COLOURS[k], label=name)
     ax.axhline(1, color="0.4", linewidth=1)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g}×")
+    ax.set(yscale="log", ylabel="time of a step ÷ minnet's\n(above 1: slower than minnet)")
     ax.set_xticks(range(len(results)), results)
-    ax.set_ylabel("time of a step ÷ minnet's\n(above 1: slower than minnet)")
+    ax.yaxis.set_major_formatter("{x:g}×")
     ax.grid(alpha=0.3, axis="y")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, frameon=False, fontsize="small")
     save_picture(figure, target)
 
 
 def main() -> None:
-    """Run the workloads asked for and print a table."""
+    """Run the workloads asked for and print a table of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workload", choices=list(WORKLOADS), action="append", help="by default all")
     parser.add_argument("--only", choices=list(CONTENDERS), action="append", help="contenders beside minnet")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--epochs", type=int, default=20, help="epochs until trained (default 20)")
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a turn (default 0.4)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each contender (default 2)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers to try (default 1 2)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratios")
-    parser.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.worker:
-        work_as(arguments.worker, arguments.workload[0])
-        return
-    if min(arguments.rounds, arguments.epochs, arguments.threads) < 1 or not arguments.seconds > 0:
+    if min(arguments.rounds, arguments.epochs, *arguments.threads) < 1 or not arguments.seconds > 0:
         parser.error("expected --rounds, --epochs and --threads of at least 1, and --seconds above 0")
-    os.environ.pop("OPENBLAS_CORETYPE", None)  # which holds NumPy to older instructions than the others may use
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(arguments.threads)
-    if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as there are cores
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
-    names = [name for name in CONTENDERS if arguments.only is None or name in ("minnet", *arguments.only)]
+    names = [name for name in CONTENDERS if name in ("minnet", *(arguments.only or CONTENDERS))]
     results = {}
     for workload in arguments.workload or WORKLOADS:
-        results[workload] = compare(workload, arguments.rounds, arguments.epochs, arguments.seconds, names)
-        if arguments.json:
-            continue
-        print(f"\n{workload:<18}{'µs a step':>12}{'minnet ÷ it':>13}{'spread':>16}{'to trained':>12}{'peak':>10}")
-        for name, r in results[workload].items():
-            if "missing" in r:
-                print(f"{name:<18}  {r['missing']}")
-                continue
-            spread = f"{r['ratio_min']:.2f} to {r['ratio_max']:.2f}"
-            trained, peak = f"{r['trained_s']:.2f} s", f"{r['peak_MiB']:.0f} MiB"
-            print(f"{name:<18}{r['step_us']:>12.1f}{r['ratio']:>13.2f}{spread:>16}{trained:>12}{peak:>10}", flush=True)
+        results[workload] = compare(workload, names, arguments)
+        if not arguments.json:
+            print_table(workload, results[workload])
     if arguments.json:
         print(json.dumps(results))
     if arguments.picture:

@@ -28,9 +28,10 @@ from minnet import (
     train,
 )  # fmt: skip
 from minnet.gradient_check import numeric_gradient
-from minnet.layers import Array, RandomNumbers
+from minnet.layers import Array
 from minnet.optimizers import clip_gradient
 from minnet.output import log_softmax
+from minnet.support.stack import RandomNumbers
 from tests.conftest import make_network
 
 DERIVATION = (Path(__file__).parent.parent / "docs" / "derivation.md").read_text(encoding="utf-8")
@@ -167,7 +168,7 @@ def test_equation_10a_a_weighted_mean_whose_gradient_is_that_of_the_loss() -> No
     rng = np.random.default_rng(3)
     z, t = rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), 5)
     s, c = np.array([1.0, 2, 0, 0.5, 3]), [0.5, 2.0, 1.0]
-    output = SoftmaxCrossEntropy(class_weights=c)
+    output = SoftmaxCrossEntropy(class_weight=c)
     w = s * (t @ c) / (s * (t @ c)).sum()
     losses = [float(SoftmaxCrossEntropy().forward(z[[n]], t[[n]])) for n in range(5)]
     assert output.forward(z, t, s) == pytest.approx(w @ losses, rel=1e-14)
@@ -175,7 +176,7 @@ def test_equation_10a_a_weighted_mean_whose_gradient_is_that_of_the_loss() -> No
     for n, i in np.ndindex(5, 3):
         stepped = z.astype(complex)
         stepped[n, i] += 1j * H
-        slope = SoftmaxCrossEntropy(class_weights=c).forward(stepped, t, s).imag / H
+        slope = SoftmaxCrossEntropy(class_weight=c).forward(stepped, t, s).imag / H
         assert dz[n, i] == pytest.approx(slope, abs=1e-16)
     assert output.forward(z, t, 10 * s) == pytest.approx(output.forward(z, t, s), rel=1e-14)
     twice = np.array([0, 1, 1, 3])  # a sample of weight 2 is two samples
@@ -348,8 +349,8 @@ def test_equation_14b_the_velocity_is_a_fading_sum_of_gradients() -> None:
     network.dtheta[...] = 1
     for _ in range(200):
         optimizer.step(network)
-    assert optimizer.memory
-    np.testing.assert_allclose(optimizer.memory["velocity"], 1 / (1 - m), rtol=1e-12)
+    assert optimizer.state
+    np.testing.assert_allclose(optimizer.state["velocity"], 1 / (1 - m), rtol=1e-12)
 
 
 def test_equation_14c_nesterov_takes_the_gradient_where_the_velocity_leads(batch: tuple[Array, Array]) -> None:
@@ -388,10 +389,10 @@ def test_equation_14e_adam_under_a_constant_gradient_steps_by_lr() -> None:
         network.dtheta[...] = g
         optimizer.step(network)
         np.testing.assert_allclose(before - network.theta, 0.1 * np.sign(g), rtol=1e-7)
-        np.testing.assert_allclose(optimizer.memory["m"], (1 - 0.8**k) * g, rtol=1e-12)
-        np.testing.assert_allclose(optimizer.memory["v"], (1 - 0.9**k) * g**2, rtol=1e-12)
+        np.testing.assert_allclose(optimizer.state["m"], (1 - 0.8**k) * g, rtol=1e-12)
+        np.testing.assert_allclose(optimizer.state["v"], (1 - 0.9**k) * g**2, rtol=1e-12)
     network.dtheta[...] = [0, 0, 1, 1]
-    m, v = optimizer.memory["m"].copy(), optimizer.memory["v"].copy()
+    m, v = optimizer.state["m"].copy(), optimizer.state["v"].copy()
     before = network.theta.copy()
     optimizer.step(network)
     m, v = 0.8 * m + 0.2 * network.dtheta, 0.9 * v + 0.1 * network.dtheta**2

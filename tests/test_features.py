@@ -33,8 +33,8 @@ from minnet.cli import main
 from minnet.lab.check import check_class, check_network
 from minnet.layers import Array, Layer
 from minnet.optimizers import Optimizer
-from minnet.output import checked_weights
-from minnet.training import bytes_of_training
+from minnet.runs.sweep import bytes_of_training
+from minnet.support import expect
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +104,11 @@ def test_a_wrong_layer_of_the_new_kinds_does_not_pass(layer: type[Layer]) -> Non
 @pytest.mark.parametrize("seed", [5, (5, 6, 7)], ids=["single", "stack"])
 @pytest.mark.parametrize("between", BETWEEN)
 @pytest.mark.parametrize("label_smoothing", [0, 0.2])
-@pytest.mark.parametrize("class_weights", [None, [0.5, 2, 1]])
+@pytest.mark.parametrize("class_weight", [None, [0.5, 2, 1]])
 def test_every_gradient_is_right(
-    between: str, seed: Any, label_smoothing: float, class_weights: list[float] | None, iris: Dataset
+    between: str, seed: Any, label_smoothing: float, class_weight: list[float] | None, iris: Dataset
 ) -> None:
-    output = SoftmaxCrossEntropy(label_smoothing, class_weights)
+    output = SoftmaxCrossEntropy(label_smoothing, class_weight)
     network = make(between, seed, output=output)
     x, t = iris.train.x[:9], iris.train.t[:9]
     assert check_gradients(network, x, t).error < 1e-12
@@ -122,7 +122,7 @@ def test_every_gradient_is_right(
 @pytest.mark.parametrize(
     "flags",
     ["--normalize batch", "--normalize layer --activation leaky_relu", "--dropout 0.4", "--label-smoothing 0.2",
-     "--class-weights balanced", "--normalize batch --dropout 0.3 --label-smoothing 0.1 --class-weights 1,2,3"],
+     "--class-weight balanced", "--normalize batch --dropout 0.3 --label-smoothing 0.1 --class-weight 1,2,3"],
 )  # fmt: skip
 @pytest.mark.parametrize("seeds", ["1", "3"])
 def test_minnet_check_passes_every_option(flags: str, seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +152,7 @@ def test_each_network_of_a_stack_learns_what_it_would_alone(
 ) -> None:
     weighted = copy.copy(iris)
     weights = {"train": np.linspace(0.5, 2, len(iris.train.x)), "validation": np.linspace(2, 1, len(iris.validation.x))}
-    object.__setattr__(weighted, "weights", weights)
+    object.__setattr__(weighted, "sample_weight", weights)
     seeds, output = [3, 8, 1], SoftmaxCrossEntropy(0.1, [1, 2, 1])
     stack = make(between, seeds, output=copy.copy(output))
     history = train(stack, optimizer(), weighted, 6, 25, **settings)
@@ -214,28 +214,28 @@ def test_running_statistics_are_not_touched_by_any_optimizer_nor_decayed(iris: D
 @pytest.mark.parametrize(
     ("make_it", "message"),
     [
-        (lambda: Dropout(1), "Dropout expected p to be at least 0 and below 1, got 1"),
+        (lambda: Dropout(1), "Dropout p: expected a number of at least 0 and below 1, got 1"),
         (lambda: Dropout(math.nan), "got nan"),
         (lambda: Dropout(True), "got True"),
-        (lambda: LeakyReLU(-0.1), "LeakyReLU expected slope"),
-        (lambda: BatchNorm(0), "BatchNorm expected D to be an integer of at least 1, got 0"),
-        (lambda: BatchNorm(3, momentum=1), "BatchNorm expected momentum"),
-        (lambda: BatchNorm(3, epsilon=0), "BatchNorm expected epsilon to be a finite number above 0, got 0"),
-        (lambda: LayerNorm(3, epsilon=math.inf), "LayerNorm expected epsilon"),
+        (lambda: LeakyReLU(-0.1), "LeakyReLU slope: expected"),
+        (lambda: BatchNorm(0), "BatchNorm D: expected an integer of at least 1, got 0"),
+        (lambda: BatchNorm(3, momentum=1), "BatchNorm momentum: expected"),
+        (lambda: BatchNorm(3, epsilon=0), "BatchNorm epsilon: expected a finite number above 0, got 0"),
+        (lambda: LayerNorm(3, epsilon=math.inf), "LayerNorm epsilon: expected"),
         (lambda: Network([Linear(4, 6), BatchNorm(5), Linear(6, 3)]), "gives 6 outputs, but the next, BatchNorm"),
-        (lambda: Adam(0), "Adam expected lr"),
-        (lambda: Adam(0.1, beta2=1), "Adam expected beta2"),
-        (lambda: Adam(0.1, epsilon=-1), "Adam expected epsilon"),
-        (lambda: StepDecay(0), "StepDecay expected every to be an integer of at least 1"),
-        (lambda: StepDecay(1, 2), "StepDecay expected gamma to be above 0 and at most 1"),
-        (lambda: CosineDecay(-1), "CosineDecay expected warmup"),
-        (lambda: ReduceOnPlateau(True), "ReduceOnPlateau expected patience"),
-        (lambda: SoftmaxCrossEntropy(1), "label_smoothing from 0 to below 1, got 1"),
-        (lambda: SoftmaxCrossEntropy(class_weights=[1, -1]), "at least 0, got -1.0 at index 1"),
-        (lambda: SoftmaxCrossEntropy(class_weights=[0, 0]), "not all 0"),
-        (lambda: checked_weights([[1.0]]), r"shape \(N,\), got \(1, 1\)"),
-        (lambda: checked_weights(["a"]), "expected weights to be numbers"),
-        (lambda: checked_weights([1.0], 2), r"shape \(2,\), got \(1,\)"),
+        (lambda: Adam(0), "Adam lr: expected"),
+        (lambda: Adam(0.1, beta2=1), "Adam beta2: expected"),
+        (lambda: Adam(0.1, epsilon=-1), "Adam epsilon: expected"),
+        (lambda: StepDecay(0), "StepDecay every: expected an integer of at least 1"),
+        (lambda: StepDecay(1, 2), "StepDecay gamma: expected a number above 0 and at most 1"),
+        (lambda: CosineDecay(-1), "CosineDecay warmup: expected"),
+        (lambda: ReduceOnPlateau(True), "ReduceOnPlateau patience: expected"),
+        (lambda: SoftmaxCrossEntropy(1), "label_smoothing: expected a number of at least 0 and below 1, got 1"),
+        (lambda: SoftmaxCrossEntropy(class_weight=[1, -1]), "at least 0, got -1.0 at index 1"),
+        (lambda: SoftmaxCrossEntropy(class_weight=[0, 0]), "not all 0"),
+        (lambda: expect.weights("w", [[1.0]]), r"shape \(N,\), got \(1, 1\)"),
+        (lambda: expect.weights("w", ["a"]), "w: expected numbers, got"),
+        (lambda: expect.weights("w", [1.0], 2), r"shape \(2,\), got \(1,\)"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make_it: Callable[[], object], message: str) -> None:
@@ -246,10 +246,10 @@ def test_settings_that_make_no_sense_are_refused(make_it: Callable[[], object], 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"patience": 0}, "patience to be an integer of at least 1"),
-        ({"clip_norm": 0}, "clip_norm to be a finite number above 0"),
+        ({"patience": 0}, "patience: expected an integer of at least 1"),
+        ({"clip_norm": 0}, "clip_norm: expected a finite number above 0"),
         ({"clip_norm": "1"}, "clip_norm"),
-        ({"monitor": "f1"}, "monitor to be one of loss, accuracy, got 'f1'"),
+        ({"monitor": "f1"}, "monitor: expected one of loss, accuracy, got 'f1'"),
     ],
 )
 def test_training_settings_that_make_no_sense_are_refused(
@@ -266,7 +266,7 @@ def test_dropout_without_a_network_says_what_it_lacks() -> None:
 
 def test_a_batch_that_does_not_count_changes_nothing() -> None:
     network = make("leaky", 0)
-    assert network.forward(np.ones((3, 4)), np.zeros(3, int), weights=np.array([0, 1e-300, 0])) > 0
+    assert network.forward(np.ones((3, 4)), np.zeros(3, int), sample_weight=np.array([0, 1e-300, 0])) > 0
     loss = network.output.forward(np.zeros((3, 3)), np.eye(3), np.zeros(3))  # type: ignore[call-arg]
     assert loss == 0
     assert not network.output.backward().any()
@@ -277,7 +277,7 @@ def test_weighted_evaluation_in_slices_is_the_weighted_mean(iris: Dataset, monke
     x, t = iris.train
     w = np.random.default_rng(0).uniform(0, 3, len(x))
     whole = evaluate(network, x, t, w)
-    assert whole[0] == pytest.approx(float(network.forward(x, t, weights=w)), rel=1e-12)
+    assert whole[0] == pytest.approx(float(network.forward(x, t, sample_weight=w)), rel=1e-12)
     monkeypatch.setattr("minnet.training.EVALUATION_ROWS", 10)
     np.testing.assert_allclose(evaluate(network, x, t, w), whole, rtol=1e-12)
 
@@ -288,12 +288,12 @@ def test_adam_keeps_within_the_memory_that_is_estimated(iris: Dataset) -> None:
     data = load_dataset("digits")
     layers: list[Layer] = [Linear(64, 96), BatchNorm(96), ReLU(), Dropout(0.2), Linear(96, 10)]
     stack = Network(layers, seed=range(32))
-    shared, each = bytes_of_training(stack, 32, len(data.train.x))
-    bound = shared + 4 * each
+    shared, each = bytes_of_training(stack, 32, data)
+    bound = shared + 32 * each
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        train(stack, Adam(weight_decay=0.1), data, 1, 32, keep_best=True, memory=bound)
+        train(stack, Adam(weight_decay=0.1), data, 1, 32, patience=1)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
@@ -361,7 +361,7 @@ def test_the_first_number_that_is_not_finite_is_found(spoil: str, where: str, ar
     said = str(caught.value)
     assert said.startswith(f"training diverged in epoch 1, step 1: {where}"), said
     assert "the network has its initial weights again" in said
-    assert ("of the training part (row" in said) == (array in ("activation", "logits", "loss", "dx"))
+    assert ("of the training split (row" in said) == (array in ("activation", "logits", "loss", "dx"))
     np.testing.assert_array_equal(network.theta, initial)
 
 

@@ -135,7 +135,7 @@ def test_the_check_says_where_and_by_how_much(batch: tuple[Array, Array]) -> Non
     assert (check.layer, check.parameter, check.entry) == (2, "W", (2, 1))
     assert check.analytic - check.numeric == pytest.approx(0.5, rel=1e-12)
     numeric = module.numeric_gradient(network, *batch)
-    assert check.error == pytest.approx(0.5 / np.abs(numeric).max(), rel=1e-12)
+    assert check.error == pytest.approx(0.5 / np.abs(numeric[25:40]).max(), rel=1e-12)
 
 
 def test_a_nan_gradient_is_the_largest_error(batch: tuple[Array, Array]) -> None:
@@ -146,7 +146,7 @@ def test_a_nan_gradient_is_the_largest_error(batch: tuple[Array, Array]) -> None
             return dx
 
     check = check_gradients(Network([NaNEntry(4, 3)], dtype="float64"), *batch)
-    assert np.isnan(check.error)
+    assert check.error == np.inf
     assert (check.parameter, check.entry) == ("b", (0, 1))
 
 
@@ -163,7 +163,7 @@ def test_the_complex_step_agrees_with_central_differences(batch: tuple[Array, Ar
 
 def test_slices_give_what_one_stack_gives(batch: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = module.numeric_gradient(make_network(), *batch)
-    monkeypatch.setattr(module, "SLICE_BYTES", 7 * 16 * 38)
+    monkeypatch.setattr(module, "STACK_BYTES", 7 * 16 * 38)
     np.testing.assert_array_equal(module.numeric_gradient(make_network(), *batch), whole)
 
 

@@ -149,5 +149,5 @@ def test_layers_print_as_they_are_made() -> None:
 
 @pytest.mark.parametrize(("D", "H"), [(0, 3), (3, -1), (2.5, 3), ("4", 3), (True, 2)])
 def test_a_width_that_is_none_is_refused(D: int, H: int) -> None:
-    with pytest.raises(ValueError, match=r"Linear expected [DH] to be an integer of at least 1"):
+    with pytest.raises(ValueError, match=r"Linear [DH]: expected an integer of at least 1"):
         Linear(D, H)

@@ -9,7 +9,7 @@ import pytest
 from minnet import Linear, Network, ReLU, Tanh, check_gradients
 from minnet.gradient_check import numeric_gradient
 from minnet.layers import Array
-from minnet.network import check_features
+from minnet.support import expect
 from tests.conftest import make_network
 
 
@@ -196,8 +196,8 @@ def test_lists_are_taken_as_arrays(batch: tuple[Array, Array]) -> None:
 
 def test_samples_without_features_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1, got \(3, 0\)"):
-        check_features(np.ones((3, 0)), None, "it")
-    assert check_features(np.ones((1, 1)), None, "it").shape == (1, 1)
+        expect.features("it", np.ones((3, 0)))
+    assert expect.features("it", np.ones((1, 1))).shape == (1, 1)
 
 
 def test_the_summary_counts_every_parameter() -> None:
@@ -264,11 +264,11 @@ def test_targets_that_do_not_match_are_refused(batch: tuple[Array, Array]) -> No
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
-        ([], ValueError, "at least one Linear layer"),
-        ([ReLU()], ValueError, "at least one Linear layer"),
-        ([Linear(4, 5), Tanh(), Linear(6, 3)], ValueError, r"Linear\(4, 5\) gives 5 outputs, but .* takes 6"),
+        ([], ValueError, "a layer with parameters, such as Linear"),
+        ([ReLU()], ValueError, "a layer with parameters, such as Linear"),
+        ([Linear(4, 5), Tanh(), Linear(6, 3)], ValueError, r"Tanh\(\) gives 5 outputs, but .* takes 6"),
         ([Linear(4, 5), ReLU, Linear(5, 3)], TypeError, r"use ReLU\(…\)"),
-        ([Linear(4, 5), "relu"], TypeError, r"got 'relu': it has no shapes, initialize"),
+        ([Linear(4, 5), "relu"], TypeError, r"got 'relu': it has no forward, backward"),
         ([shared := Linear(4, 4), ReLU(), shared], ValueError, "each layer once"),
     ],
 )
@@ -279,10 +279,10 @@ def test_layers_that_do_not_fit_are_refused(layers: list[Any], error: type[Excep
 
 def test_settings_that_make_no_sense_are_refused() -> None:
     for seed in (-1, 1.5, None, True):
-        with pytest.raises(ValueError, match="seed to be an integer of at least 0"):
+        with pytest.raises(ValueError, match="seed: expected an integer of at least 0"):
             Network([Linear(2, 2)], seed=seed)  # type: ignore[arg-type]
     for dtype in ("int64", "float16", "complex128"):
-        with pytest.raises(ValueError, match="dtype float32 or float64"):
+        with pytest.raises(ValueError, match="dtype: expected one of float32, float64"):
             Network([Linear(2, 2)], dtype=dtype)
 
 

@@ -97,24 +97,24 @@ def test_a_stack_takes_the_steps_of_its_members(batch: tuple[Array, Array], nest
 def test_one_optimizer_for_two_networks_is_refused() -> None:
     optimizer = SGD(0.1)
     optimizer.step(make_network((4, 5, 3)))
-    with pytest.raises(ValueError, match="make a new SGD for each network"):
+    with pytest.raises(ValueError, match="each network needs an optimizer of its own"):
         optimizer.step(make_network((4, 3)))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": 0}, "SGD expected lr to be a finite number above 0, got 0"),
-        ({"lr": 10**400}, "SGD expected lr to be"),
-        ({"lr": -0.1}, "SGD expected lr to be"),
-        ({"lr": float("nan")}, "SGD expected lr to be"),
-        ({"lr": float("inf")}, "SGD expected lr to be"),
-        ({"lr": 0.1, "momentum": 1}, "SGD expected momentum to be at least 0 and below 1, got 1"),
-        ({"lr": 0.1, "momentum": -0.1}, "SGD expected momentum to be"),
-        ({"lr": 0.1, "momentum": float("nan")}, "SGD expected momentum to be"),
-        ({"lr": 0.1, "weight_decay": -1}, "SGD expected weight_decay to be a finite number of at least 0"),
-        ({"lr": 0.1, "weight_decay": float("inf")}, "SGD expected weight_decay to be"),
-        ({"lr": 0.1, "nesterov": True}, "momentum above 0 with nesterov=True"),
+        ({"lr": 0}, "SGD lr: expected a finite number above 0, got 0"),
+        ({"lr": 10**400}, "SGD lr: expected"),
+        ({"lr": -0.1}, "SGD lr: expected"),
+        ({"lr": float("nan")}, "SGD lr: expected"),
+        ({"lr": float("inf")}, "SGD lr: expected"),
+        ({"lr": 0.1, "momentum": 1}, "SGD momentum: expected a number of at least 0 and below 1, got 1"),
+        ({"lr": 0.1, "momentum": -0.1}, "SGD momentum: expected"),
+        ({"lr": 0.1, "momentum": float("nan")}, "SGD momentum: expected"),
+        ({"lr": 0.1, "weight_decay": -1}, "SGD weight_decay: expected a finite number of at least 0"),
+        ({"lr": 0.1, "weight_decay": float("inf")}, "SGD weight_decay: expected"),
+        ({"lr": 0.1, "nesterov": True}, "momentum: expected one above 0 with nesterov=True"),
     ],
 )
 def test_hyperparameters_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
@@ -148,6 +148,6 @@ def test_a_stack_with_settings_of_its_own_for_each_learns_what_each_learns_alone
 def test_a_memory_of_another_dtype_is_refused() -> None:
     optimizer = SGD(0.1, 0.9)
     optimizer.step(Network([Linear(2, 2)]))
-    with pytest.raises(ValueError, match=r"shape \(6,\), float32, got one with \(6,\), float64; make a new SGD"):
+    with pytest.raises(ValueError, match=r"expected float64 of shape \(6,\), got float32 of shape"):
         optimizer.step(Network([Linear(2, 2)], dtype="float64"))
     assert repr(Adam(0.1)) == "Adam(lr=0.1, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)"

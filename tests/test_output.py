@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from minnet import SoftmaxCrossEntropy
 from minnet.layers import Array
-from minnet.output import log_softmax, target_rows
+from minnet.output import log_softmax
+from minnet.support.expect import targets as target_rows
 
 
 def test_worked_by_hand() -> None:

@@ -3,12 +3,16 @@
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 
 from minnet import History
 from minnet.plots import (
@@ -19,6 +23,7 @@ from minnet.plots import (
     plot_rates,
     plot_runs,
     plot_stack,
+    save_picture,
 )
 from tests.conftest import make_network
 
@@ -30,6 +35,14 @@ def made_up_history(epochs: int = 3) -> History:
         train_accuracy=[1 - v / 2 for v in falling], validation_accuracy=[1 - v for v in falling],
         penalty=falling, gradient_norm=falling, lr=falling, seconds=falling, batch_loss=[1.0, 0.5] * epochs,
     )  # fmt: skip
+
+
+def made_up_stack(scale: float = 1.0, epochs: int = 3) -> History:
+    """Give the history of two networks; the second one's numbers are larger."""
+    history = made_up_history(epochs)
+    for name in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "batch_loss"):
+        setattr(history, name, [np.array([v, scale * v]) for v in getattr(history, name)])
+    return history
 
 
 def test_the_history_is_drawn_as_it_is(tmp_path: Path) -> None:
@@ -64,8 +77,15 @@ def test_losses_of_any_size_leave_labels_on_the_axis(scale: float) -> None:
     assert len([label for label in labels if label]) >= 1
 
 
+def test_losses_that_are_not_finite_leave_the_others_on_the_axis() -> None:
+    history = made_up_history()
+    history.validation_loss, history.batch_loss = [math.nan, math.inf, 0.5], [math.nan] * 6
+    assert plot_history(history).axes[0].get_ylim() == pytest.approx((1 / 6, 2))
+
+
 def test_a_single_epoch_is_visible() -> None:
     assert plot_history(made_up_history(1)).axes[0].get_lines()[1].get_marker() == "o"
+    assert plot_stack(made_up_stack(epochs=1)).axes[0].get_lines()[0].get_marker() == "o"
     with pytest.raises(ValueError, match="at least one epoch"):
         plot_history(History())
 
@@ -136,9 +156,7 @@ def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1e9, 1e30])
 def test_a_stack_that_explodes_leaves_an_axis_that_can_be_read(scale: float) -> None:
-    history = made_up_history()
-    for name in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "batch_loss"):
-        setattr(history, name, [np.array([v, scale * v]) for v in getattr(history, name)])
+    history = made_up_stack(scale)
     figure = plot_stack(history, {"a": np.array([0]), "b": np.array([1])})
     figure.draw_without_rendering()
     low, high = figure.axes[0].get_ylim()
@@ -152,7 +170,7 @@ def test_the_epoch_whose_weights_were_kept_is_marked() -> None:
         (line,) = [line for line in panel.get_lines() if line.get_label() == "weights of epoch 2"]
         assert list(np.asarray(line.get_xdata())) == [2, 2]
     panel = plot_history(history, kept=2).axes[0]
-    assert f"training: {history.train_loss[1]:#.2g}" in [line.get_label() for line in panel.get_lines()]
+    assert f"training: {history.train_loss[1]:.3g}" in [line.get_label() for line in panel.get_lines()]
 
 
 def test_the_confusion_counts_each_pair() -> None:
@@ -167,6 +185,70 @@ def test_the_confusion_counts_each_pair() -> None:
         assert isinstance(image, AxesImage)
         np.testing.assert_allclose(np.asarray(image.get_array())[0], [2 / 3, 1 / 3, 0])
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
+
+
+def pictures(name: str, axes: Sequence[Axes] | None = None) -> dict[str, Figure]:
+    """Make each picture, with a name wherever one is taken; in axes of one's own, six of them, those that take any."""
+    history, labels, x = made_up_history(), np.arange(6) % 2, np.random.default_rng(0).normal(size=(6, 2))
+    rates = {name: np.array([[0.5], [0.4]]), "other": np.array([[0.5], [np.nan]])}
+    some: list[Axes | None] = [None] * 6 if axes is None else list(axes)
+    return {
+        "history": plot_history(history, None if axes is None else axes[:2], title=name),
+        "comparison": plot_comparison({name: history, "other": history}, axes and axes[2:4], title=name),
+        "confusion": plot_confusion(labels, labels, [name, "other"], some[4], title=name),
+        "boundary": plot_decision_boundary(make_network((2, 2)), x, labels, [name, "other"], [name, name], some[5]),
+        "stack": plot_stack(made_up_stack(), {name: np.array([0]), "other": np.array([1])}, title=name),
+        "rates": plot_rates(np.array([0.1, 1]), rates, {k: np.isnan(v) for k, v in rates.items()}, 1.1, title=name),
+        "runs": plot_runs({name: history, "other": history}, title=name),
+    }
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, str, bool]]:
+    """Note each line of text that is drawn: whose it is, what it says, and whether it is taken for mathematics."""
+    preprocess, lines = Text._preprocess_math, set()  # type: ignore[attr-defined]
+
+    def note(text: Text, line: str) -> Any:
+        line, mathematics = preprocess(text, line)
+        lines.add((id(text), line, bool(mathematics)))
+        return line, mathematics
+
+    monkeypatch.setattr(Text, "_preprocess_math", note)
+    return lines
+
+
+NAMES = {
+    "<$10_$20": "<$10_$20",
+    "$10k to $20k": "$10k to $20k",
+    r"$\frac$": r"$\frac$",
+    r"a\$b$": r"a\$b$",
+    "_a": " _a",
+    "__$x$": " __$x$",
+    "a\x1b[31m\0b\udc80c": "a [31m b c",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_letter_by_letter(name: str, drawn: set[tuple[int, str, bool]], tmp_path: Path) -> None:
+    found = {}
+    for picture, figure in pictures(name).items():
+        drawn.clear()
+        save_picture(figure, tmp_path / "a.png")
+        found[picture] = sum(NAMES[name] in line for _, line, _ in drawn)
+        assert not any(mathematics for _, _, mathematics in drawn)
+    entries = {"comparison": 2, "confusion": 2, "boundary": 3, "stack": 2, "rates": 1, "runs": 1}
+    assert found == {picture: (picture != "boundary") + entries.get(picture, 0) for picture in found}  # and a title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_axes_of_ones_own_are_too(name: str, drawn: set[tuple[int, str, bool]], tmp_path: Path) -> None:
+    figure = Figure(figsize=(15, 9), layout="constrained")
+    axes = list(figure.subplots(2, 3).ravel())
+    figure.suptitle("one's own $x^2$")
+    assert list(pictures(name, axes).values())[:4] == [figure] * 4
+    save_picture(figure, tmp_path / "a.png")
+    assert sum(NAMES[name] in line for _, line, _ in drawn) == 2 + 3 + 3
+    assert [line for _, line, mathematics in drawn if mathematics] == ["one's own $x^2$"]
 
 
 @pytest.mark.parametrize("K", [2, 3, 10])

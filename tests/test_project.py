@@ -1,10 +1,11 @@
 """Does the project as a newcomer meets it hold together: README, scripts, imports, names?"""
 
+import argparse
 import ast
+import importlib
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -70,34 +71,66 @@ def test_the_scripts_train_and_are_short(script: str, accuracy: float, tmp_path:
 
 
 def test_the_benchmark_times_who_agrees_and_names_who_is_missing(tmp_path: Path) -> None:
-    flags = ["--rounds", "2", "--epochs", "2", "--seconds", "0.01", "--json", "--picture", "ratios.png"]
-    printed = run_script("benchmark.py", "--workload", "digits", "--workload", "iris-32", *flags, cwd=tmp_path)
-    for figures in json.loads(printed).values():
-        assert figures["minnet"]["ratio"] == 1
-        for name in ("scikit-learn", "floor"):
-            r = figures[name]
-            assert 0 < r["ratio_min"] <= r["ratio"] <= r["ratio_max"]
-            assert r["trained_s"] > 0
-        for name in ("PyTorch", "JAX scan"):
-            assert "missing" in figures[name] or figures[name]["ratio"] > 0
+    (tmp_path / "torch.py").write_text("raise ImportError('no PyTorch here')", encoding="utf-8")  # whether it is or not
+    flags = ["--rounds", "2", "--epochs", "2", "--seconds", "0.01", "--threads", "1", "--only", "PyTorch"]
+    flags += ["--only", "scikit-learn", "--only", "floor", "--json", "--picture", "ratios.png"]
+    command = [sys.executable, "-W", "error", str(ROOT / "scripts" / "benchmark.py"), *flags]
+    for workload in ("digits-adam", "iris-32"):
+        command += ["--workload", workload]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    for results in json.loads(run.stdout).values():
+        assert results["minnet"]["ratio"] == [1, 1, 1]
+        assert results["PyTorch"] == {"missing": "not timed: no PyTorch here"}
+        for name in ("minnet", "scikit-learn", "floor"):
+            median, least, largest = results[name]["ratio"]
+            assert 0 < least <= median <= largest
+            assert min(results[name][key] for key in ("step_us", "trained_s", "peak_MiB")) > 0
+            assert results[name]["threads"] == 1
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("workload", ["iris", "softreg", "digits-32"])
+@pytest.mark.parametrize(
+    ("workload", "other"),
+    [
+        ("iris", "SGD(0.01, momentum=0.89)"),
+        ("softreg-32", "SGD(0.011, momentum=0.9)"),
+        ("digits-adam", "Adam(0.01, beta2=0.99)"),
+    ],
+)
 def test_the_benchmark_refuses_a_contender_that_computes_something_else(
-    workload: str, monkeypatch: pytest.MonkeyPatch
+    workload: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    benchmark = runpy.run_path(str(ROOT / "scripts" / "benchmark.py"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert 0 < benchmark["disagreement"](workload, "scikit-learn") < 1e-4
-    losses, weights = benchmark["Minnet"](benchmark["WORKLOADS"][workload]).steps(5)
-    assert losses[4] < losses[0]
-    assert len(weights) == 2 * (len(benchmark["WORKLOADS"][workload].widths) - 1)
+    lines = (
+        "import benchmark, minnet",
+        "class Other(benchmark.Minnet):",
+        "    def __init__(self, work):",
+        "        super().__init__(work)",
+        f"        self.optimizer = minnet.{other}",
+    )
+    (tmp_path / "planted.py").write_text("\n".join(lines), encoding="utf-8")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE"):
+        monkeypatch.setenv(variable, "")  # restored afterwards: the benchmark changes them
+    for folder in (ROOT / "scripts", tmp_path):
+        monkeypatch.syspath_prepend(folder)  # where the contenders' processes look, too
+    for module in ("benchmark", "planted"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    benchmark, planted = importlib.import_module("benchmark"), importlib.import_module("planted")
+    monkeypatch.setitem(benchmark.CONTENDERS, "planted", planted.Other)
+    arguments = argparse.Namespace(rounds=1, epochs=1, seconds=0.01, threads=[1])
+    results = benchmark.compare(workload, ["minnet", "scikit-learn", "planted"], arguments)
+    assert results["planted"]["missing"].startswith("not timed: it computes something else (by ")
+    assert results["scikit-learn"]["step_us"] > 0
 
 
-def test_the_comparison_of_accuracies_runs(tmp_path: Path) -> None:
+def test_the_comparison_of_accuracies_prints_how_good_each_is_and_the_difference(tmp_path: Path) -> None:
     printed = run_script("compare_accuracy.py", "iris", "--seeds", "1", cwd=tmp_path)
-    assert printed.splitlines()[1].split()[0] == "iris"
+    name, *figures = printed.splitlines()[1].split()
+    ours, theirs, difference = map(float, figures)
+    assert name == "iris"
+    assert 0.9 < ours <= 1
+    assert 0.9 < theirs <= 1
+    assert difference == pytest.approx(ours - theirs, abs=1.6e-4)  # each of the three is rounded
 
 
 def test_importing_minnet_imports_no_more_than_numpy() -> None:

@@ -69,11 +69,11 @@ FEATURES: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": lambda: Adam(0.05)},
     "adam-decay": {"optimizer": lambda: Adam(0.05, 0.8, 0.95, weight_decay=0.1)},
     "smoothing": {"output": SoftmaxCrossEntropy(label_smoothing=0.2)},
-    "class-weights": {"output": SoftmaxCrossEntropy(class_weights=[0.5, 2, 1])},
+    "class-weights": {"output": SoftmaxCrossEntropy(class_weight=[0.5, 2, 1])},
     "clipping": {"clip": 0.2},
     "all": {
         "layers": lambda: [BatchNorm(5), LeakyReLU(0.2), LayerNorm(5)],
-        "output": SoftmaxCrossEntropy(class_weights=[0.5, 2, 1]),
+        "output": SoftmaxCrossEntropy(class_weight=[0.5, 2, 1]),
         "clip": 0.2,
     },
 }

@@ -8,7 +8,7 @@ import pytest
 
 from minnet import SGD, Dataset, History, Linear, Network, ReLU, Sigmoid, Tanh, evaluate, load_dataset, train
 from minnet.layers import Array, Layer
-from minnet.training import bytes_of_training
+from minnet.runs.sweep import bytes_of_training
 from tests.conftest import ACTIVATIONS
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -81,14 +81,14 @@ def test_each_network_may_have_hyperparameters_of_its_own(iris: Dataset) -> None
 
 def test_one_that_diverges_is_marked_and_the_others_are_not_touched(iris: Dataset) -> None:
     stack = make(ReLU, [0, 1, 2], "float32")
-    history = train(stack, SGD([0.05, 1e30, 0.05], 0.9), iris, 3, 16, keep_best=True)
+    history = train(stack, SGD([0.05, 1e30, 0.05], 0.9), iris, 3, 16, patience=3)
     np.testing.assert_array_equal(history.diverged(), [False, True, False])
     for s in (0, 2):
         single = make(ReLU, s, "float32")
-        alone = train(single, SGD(0.05, 0.9), iris, 3, 16, keep_best=True)
+        alone = train(single, SGD(0.05, 0.9), iris, 3, 16, patience=3)
         assert_same(stack, history, s, single, alone, "float32")
     assert history.best() in (0, 2)
-    assert history.best_epoch()[1] == 0
+    assert history.kept[-1][1] == 0
     best = stack.best(history)
     np.testing.assert_array_equal(best.theta, stack.theta[history.best()])
     assert np.isfinite(evaluate(best, *iris.test)[0])
@@ -99,10 +99,10 @@ def test_one_that_diverges_is_marked_and_the_others_are_not_touched(iris: Datase
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(seed: Any, iris: Dataset) -> None:
     network, seen = make(ReLU, seed, "float64"), []
     history = train(
-        network, SGD(0.5, 0.9), iris, 12, 16, keep_best=True, on_epoch=lambda _: seen.append(network.theta.copy())
+        network, SGD(0.5, 0.9), iris, 12, 16, patience=12, on_epoch=lambda _: seen.append(network.theta.copy())
     )
-    for s in range(np.size(history.best_epoch())):
-        best = int(np.atleast_1d(history.best_epoch())[s])
+    for s in range(np.size(history.kept[-1])):
+        best = int(np.atleast_1d(history.kept[-1])[s])
         losses = np.reshape(history.validation_loss, (12, -1))[:, s]
         assert losses[best - 1] == losses.min()
         np.testing.assert_array_equal(np.atleast_2d(network.theta)[s], np.atleast_2d(seen[best - 1])[s])
@@ -135,40 +135,44 @@ def test_an_ensemble_averages_probabilities(iris: Dataset) -> None:
     left = stack.predict_proba(iris.test.x, average=True)
     np.testing.assert_allclose(left, each[[0, 2, 3, 4]].mean(axis=0))
     with pytest.raises(FloatingPointError, match="all 1 networks diverged: none of them can predict"):
-        stack.part(1, 2).predict_proba(iris.test.x, average=True)
+        stack.at(stack.theta[1:2]).predict_proba(iris.test.x, average=True)
     single = stack[0]
     np.testing.assert_array_equal(single.predict_proba(iris.test.x, average=True), single.predict_proba(iris.test.x))
 
 
 def test_the_best_of_a_stack_has_the_lowest_validation_loss() -> None:
     def history(validation_loss: list[Array]) -> History:
-        return History([1, 2], train_loss=validation_loss, validation_loss=validation_loss, batch_loss=validation_loss)
+        kept = [np.full(len(validation_loss[0]), epoch) for epoch in (1, 2)]
+        columns = {"train_loss": validation_loss, "validation_loss": validation_loss, "batch_loss": validation_loss}
+        return History([1, 2], kept=kept, **columns)
 
-    made_up = history([np.array([3.0, 1.0, 1.0]), np.array([2.0, 0.5, np.nan])])
+    made_up = history([np.array([3.0, 1.0, 0.1]), np.array([2.0, 0.5, np.nan])])
     assert made_up.best() == 1
-    np.testing.assert_array_equal(made_up.best_epoch(), [2, 2, 1])
     with pytest.raises(ValueError, match="did not diverge"):
         history([np.array([np.nan, np.inf])] * 2).best()
     with pytest.raises(ValueError, match="history of a stack"):
-        History([1], train_loss=[0.1], validation_loss=[0.1], batch_loss=[0.1]).best()
+        History([1], train_loss=[0.1], validation_loss=[0.1], batch_loss=[0.1], kept=[1]).best()
+    for ask in (History().best, lambda: History().final("train_loss")):
+        with pytest.raises(ValueError, match="expected a history with at least one epoch, got an empty one"):
+            ask()
 
 
 def test_what_does_not_match_is_refused(iris: Dataset) -> None:
     with pytest.raises(ValueError, match="at least one seed"):
         make(ReLU, [], "float32")
-    with pytest.raises(ValueError, match="or several, got -1"):
+    with pytest.raises(ValueError, match="seed: expected an integer of at least 0, got -1"):
         make(ReLU, [0, -1], "float32")
     with pytest.raises(ValueError, match="hyperparameters for a stack of 2 networks, but steps a stack of 3"):
         train(make(ReLU, range(3), "float32"), SGD([0.1, 0.2]), iris, 1)
     with pytest.raises(ValueError, match="but steps a single network"):
         train(make(ReLU, 0, "float32"), SGD([0.1, 0.2]), iris, 1)
-    with pytest.raises(ValueError, match="lr to be a finite number above 0"):
+    with pytest.raises(ValueError, match="lr: expected a finite number above 0"):
         SGD([0.1, 0.0])
     with pytest.raises(ValueError, match="momentum above 0 with nesterov"):
         SGD(0.1, [0.9, 0.0], nesterov=True)
-    with pytest.raises(ValueError, match="lr to be"):
+    with pytest.raises(ValueError, match="lr: expected"):
         SGD([[0.1]])
-    with pytest.raises(ValueError, match="lr to be a finite number above 0, got 'fast'"):
+    with pytest.raises(ValueError, match="lr: expected a finite number above 0, got 'fast'"):
         SGD("fast")
     with pytest.raises(ValueError, match="one seed for each network"):
         train(make(ReLU, range(3), "float32"), SGD(0.1), iris, 1, seed=0)
@@ -176,54 +180,18 @@ def test_what_does_not_match_is_refused(iris: Dataset) -> None:
         train(make(ReLU, 0, "float32"), SGD(0.1), iris, 1, seed=[1, 2])
 
 
-@pytest.mark.parametrize("patience", [None, 1, 3])
-@pytest.mark.parametrize("networks_at_a_time", [1, 2, 3, 100])
-def test_a_stack_trained_in_slices_has_identical_results(
-    networks_at_a_time: int, patience: int | None, iris: Dataset
-) -> None:
-    def optimizer() -> SGD:
-        return SGD([0.01, 0.1, 0.05, 0.02, 0.9], 0.9, weight_decay=0.01)
-
-    epochs = 3 if patience is None else 40
-
-    whole = make(ReLU, range(5), "float32")
-    expected = train(whole, optimizer(), iris, epochs, 25, keep_best=True, patience=patience)
-    sliced = make(ReLU, range(5), "float32")
-    calls: list[History] = []
-    shared, each = bytes_of_training(sliced, 25, len(iris.train.x))
-    memory = shared + networks_at_a_time * each
-    settings: dict[str, Any] = {"keep_best": True, "memory": memory, "patience": patience}
-    history = train(sliced, optimizer(), iris, epochs, 25, on_epoch=calls.append, **settings)
-    if patience is None:
-        assert len(calls) == 3 * -(-5 // networks_at_a_time)
-    else:
-        held = np.equal(history.validation_loss[-1], history.validation_loss[-2])
-        assert held[4]  # it stopped early, and its history with it
-        assert not held[0]
-    np.testing.assert_array_equal(sliced.theta, whole.theta)
-    for name, column in vars(history).items():
-        if name != "seconds":
-            np.testing.assert_array_equal(column, getattr(expected, name))
-
-
-def test_a_network_too_large_for_the_memory_is_refused(iris: Dataset) -> None:
-    with pytest.raises(ValueError, match=r"takes about \d+\.\d MiB, but only 0\.0 MiB are allowed"):
-        train(make(ReLU, range(2), "float32"), SGD(0.1), iris, 1, memory=1000)
-
-
 def test_the_estimate_bounds_what_training_takes() -> None:
-    """A stack of 64 networks in slices of 4: the peak of what NumPy allocates stays under the bound."""
+    """A stack of 4 networks: the peak of what NumPy allocates stays under the bound."""
     data = load_dataset("digits")
-    stack = Network([Linear(64, 128), ReLU(), Linear(128, 10)], seed=range(64))
-    shared, each = bytes_of_training(stack, 32, len(data.train.x))
+    stack = Network([Linear(64, 128), ReLU(), Linear(128, 10)], seed=range(4))
+    shared, each = bytes_of_training(stack, 32, data)
     bound = shared + 4 * each
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        train(stack, SGD(0.05, 0.9, weight_decay=0.01), data, 1, 32, keep_best=True, memory=bound)
+        train(stack, SGD(0.05, 0.9, weight_decay=0.01), data, 1, 32, patience=1)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
     assert peak < bound
     assert bound < 3 * peak  # nor is it wasteful
-    assert peak < 64 * each / 4

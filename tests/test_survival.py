@@ -28,7 +28,29 @@ def test_killed_runs_end_as_if_they_had_never_been_killed() -> None:
     """One run of each kind; the script itself kills 200."""
     done = subprocess.run([sys.executable, SCRIPT, "--runs", "5"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "all 5 runs ended byte for byte as if they had never been killed"
+    ended, kills = done.stdout.splitlines()[-1].removesuffix(" times").split(", which they were ")
+    assert ended == "all 5 runs ended byte for byte as if they had never been killed"
+    assert int(kills) >= 5
+
+
+def test_a_kill_that_came_too_late_is_not_counted_and_tried_again_sooner(
+    kill_runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, kill, moments = "iris --epochs 60", kill_runs.kill, list[float]()
+    assert main(["train", *flags.split(), "--quiet", "--out", str(tmp_path / "whole")]) == 0
+
+    def late(process: subprocess.Popen[bytes], folder: Path, within: float, rng: np.random.Generator) -> None:
+        moments.append(within)
+        if len(moments) <= 7:
+            kill_runs.end_well(process)
+        else:
+            kill(process, folder, 0, rng)
+
+    monkeypatch.setattr(kill_runs, "kill", late)
+    killed = kill_runs.try_one(flags, kill_runs.contents(tmp_path / "whole"), 1.0, tmp_path / "r", [0, 0])
+    assert killed
+    assert "over" not in killed
+    np.testing.assert_allclose(moments[:8], 0.7 ** np.arange(8))
 
 
 @pytest.mark.parametrize(
@@ -40,9 +62,7 @@ def test_killed_runs_end_as_if_they_had_never_been_killed() -> None:
         ("half", "model.safetensors: .* incomplete"),
     ],
 )
-def test_the_script_notices_a_loss(
-    damage: str, message: str, kill_runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_script_notices_a_loss(damage: str, message: str, kill_runs: ModuleType, tmp_path: Path) -> None:
     flags = "iris --epochs 2"
     assert main(["train", *flags.split(), "--quiet", "--out", str(tmp_path / "whole")]) == 0
     whole = kill_runs.contents(tmp_path / "whole")
@@ -51,14 +71,13 @@ def test_the_script_notices_a_loss(
     if damage == "missing":
         whole["stack.safetensors"] = b"of it"
 
-    def let_it_end(process: subprocess.Popen[bytes], folder: Path, within: float, rng: np.random.Generator) -> None:
-        kill_runs.end_well(process)
-        if damage == "leftover":
-            (folder / ".model.safetensors.part").touch()
-        if damage == "half":
-            model = folder / "model.safetensors"
-            model.write_bytes(model.read_bytes()[:-100])
-
-    monkeypatch.setattr(kill_runs, "kill", let_it_end)
-    with pytest.raises((kill_runs.Lost, ValueError), match=message):
-        kill_runs.try_one(flags, whole, 0.1, tmp_path / "r", [0, 0])
+    folder = tmp_path / "r"
+    assert main(["train", *flags.split(), "--quiet", "--out", str(folder)]) == 0
+    if damage == "leftover":
+        (folder / ".model.safetensors.part").touch()
+    if damage == "half":
+        model = folder / "model.safetensors"
+        model.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises((kill_runs.Lost, ValueError), match=message):  # noqa: PT012 - as the script does
+        kill_runs.examine(folder)
+        kill_runs.check_whole(folder, whole)

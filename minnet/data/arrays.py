@@ -33,28 +33,23 @@ def read_arrays(
     pair = path.split(",")
     if path.lower().endswith(".npz"):
         check_file(path)
-        wanted = (
-            {"x": "x"}
-            | ({"y": target or "y"} if labelled else {})
-            | ({} if sample_weight is None else {"w": sample_weight})
-        )
-        arrays, names = read_npz(path, wanted, ignore)
+        roles = {"x": "x", "y": (target or "y") if labelled else None, "w": sample_weight}
+        wanted = {role: name for role, name in roles.items() if name is not None}
+        data, names = read_npz(path, wanted, ignore)
         places = {role: f"{path}: {name}" for role, name in wanted.items()}
     else:
         if not all(file.lower().endswith(".npy") for file in pair):
             pair = [path]  # a name with a comma in it
         if (target is not None and labelled) or sample_weight is not None or ignore:
-            raise ValueError(
-                f"{path}: .npy files hold no names, so that there is no target, sample_weight or ignore to name"
-            )
-        if len(pair) > 2 or len(pair) < 1 + labelled:
+            raise ValueError(f"{path}: .npy files hold no names: there is no target, sample_weight or ignore to name")
+        if not 1 + labelled <= len(pair) <= 2:
             raise ValueError(f"{path}: expected a pair x.npy,y.npy, of samples and their labels")
-        wanted, names = dict(zip("xy" if labelled else "x", pair, strict=False)), pair
-        places = {role: f"{file}: {role}" for role, file in wanted.items()}
-        arrays = {}
+        wanted, names, data = dict(zip("xy" if labelled else "x", pair, strict=False)), pair, {}
         for role, file in wanted.items():
             check_file(file)
-            arrays[role] = read_array(Path(file).read_bytes(), places[role])
+            data[role] = Path(file).read_bytes()
+        places = {role: f"{file}: {role}" for role, file in wanted.items()}
+    arrays = {role: read_array(data[role], place) for role, place in places.items()}
 
     x = arrays["x"]
     if x.ndim != 2:
@@ -75,8 +70,8 @@ def read_arrays(
     return Table(Path(pair[0]).stem, arrays["x"], labels, arrays.get("w"), feature_names, ignored)
 
 
-def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tuple[dict[str, Array], list[str]]:
-    """Read some arrays of an .npz, by role, and the names of all."""
+def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
+    """Unpack some arrays of an .npz, by role, and tell the names of all."""
     with open(path, "rb") as stream:
         try:
             archive = zipfile.ZipFile(stream)
@@ -86,7 +81,7 @@ def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tup
         names = [entry.filename.removesuffix(".npy") for entry in entries]
         check_names(path, "array", names)
         check_roles(path, "array", names, {**{role: [name] for role, name in wanted.items()}, "ignore": ignore})
-        arrays = {}
+        data = {}
         for role, name in wanted.items():
             entry, place = entries[names.index(name)], f"{path}: {name}"
             if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -94,11 +89,10 @@ def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tup
             check_size(place, max(entry.file_size, entry.compress_size))
             try:
                 with archive.open(entry) as member:
-                    data = member.read(entry.file_size)
+                    data[role] = member.read(entry.file_size)
             except Exception as error:  # as above
                 raise ValueError(f"{place} is damaged ({one_line(error)})") from None
-            arrays[role] = read_array(data, place)
-    return arrays, names
+    return data, names
 
 
 def read_array(data: bytes, place: str) -> Array:

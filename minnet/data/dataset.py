@@ -194,8 +194,6 @@ class Dataset:
         labels = expect.targets(t, K).argmax(axis=1)
         if len(feature_names) != x.shape[1]:
             raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
-        if K < 2:
-            raise ValueError(f"{owner} has a single class, {class_names}: expected at least two")
         if len(set(class_names)) < K:
             raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
         counts = np.bincount(labels, minlength=K)

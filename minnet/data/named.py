@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
+import importlib.util
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -64,8 +67,6 @@ def load_blobs() -> RawData:
 
 def load_spiral() -> RawData:
     """Three interleaved arms of a spiral (data/spiral.csv, made by scripts/make_spiral.py)."""
-    import importlib.resources
-
     file = importlib.resources.files("minnet_data") / "spiral.csv"
     with file.open(encoding="utf-8") as lines:
         table = np.loadtxt(lines, delimiter=",", skiprows=1)
@@ -110,25 +111,18 @@ def load_openml(name: str) -> RawData:
     ValueError
         If OpenML has no such data set, its target is not a class, or a feature is not numeric.
     """
-    import importlib.util
-
     from sklearn.datasets import fetch_openml
 
-    had_folder = Path("data").exists()
     which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
-    parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"
+    parser = "pandas" if importlib.util.find_spec("pandas") else "liac-arff"  # of scikit-learn: one fast, one its own
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each retry warns; what matters is said once, below
         try:
             bunch = fetch_openml(**which, data_home="data", as_frame=False, parser=parser, n_retries=1)
         except OSError as error:
-            for folder in sorted(Path("data").rglob("*"), reverse=True):  # deepest first: what the attempt left empty
-                if folder.is_dir() and "openml" in folder.parts:
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
-            if not had_folder:
+            for folder in list(Path("data/openml").glob("**")):  # what the attempt left empty
                 with contextlib.suppress(OSError):
-                    Path("data").rmdir()
+                    os.removedirs(folder)
             raise OSError(
                 f"openml:{name} is not in data/openml/ and could not be fetched ({error}): "
                 "connect to the network once, or choose one of: " + ", ".join(DATASETS)
@@ -154,9 +148,7 @@ def check_name(name: str) -> str:
 
 def load_raw(name: str) -> RawData:
     """Load a data set by name, neither split nor standardised; names as `load_dataset` takes them."""
-    if check_name(name) in DATASETS:
-        return DATASETS[name]()
-    return load_openml(name.removeprefix("openml:"))
+    return DATASETS[name]() if check_name(name) in DATASETS else load_openml(name.removeprefix("openml:"))
 
 
 def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, validation: float = 0.15) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ import numpy.typing as npt
 from minnet.support.text import one_line
 
 Array = npt.NDArray[Any]
+
+
+# What pyarrow calls the types of columns that can be read.
+NUMBERS = re.compile(r"bool|u?int\d+|halffloat|float|double|decimal.*|null")
+LABELS = re.compile(r"(dictionary<values=)?(bool|u?int\d+|halffloat|float|double|(large_)?string)(, .*)?")
 
 
 class ParquetFile:
@@ -25,66 +31,46 @@ class ParquetFile:
             import pyarrow.parquet
         except ImportError:
             raise ValueError(f"reading {path} needs pyarrow: pip install pyarrow") from None
-        self.path, self.types = path, pyarrow.types
+        self.path = path
         try:
             file = pyarrow.parquet.ParquetFile(path)
             schema, self.n_rows = file.schema_arrow, file.metadata.num_rows
-            self.kinds = {field.name.strip(): field.type for field in schema}
+            self.kinds = {field.name.strip(): one_line(field.type) for field in schema}
             self.names = [name.strip() for name in schema.names]
             self.hidden = [str(name).strip() for name in (schema.pandas_metadata or {}).get("index_columns", ())]
-            text = [name for name in schema.names if self.is_text(self.kinds[name.strip()])]
+            text = [name for name in schema.names if self.kinds[name.strip()] in ("string", "large_string")]
             self.file = pyarrow.parquet.ParquetFile(path, read_dictionary=text)
         except Exception as error:  # of any kind: pyarrow documents none of what a damaged file may raise
             raise ValueError(f"{path}: not a Parquet file that can be read ({one_line(error)})") from None
 
-    def is_text(self, kind: Any) -> bool:
-        """Tell whether a column's type is text."""
-        return bool(self.types.is_string(kind) or self.types.is_large_string(kind))
-
-    def is_number(self, kind: Any) -> bool:
-        """Tell whether a column's type is one of numbers, of which true and false are two."""
-        return bool(self.types.is_boolean(kind) or self.types.is_integer(kind) or self.types.is_floating(kind))
-
     def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[Any]]:
         """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels, None for none."""
-        for name in names:
-            kind = self.kinds[name]
-            if not (self.is_number(kind) or self.types.is_decimal(kind) or self.types.is_null(kind)):
-                leave_out = f"leave it out with --ignore {name!r:.60}, or code it as numbers"
-                raise ValueError(
-                    f"{self.path}: column {name!r:.60} holds {one_line(kind):.60}, expected numbers; {leave_out}"
-                )
+        expected = {
+            name: (NUMBERS, f"numbers; leave it out with --ignore {name!r:.60}, or code it as numbers")
+            for name in names
+        }
         if label is not None:
-            kind = self.kinds[label]
-            kind = kind.value_type if self.types.is_dictionary(kind) else kind
-            if not (self.is_number(kind) or self.is_text(kind)):
-                raise ValueError(
-                    f"{self.path}: column {label!r:.60} holds {one_line(kind):.60}, expected labels: text or integers"
-                )
-        wanted = {*names, *([] if label is None else [label])}
+            expected[label] = LABELS, "labels: text or integers"
+        for name, (kinds, what) in expected.items():
+            if not kinds.fullmatch(self.kinds[name]):
+                raise ValueError(f"{self.path}: column {name!r:.60} holds {self.kinds[name]:.60}, expected {what}")
         try:
-            originals = [name for name in self.file.schema_arrow.names if name.strip() in wanted]
+            originals = [name for name in self.file.schema_arrow.names if name.strip() in expected]
             self.table = self.file.read(columns=originals, use_threads=False)
             self.table = self.table.rename_columns([name.strip() for name in self.table.column_names])
             self.table.validate(full=True)
-            if self.table.num_rows != self.n_rows or set(self.table.column_names) != wanted:
+            if self.table.num_rows != self.n_rows or set(self.table.column_names) != set(expected):
                 raise ValueError("it holds something else than it says")
         except Exception as error:  # as above
             raise ValueError(f"{self.path}: the file is damaged ({one_line(error)})") from None
         numbers = np.empty((self.n_rows, len(names)))
         for j, name in enumerate(names):
             numbers[:, j] = self.table.column(name).cast("float64", safe=False).to_numpy()
-        return numbers, [] if label is None else self._labels(self.table.column(label))
-
-    def _labels(self, column: Any) -> list[Any]:
-        """Make a list of a column, in which rows share their text: each is made once."""
-        if not self.types.is_dictionary(column.type):
-            return list(column.to_pylist())
-        values = []
-        for chunk in column.chunks:
-            words = chunk.dictionary.to_pylist()
-            values += [None if i is None else words[i] for i in chunk.indices.to_pylist()]
-        return values
+        labels = []
+        for chunk in [] if label is None else self.table.column(label).dictionary_encode().chunks:
+            words = [*chunk.dictionary.to_pylist(), None]  # rows share their text: each is made once
+            labels += [words[i] for i in chunk.indices.fill_null(len(words) - 1).to_pylist()]
+        return numbers, labels
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell of a column: its row, and what it says."""

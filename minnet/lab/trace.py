@@ -102,7 +102,9 @@ def first_nonfinite(
             if name in ("z", "a"):
                 kind = "the logits, the output" if layer == last else "the activation, the output"
                 found["array"] = "logits" if layer == last else "activation"
-            shown = kind if name in ("z", "a") else f"{kind} {name}"
+            if name in ("dz", "da") and layer < last:  # made by the backward of the layer after it
+                layer, found["array"] = layer + 1, "dx"
+            shown = kind if name in ("z", "a") else f"{kind} {found['array']}"
             found |= {"where": f"{shown} of layer {layer}, {described(network.layers[layer])}", "layer": layer}
         if name == "loss" and logits is not None and t is not None:
             with np.errstate(all="ignore"):
@@ -140,13 +142,13 @@ def divergence(training: Training) -> dict[str, Any]:
         found["sample"] = row = int(sample if ended.rows is None else ended.rows[sample])
         origin = dataset.rows.get("train")
         of_data = "" if origin is None else f" (row {origin[row] + 1} of the data)"
-        found["where"] += f", of sample {row + 1} of the training split{of_data}"
+        found["where"] += f", of sample {row} of the training split{of_data}"
     x = training.train[0]
     row, d = np.unravel_index(np.abs(x).argmax(), x.shape)
     cause = f"lower the learning rate, which is {training.optimizer.lr:g}"
     if abs(x[row, d]) > LARGE_FEATURE:
         name = dataset.feature_names[d]
-        cause = f"feature {name!r} of sample {row + 1} is {x[row, d]:.3g} after standardising: scale or clip it"
+        cause = f"feature {name!r} of sample {row} is {x[row, d]:.3g} after standardising: scale or clip it"
     kept = int(training.history.kept[-1]) if training.history.kept else 0
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,26 +77,26 @@ def examine(
         One for each check, those of the data first. A check that cannot be made at all counts as wrong.
     """
     fewer = sample_of(dataset)
-    checks: dict[str, Callable[[], Finding]] = {
-        "feature scales": lambda: feature_scales(dataset),
-        "constant features": lambda: constant_features(dataset),
-        "duplicate features": lambda: duplicate_features(dataset),
-        "duplicate rows": lambda: duplicate_rows(dataset),
-        "class balance": lambda: class_balance(dataset, make_network(0)),
-        "label leak": lambda: label_leak(dataset),
-        "initial loss": lambda: initial_loss(fewer, make_network),
-        "one batch": lambda: one_batch(fewer, make_network),
-        "dead units": lambda: dead_units(fewer, make_network(0), lr, momentum, batch_size),
-        "learning rate": lambda: learning_rate(fewer, make_network, lr, momentum, batch_size),
-    }
-    return [diagnosis(name, check) for name, check in checks.items()]
+    return [
+        diagnosis(feature_scales, dataset),
+        diagnosis(constant_features, dataset),
+        diagnosis(duplicate_features, dataset),
+        diagnosis(duplicate_rows, dataset),
+        diagnosis(class_balance, dataset, make_network),
+        diagnosis(label_leak, dataset),
+        diagnosis(initial_loss, fewer, make_network),
+        diagnosis(one_batch, fewer, make_network),
+        diagnosis(dead_units, fewer, make_network, lr, momentum, batch_size),
+        diagnosis(learning_rate, fewer, make_network, lr, momentum, batch_size),
+    ]
 
 
-def diagnosis(name: str, check: Callable[[], Finding]) -> Diagnosis:
+def diagnosis(check: Callable[..., Finding], *patient: Any) -> Diagnosis:
     """Make a check. Whatever keeps it from being made is a finding, too: the other checks may tell the cause."""
+    name = check.__name__.replace("_", " ")
     try:
         with np.errstate(all="ignore"):  # what is not finite shows in the figures
-            return Diagnosis(name, *check())
+            return Diagnosis(name, *check(*patient))
     except Exception as error:
         return Diagnosis(name, False, f"could not be checked: {type(error).__name__}: {error}".replace("\n", " "))
 
@@ -110,8 +109,7 @@ def feature_scales(dataset: Dataset) -> Finding:
     deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
     tell the others apart any more, the feature is held against the scales of the other features.
     """
-    x, where = np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x]), places(dataset)
-    mean, scale = dataset.standardization.mean, dataset.standardization.scale
+    x, mean, scale = all_samples(dataset), dataset.standardization.mean, dataset.standardization.scale
     far_off, lost, largest = [], [], 0.0
     for d, name in enumerate(dataset.feature_names):
         feature = x[:, d].astype(np.float64)
@@ -119,11 +117,11 @@ def feature_scales(dataset: Dataset) -> Finding:
         differing = distance[distance > 0]
         if not differing.size:
             continue
-        n, largest = int(distance.argmax()), max(largest, float(np.abs(feature).max()))
+        n, largest = int(distance.argmax()), max(largest, np.abs(feature).max())
         far = distance > 100 * np.median(differing)
         squeezed = far.any() and 5 * feature[~far].std() < deviation
         if squeezed if differing.size >= 10 else distance[n] * scale[d] > 1e6 * np.median(scale):
-            far_off.append(f"{name!r} is {feature[n] * scale[d] + mean[d]:.4g} in {where(n)}")
+            far_off.append(f"{name!r} is {feature[n] * scale[d] + mean[d]:.4g} in {place(dataset, n)}")
         if deviation * scale[d] < 1e-6 * abs(mean[d]):
             lost.append(f"{name!r} is {mean[d]:.10g} ± {deviation * scale[d]:.2g}")
     if far_off:
@@ -147,9 +145,9 @@ def constant_features(dataset: Dataset) -> Finding:
     common, tolerance = np.median(minimum[~constant]), 1e-4 * scales[(len(scales) - 1) // 2]  # of float32
     at_common = np.abs(minimum - common) <= tolerance
     picture = at_common[~constant].mean() >= 0.5
-    wrong = [repr(names[d]) for d in np.flatnonzero(constant & ~(at_common & picture))]
-    if wrong:
-        return False, f"constant in the training part: {listed(wrong)}; leave out what tells nothing"
+    wrong = constant & ~(at_common & picture)
+    if wrong.any():
+        return False, f"constant in the training part: {named(names, wrong)}; leave out what tells nothing"
     if constant.any():
         value = 0 if abs(common) <= tolerance else common
         return True, f"{constant.sum()} of {dataset.D}, all at the minimum {value:.3g} of most others, as in pictures"
@@ -167,55 +165,53 @@ def duplicate_features(dataset: Dataset) -> Finding:
     counts = np.flatnonzero((x != np.median(x, axis=0)).sum(axis=0) >= 5)
     x = x[:, counts] - x[:, counts].mean(axis=0)
     x /= np.sqrt((x * x).sum(axis=0))
-    pairs = []
+    same = []
     for start in range(0, len(counts), 1000):
         correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
-        pairs += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
-    if pairs:
-        text = listed([f"{names[i]!r} and {names[j]!r}" for i, j in pairs])
+        same += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
+    if same:
+        text = listed([f"{names[i]!r} and {names[j]!r}" for i, j in same])
         return False, f"the same up to scale and shift: {text}; leave one of each out"
     return True, f"none of {dataset.D}"
 
 
 def duplicate_rows(dataset: Dataset) -> Finding:
     """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
-    seen = groups(dataset.train.x)
-    counts = []
+    seen, texts, leaking = groups(dataset.train.x), [], False
     for name in ("validation", "test"):
-        part = getattr(dataset, name)
-        shared = sum(len(same) for row, same in groups(part.x).items() if row in seen)
-        counts.append((shared, len(part.x), name))
-    contradictory = contradictions(seen, labels_of(dataset))
-    N, contradicting = len(dataset.train.x), sum(map(len, contradictory))
-    text = ", ".join(f"{shared} of {size} {name} rows stand in the training part" for shared, size, name in counts)
-    if any(shared > max(1, 0.05 * size) for shared, size, _ in counts):
+        x = getattr(dataset, name).x
+        shared = sum(len(same) for row, same in groups(x).items() if row in seen)
+        texts.append(f"{shared} of {len(x)} {name} rows stand in the training part")
+        leaking |= shared > max(1, 0.05 * len(x))
+    text = ", ".join(texts)
+    if leaking:
         remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
         return False, f"{text}: accuracies there will be too good; {remedy}"
-    if len(contradictory) > 1 and contradicting > 0.01 * N:
-        pairs = listed([f"{rows[0]} and {rows[1]}" for rows in contradictory])
+    N, twins = len(dataset.train.x), contradictions(seen, labels_of(dataset))
+    count = sum(map(len, twins))
+    if len(twins) > 1 and count > 0.01 * N:
         return False, (
-            f"{contradicting} of {N} training rows have a twin of another class, such as samples {pairs} "
+            f"{count} of {N} training rows have a twin of another class, such as samples {pairs(twins)} "
             "of the training part; find out which labels are right"
         )
-    twins = f", and {contradicting} rows there have a twin of another class" if contradicting else ""
-    return True, text + twins
+    return True, f"{text}, and {count} rows there have a twin of another class" if count else text
 
 
-def class_balance(dataset: Dataset, network: Network) -> Finding:
+def class_balance(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
+    class_weights = getattr(make_network(0).output, "class_weight", None)
     counts = {name: np.bincount(labels_of(dataset, name), minlength=dataset.K) for name in PARTS}
     for name, count in counts.items():
-        missing = [repr(dataset.class_names[k]) for k in np.flatnonzero(count == 0)]
-        if missing:
-            return False, f"the {PARTS[name]} part has no sample of {listed(missing)}; split so that each part has some"
-    least, most = int(counts["train"].argmin()), int(counts["train"].argmax())
-    few, many = counts["train"][least], counts["train"][most]
+        if not count.all():
+            missing = named(dataset.class_names, count == 0)
+            return False, f"the {PARTS[name]} part has no sample of {missing}; split so that each part has some"
+    few, many = counts["train"].min(), counts["train"].max()
     text = f"{few} to {many} training samples a class"
     if many <= 10 * few:
         return True, text
-    if getattr(network.output, "class_weight", None) is not None:
+    if class_weights is not None:
         return True, f"{text}, for which class weights make up"
-    rare, common = dataset.class_names[least], dataset.class_names[most]
+    rare, common = (dataset.class_names[k] for k in (counts["train"].argmin(), counts["train"].argmax()))
     return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weight balanced"
 
 
@@ -227,20 +223,20 @@ def label_leak(dataset: Dataset) -> Finding:
         within = np.maximum(within, np.ptp(x[labels == k], axis=0))
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
     if leaks.any():
-        names = listed([repr(dataset.feature_names[d]) for d in np.flatnonzero(leaks)])
+        names = named(dataset.feature_names, leaks)
         return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
-    counting = [repr(dataset.feature_names[d]) for d in range(dataset.D) if counts_rows(dataset, d)]
-    if counting:
-        return False, f"{listed(counting)} numbers the rows: leave it out, since new samples get numbers never seen"
+    features = zip(all_samples(dataset).T, dataset.standardization.scale, strict=True)
+    counting = [counts_rows(feature.astype(np.float64) * scale) for feature, scale in features]
+    if any(counting):
+        names = named(dataset.feature_names, counting)
+        return False, f"{names} numbers the rows: leave it out, since new samples get numbers never seen"
     return True, "no feature is constant within each class"
 
 
-def counts_rows(dataset: Dataset, d: int) -> bool:
-    """Whether a feature is a row number: whole numbers one apart, each of which occurs once."""
-    standardized = np.concatenate([getattr(dataset, name).x[:, d] for name in PARTS]).astype(np.float64)
-    raw = np.sort(standardized * dataset.standardization.scale[d] + dataset.standardization.mean[d])
-    tolerance = 1e-6 * len(raw)  # of float32
-    return len(raw) >= 20 and bool((np.abs(np.diff(raw) - 1) < max(tolerance, 0.01)).all())
+def counts_rows(feature: Array) -> bool:
+    """Whether a feature is a row number: integers one apart, each of which occurs once, up to an offset."""
+    tolerance = max(1e-6 * len(feature), 0.01)  # of float32
+    return len(feature) >= 20 and bool((np.abs(np.diff(np.sort(feature)) - 1) < tolerance).all())
 
 
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
@@ -262,39 +258,35 @@ def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     network = make_network([0] * len(BATCH_RATES))
     optimizer = Adam(BATCH_RATES)
     floor = least_loss(network, t)
-    for step in itertools.count():
-        if step % 25 == 0:
-            losses, _ = evaluate(network, x, t)
-            loss = float(np.where(np.isfinite(losses), losses, np.inf).min()) - floor
-            if loss < 0.1 or step == BATCH_STEPS:
-                break
-        network.forward(x, t)
-        network.backward()
-        optimizer.step(network)
-    if loss < 0.1:
-        return True, f"{len(rows)} samples are learned by heart, to a loss of {loss:.2g}, in {step} steps"
+    for step in range(0, BATCH_STEPS + 1, 25):
+        losses, _ = evaluate(network, x, t)
+        loss = np.where(np.isfinite(losses), losses, np.inf).min() - floor
+        if loss < 0.1:
+            return True, f"{len(rows)} samples are learned by heart, to a loss of {loss:.2g}, in {step} steps"
+        for _ in range(25):
+            network.forward(x, t)
+            network.backward()
+            optimizer.step(network)
     text = f"{len(rows)} samples are not learned by heart: their loss is still {loss:.2g} after {step} steps"
     twins = contradictions(groups(x), labels_of(dataset)[rows])
     if twins:
-        pairs = listed([f"{rows[same[0]]} and {rows[same[1]]}" for same in twins])
-        return False, f"{text}; samples {pairs} of the training part are the same, their classes are not: mend them"
+        where = pairs([rows[same].tolist() for same in twins])
+        return False, f"{text}; samples {where} of the training part are the same, their classes are not: mend them"
     return False, f"{text}; take more hidden units, look at the features, and check the gradients by `minnet check`"
 
 
-def dead_units(dataset: Dataset, network: Network, lr: float, momentum: float, batch_size: int) -> Finding:
+def dead_units(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum: float, batch_size: int) -> Finding:
     """Count units that do not answer to their input any more, after an epoch at the given learning rate."""
-    before = list(idle_units(network, dataset.train.x))
+    network, shares = make_network(0), []
+    before = [idle for _, _, idle in idle_units(network, dataset.train.x)]
     train(network, SGD(lr, momentum), dataset, 1, batch_size)
-    shares = []
-    for (k, kind, idle, width), (_, _, idle_before, _) in zip(
-        idle_units(network, dataset.train.x), before, strict=True
-    ):
-        shares.append(f"{idle} of {width}")
-        if idle > 0.5 * width:
-            text = f"{idle} of {width} units of layer {k} are {kind} after an epoch at lr {lr:g}"
-            if idle_before > 0.5 * width:
-                return False, f"{text}, {idle_before} from the start; mend initial weights and biases"
-            return False, f"{text}; lower the learning rate"
+    for (k, kind, idle), earlier in zip(idle_units(network, dataset.train.x), before, strict=True):
+        shares.append(f"{idle.sum()} of {idle.size}")
+        if idle.mean() > 0.5:
+            cause = "; lower the learning rate"
+            if earlier.mean() > 0.5:
+                cause = f", {earlier.sum()} from the start; mend initial weights and biases"
+            return False, f"{shares[-1]} units of layer {k} are {kind} after an epoch at lr {lr:g}{cause}"
     return True, f"{', '.join(shares) or 'none'} dead or saturated after an epoch at lr {lr:g}"
 
 
@@ -314,21 +306,23 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
     losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
     losses = np.where(history.diverged(), np.inf, losses)
-    own, best = RATE_FACTORS.index(1), int(losses.argmin())
-    loss, lowest = float(losses[own]), float(losses[best])
-    text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
-    if math.isinf(lowest):
+    own, best = RATE_FACTORS.index(1), losses.argmin()
+    loss, lowest = losses[own], losses[best]
+    if np.isinf(lowest):
         return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
-    if math.isinf(loss):
+    if np.isinf(loss):
         return False, f"training diverges at lr {lr:g}; at lr {rates[best]:.2g} the loss is {lowest:.2g}: use that"
+    text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
+    if best == own:
+        return True, f"{text}, the lowest of {len(rates)} rates"
     text += f", {lowest:.2g} at lr {rates[best]:.2g}"
     if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
         return False, f"{text}: lr is too {'low' if rates[best] > lr else 'high'}, use {rates[best]:.2g}"
-    return True, text if best != own else f"{text[: text.rindex(',')]}, the lowest of {len(rates)} rates"
+    return True, text
 
 
-def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, int, int]]:
-    """Give, for each activation layer, its place, what its idle units are, how many there are, and of how many.
+def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, Array]]:
+    """Give, for each activation layer, its place, what its idle units are, and which units are idle.
 
     A `ReLU` is dead if it is 0 for all samples; a `Tanh` or `Sigmoid` is saturated if it is within a hundredth of an
     end of its range for 95 of 100 samples.
@@ -337,33 +331,27 @@ def idle_units(network: Network, x: Array) -> Iterator[tuple[int, str, int, int]
     for k, layer in enumerate(network.layers):
         x = getattr(layer, "infer", layer.forward)(x)
         if isinstance(layer, ReLU):
-            idle = (x == 0).all(axis=0)
+            yield k, "dead", (x == 0).all(axis=0)
         elif isinstance(layer, Tanh | Sigmoid):
             low = -1 if isinstance(layer, Tanh) else 0
-            idle = ((x < low + 0.01) | (x > 0.99)).mean(axis=0) > 0.95
-        else:
-            continue
-        yield k, "dead" if isinstance(layer, ReLU) else "saturated", int(idle.sum()), idle.size
+            yield k, "saturated", ((x < low + 0.01) | (x > 0.99)).mean(axis=0) > 0.95
 
 
 def sample_of(dataset: Dataset) -> Dataset:
     """Return a data set with at most `SAMPLES` samples in each part, picked at random."""
-    parts: dict[str, Any] = {}
-    weights, origins = dict(dataset.sample_weight), dict(dataset.rows)
+    parts, weights = dict[str, Any](), dict[str, Array]()
     for name in PARTS:
-        part = getattr(dataset, name)
-        rows = some_rows(len(part.x), SAMPLES)
-        parts[name] = Part(part.x[rows], np.asarray(part.t)[rows])
-        for mapping in (weights, origins):
-            if len(mapping.get(name, ())) == len(part.x):  # origins are not checked by `Dataset`
-                mapping[name] = np.asarray(mapping[name])[rows]
-    return dataclasses.replace(dataset, **parts, sample_weight=weights, rows=origins)
+        x, t = getattr(dataset, name)
+        rows = some_rows(len(x), SAMPLES)
+        parts[name] = Part(x[rows], np.asarray(t)[rows])
+        if name in dataset.sample_weight:
+            weights[name] = np.asarray(dataset.sample_weight[name])[rows]
+    return dataclasses.replace(dataset, **parts, sample_weight=weights, rows={})
 
 
 def some_rows(N: int, most: int) -> Array:
     """Return all row numbers of N, or ``most`` of them, picked at random, in their order."""
-    rows: Array = np.sort(np.random.default_rng(0).permutation(N)[:most])
-    return rows
+    return np.sort(np.random.default_rng(0).permutation(N)[:most])
 
 
 def labels_of(dataset: Dataset, part: str = "train") -> Array:
@@ -390,27 +378,38 @@ def groups(x: Array) -> dict[bytes, list[int]]:
 def contradictions(same: dict[bytes, list[int]], labels: Array) -> list[list[int]]:
     """Give those groups of equal rows that have several classes, two rows of different ones first."""
     found = []
-    for rows in same.values():
-        other = [n for n in rows if labels[n] != labels[rows[0]]]
-        if other:
-            found.append([rows[0], other[0], *(n for n in rows[1:] if n != other[0])])
+    for first, *others in same.values():
+        different = [n for n in others if labels[n] != labels[first]]
+        if different:
+            found.append([first, *different, *(n for n in others if labels[n] == labels[first])])
     return found
 
 
-def places(dataset: Dataset) -> Callable[[int], str]:
-    """Give a function that tells where a row of the three parts, one after another, stands."""
+def all_samples(dataset: Dataset) -> Array:
+    """Return the samples of the three parts, one after another."""
+    return np.concatenate([getattr(dataset, name).x for name in PARTS])
 
-    def where(n: int) -> str:
-        name = "train"
-        for following in ("validation", "test"):
-            if n >= len(getattr(dataset, name).x):
-                n, name = n - len(getattr(dataset, name).x), following
-        origin = dataset.rows.get(name, ())
-        known = len(origin) == len(getattr(dataset, name).x)
-        of_data = f" (row {origin[n]} of the data)" if known else ""
-        return f"sample {n} of the {PARTS[name]} part{of_data}"
 
-    return where
+def place(dataset: Dataset, n: int) -> str:
+    """Tell where row n of all samples stands."""
+    for name in PARTS:
+        N = len(getattr(dataset, name).x)
+        if n < N:
+            break
+        n -= N
+    origin = dataset.rows.get(name, ())
+    of_data = f" (row {origin[n] + 1} of the data)" if len(origin) == N else ""
+    return f"sample {n} of the {PARTS[name]} part{of_data}"
+
+
+def pairs(groups: Sequence[Sequence[int]]) -> str:
+    """List the first two of each group of rows."""
+    return listed([f"{rows[0]} and {rows[1]}" for rows in groups])
+
+
+def named(names: Sequence[str], chosen: Iterable[bool]) -> str:
+    """List those of the names that are chosen."""
+    return listed([repr(name) for name, it in zip(names, chosen, strict=True) if it])
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:

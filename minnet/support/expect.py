@@ -81,7 +81,7 @@ def numbers(
         fits = False
     if not fits or isinstance(value, str | bool):
         rule = number_rule(least, above, None, below)
-        raise ValueError(f"{what}: expected {rule}, or several for a stack, got {value!r:.80}")
+        raise ValueError(f"{what}: expected {rule}, got {value!r:.80}")
     return float(array) if array.ndim == 0 else array
 
 
@@ -239,9 +239,8 @@ def like(what: str, array: Array, theta: Array) -> Array:
     """Return an optimizer's array if it has theta's form, or raise ValueError: it has stepped another network."""
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
         got = f"{array.dtype} of shape {array.shape}"
-        raise ValueError(
-            f"{what}: expected {theta.dtype} of shape {theta.shape}, got {got}; each network needs its own"
-        )
+        expected = f"expected {theta.dtype} of shape {theta.shape}"
+        raise ValueError(f"{what}: {expected}, got {got}; each network needs an optimizer of its own")
     return array
 
 

@@ -7,10 +7,14 @@ import itertools
 from collections.abc import Collection, Iterable
 
 
+def printable(text: str) -> str:
+    """Put a space in the place of each character that cannot be printed, such as a control character."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def one_line(what: object, most: int | None = 200) -> str:
     """Bring what a file or another package says to one line that can be printed, and shorten it."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in str(what))
-    return " ".join(printable.split())[:most] or type(what).__name__
+    return " ".join(printable(str(what)).split())[:most] or type(what).__name__
 
 
 def shortened(name: str, width: int) -> str:

@@ -11,7 +11,6 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data.named import load_raw
-from minnet.runs.report import compare, curve, read_run, show
 from minnet.runs.folder import (
     RUN_FILES,
     check_out,
@@ -24,6 +23,7 @@ from minnet.runs.folder import (
     reopen_run,
     write_run,
 )
+from minnet.runs.report import compare, curve, read_run, show
 from minnet.training import History
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from minnet import load, training
+from minnet.cli.main import build_parser, main
 from minnet.runs import build as settings
 from minnet.runs import job as jobs
 from minnet.runs.checkpoints import checkpoints, save_checkpoint
-from minnet.cli.main import build_parser, main
 from tests.conftest import read_until, wait_until
 
 MINNET = [sys.executable, "-m", "minnet"]

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from minnet import SGD, Dataset, Linear, Network, ReLU, SoftmaxCrossEntropy, load_dataset
+from minnet.history import History
 from minnet.layers import Array, BatchNorm, Dropout, Layer
 from minnet.optimizers import Adam, Optimizer
+from minnet.runs.checkpoints import restore, state
 from minnet.schedules import CosineDecay, ReduceOnPlateau, StepDecay
-from minnet.training import History, Training
+from minnet.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ OPTIMIZERS: list[Callable[[], Optimizer]] = [
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"schedule": CosineDecay(warmup=1), "clip_norm": 0.5},
-    {"schedule": StepDecay(2, 0.5), "keep_best": True},
+    {"schedule": StepDecay(2, 0.5), "patience": 6},  # as many as epochs: the best weights are kept, and none left out
     {"schedule": ReduceOnPlateau(1, 0.5), "patience": 2, "monitor": "accuracy"},
     {"patience": 1},
 ]
@@ -51,7 +53,7 @@ def interrupt(training: Training, steps: int) -> None:
         steps -= 1
         training.interrupted = steps == 0
 
-    training.slice_optimizer.step = counted  # type: ignore[method-assign]
+    training.optimizer.step = counted  # type: ignore[method-assign]
     training.run()
 
 
@@ -66,17 +68,19 @@ def test_resume_equals_uninterrupted(
     for steps in (1, 5, 10, 13):  # in the middle of an epoch, and right after the last step of one
         first = make(iris, optimizer, seed, settings)
         interrupt(first, steps)
-        if first.ended["reason"] != "interrupted":  # stopped early before
+        assert first.ended is not None
+        if first.ended.reason != "interrupted":  # stopped early before
             continue
-        assert len(first.slice_history.batch_loss) == steps
-        arrays, values = first.state()
+        assert len(first.history.batch_loss) == steps
+        arrays, values = state(first)
         saved: dict[str, Array] = {name: array.copy() for name, array in arrays.items()}
         second = make(iris, optimizer, seed, settings)
-        second.restore(saved, values)
+        restore(second, saved, values)
         first.interrupted = False
         for training in (first, second):  # in the same process, and from what was saved
             training.run()
             np.testing.assert_array_equal(training.network.theta, whole.network.theta)
+            np.testing.assert_array_equal(training.kept_theta, whole.kept_theta)
             assert training.ended == whole.ended
             for name, column in columns(whole.history).items():
                 np.testing.assert_array_equal(columns(training.history)[name], column)

@@ -1,0 +1,1 @@
+"""What is a run, what stays of it, how are many compared?"""
