@@ -53,8 +53,9 @@ class CSVFile:
         if len(self.names) > COLUMNS:
             raise ValueError(f"{path}: has {len(self.names)} columns, at most {COLUMNS} are read: save it as an .npz")
         self.first = next((cells for _, cells in rows if not is_blank(cells)), None)
-        lines = self.data.rstrip()  # as many as rows, or more where cells hold line ends
-        self.n_rows = lines.count(b"\n") + lines.count(b"\r") - lines.count(b"\r\n") if self.first else 0
+        lines = self.data.rstrip(b"\r\n")
+        ends = lines.count(b"\n") + (lines.count(b"\r") - lines.count(b"\r\n") if b"\r" in lines else 0)
+        self.n_rows = ends if self.first else 0  # or less, where cells hold line ends
 
     def _line(self, at: int) -> int:
         """Find the number of a byte's line."""
