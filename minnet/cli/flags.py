@@ -53,7 +53,8 @@ def add_option(group: Any, name: str, kind: Kind, text: str, default: Any = None
 def add_dataset(parser: Parser, required: bool = True) -> None:
     """Add the data set, which has no flag."""
     kind = typed(FIELDS["dataset"].metadata["kind"])
-    parser.add_argument("dataset", metavar="DATASET", nargs=None if required else "?", type=kind, help=WHERE)
+    more: dict[str, Any] = {} if required else {"nargs": "?", "default": None}  # argparse would check SUPPRESS as typed
+    parser.add_argument("dataset", metavar="DATASET", type=kind, help=WHERE, **more)
 
 
 def add_settings(parser: Parser, names: Iterable[str], stacks: bool = False, **defaults: Any) -> None:
@@ -76,7 +77,7 @@ def add_settings(parser: Parser, names: Iterable[str], stacks: bool = False, **d
 def given(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part what was typed into settings of a run, by name, and the command's own options."""
     typed_in = vars(arguments)
-    settings = {name: value for name, value in typed_in.items() if name in FIELDS}
+    settings = {name: value for name, value in typed_in.items() if name in FIELDS and value is not None}
     return settings, {name: value for name, value in typed_in.items() if name not in FIELDS}
 
 

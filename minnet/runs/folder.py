@@ -33,7 +33,11 @@ Array = npt.NDArray[Any]
 
 CONFIG = "config.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
-CHECKPOINTS = tuple(f"{each}/{name}" for each in ("checkpoints", "checkpoints/stack-*") for name in ("step-*.safetensors", ".step-*.part"))
+CHECKPOINTS = tuple(
+    f"{each}/{name}"
+    for each in ("checkpoints", "checkpoints/stack-*")
+    for name in ("step-*.safetensors", ".step-*.part")
+)
 EVENTS = "tensorboard/events.out.tfevents.*"
 RUN_FILES = (
     CONFIG, "metrics.csv", "results.json", "report.txt", "model.safetensors", "loss.png", "confusion.png"

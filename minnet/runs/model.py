@@ -98,6 +98,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     }
     standardization = model.standardization
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
+
     def check(beside: Path) -> None:
         """Load what was written: what could not be loaded is never left behind."""
         try:

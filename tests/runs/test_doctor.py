@@ -196,8 +196,8 @@ def test_rare_class_is_found_unless_class_weights_make_up_for_it() -> None:
     dataset = Dataset.from_arrays(raw.x[kept], raw.t[kept], class_names=["common", "rare"])
     found = wrong(examine(dataset, maker(dataset)))
     assert list(found) == ["class balance"]
-    assert "349 training samples of 'common', only 21 of 'rare'; try --class-weights" in found["class balance"]
-    weighted = SoftmaxCrossEntropy(label_smoothing=0.2, class_weights=[1.0, 16.0])
+    assert "349 training samples of 'common', only 21 of 'rare'; try --class-weight balanced" in found["class balance"]
+    weighted = SoftmaxCrossEntropy(label_smoothing=0.2, class_weight=[1.0, 16.0])
     assert wrong(examine(dataset, maker(dataset, output=weighted))) == {}
 
 
