@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +15,10 @@ import pytest
 
 from minnet import Linear, Network, ReLU, Sigmoid, Tanh
 from minnet.layers import Array, Layer
+
+# What a script starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 
 ACTIVATIONS = (ReLU, Tanh, Sigmoid)
 

@@ -20,7 +20,7 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag
+from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag, with_rate
 from minnet.runs.folder import read_config
 from minnet.runs.report import aligned, figure
 from minnet.runs.sweep import Setting, grid, rank, sweep
@@ -66,8 +66,8 @@ def train(settings: dict[str, Any], parser: Parser, resume: str | None = None, *
     quiet, limited = options.get("quiet", False), "memory_limit" in options
     if resume is not None:
         moved = check_resumed(Path(resume), settings, parser, seeds, options)
-        epochs = int(read_config(Path(resume)).get("epochs", 1))
-        with progress(epochs, quiet) as show:
+        epochs = read_config(Path(resume)).get("epochs")  # which nobody has checked yet
+        with progress(epochs if isinstance(epochs, int) else 1, quiet) as show:
             code, lines, results = job.resume(Path(resume), job.Options(**options, show=show), moved)
     else:
         if "dataset" not in settings:
@@ -91,7 +91,7 @@ def check_resumed(
             parser.error(f"--resume takes the settings of the run: leave out {flag(name)}, or begin a new run")
     content = read_config(folder)
     grid_of_run = content.get("grid")
-    run = content | (grid_of_run if isinstance(grid_of_run, dict) else {})
+    run = with_rate(content) | (grid_of_run if isinstance(grid_of_run, dict) else {})
     plain, values = several(settings, seeds)
     for name, value in {**plain, **values}.items():
         typed = list(value) if isinstance(value, tuple) else value

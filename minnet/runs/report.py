@@ -14,7 +14,7 @@ import numpy.typing as npt
 from minnet.data.dataset import Dataset
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import Config
+from minnet.runs.config import Config, with_rate
 from minnet.runs.folder import read_config, read_metrics
 from minnet.runs.model import load
 from minnet.runs.sweep import VARIED, Setting, rank
@@ -205,7 +205,7 @@ class Run(NamedTuple):
         """Its settings, with all values of those that several networks have."""
         grid = self.config.get("grid")
         several = grid if isinstance(grid, dict) else {}
-        return {name: value for name, value in (self.config | several).items() if name not in DESCRIPTIONS}
+        return {name: value for name, value in (with_rate(self.config) | several).items() if name not in DESCRIPTIONS}
 
     @property
     def figures(self) -> dict[str, Any]:
