@@ -80,8 +80,8 @@ def add_command(
     parser.set_defaults(command=run, parser=parser)
     for name, text in positional.items():
         plain = name.rstrip("?+")
-        kind = {"type": typed(FIELDS[plain].metadata["kind"])} if plain in FIELDS else {}
-        parser.add_argument(plain, metavar=plain.upper(), nargs=name[len(plain) :] or None, help=text, **kind)
+        more: dict[str, Any] = {"type": typed(FIELDS[plain].metadata["kind"])} if plain in FIELDS else {}
+        parser.add_argument(plain, metavar=plain.upper(), nargs=name[len(plain) :] or None, help=text, **more)
     groups: dict[str, Any] = {}
     for name in settings:
         each = FIELDS[name].metadata

@@ -326,7 +326,7 @@ class Job:
         interrupt.follow(training)
         keeper = Keeper(self, training, self.plan.name(group))
         with threads_for(training.network, training.batch_size):
-            training.run(lambda history: (keeper.note(history), on_epoch and on_epoch(history)))
+            training.run(lambda history: [each(history) for each in (keeper.note, on_epoch or ignore)])
         if training.ended is not None and training.ended.reason == "diverged" and not training.stack:
             self.found = divergence(training)
         else:
