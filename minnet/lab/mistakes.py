@@ -130,7 +130,7 @@ ALL_MISTAKES = (
     times("sign-flipped", "the sign is wrong, as in t − y instead of y − t; the loss climbs", "9", "−1", lambda c: -1),
     times("factor-two", "a stray factor 2, as from a square's derivative", "9", "2", lambda c: 2),
     times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),
-    times("mean-forgotten", "the loss is a mean over the batch, but backward lacks its 1/N", "10", "N", lambda c: c.N),
+    times("mean-forgotten", "the mean over the batch lacks its 1/N in backward: dz = y − t", "10", "N", lambda c: c.N),
     times(
         "mean-twice",
         "divided by N here too; the 1/N belongs into the output layer only",
