@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minnet.gradient_check import numeric_gradient
+from minnet.gradient_check import ROUNDING, numeric_gradient
 from minnet.lab.extremes import check_extremes, quiet
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
 from minnet.lab.trial import CASES, COMPLEX_STEP, COMPLEX_TOLERANCE, NUDGES, Case, OutputTrial, Trial
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
-
-ROUNDING = 1e-14  # of the largest gradient, in any smaller one that comes from it by way of other layers
 
 
 @dataclass

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minnet.gradient_check import relative_errors
 from minnet.layers import Array
 
-EXACT = 1e-12  # is no error
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -60,10 +60,7 @@ class Comparison:
     @functools.cached_property
     def errors(self) -> Array:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        differences = np.abs(self.analytic - self.numeric)
-        errors = differences / (self.size or 1.0)
-        errors = np.where(differences <= self.rounding, np.minimum(errors, EXACT), errors)
-        return np.where(np.isnan(errors), np.inf, errors)
+        return relative_errors(self.analytic, self.numeric, self.rounding)
 
     @property
     def size(self) -> float:

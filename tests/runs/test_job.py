@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minnet import evaluate, load, load_dataset, plots
+from minnet import plots
 from minnet.cli import main
 from minnet.runs import job
 from minnet.runs.checkpoints import checkpoints, save_checkpoint
