@@ -22,9 +22,10 @@ from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag, with_rate
 from minnet.runs.folder import read_config
-from minnet.runs.report import aligned, figure
+from minnet.runs.report import figure
 from minnet.runs.sweep import Setting, grid, rank, sweep
 from minnet.support.machine import free_memory
+from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
 MOMENTA = (0.0, 0.9)
@@ -130,13 +131,13 @@ def tune(
     if json:
         print_tuned(ranking, dataset, command, picture)
         return 0
-    rows = [["lr", "momentum", "validation loss", "accuracy", ""]]
+    rows = [["lr", "momentum", "validation loss", "accuracy"]]
     for setting in ranking[:8]:
         fared = f"{figure(setting.loss)} ± {figure(setting.deviation)}"
-        rows.append([*(f"{value:g}" for value in setting.values.values()), fared, f"{setting.accuracy:.4f}", ""])
+        rows.append([*(f"{value:g}" for value in setting.values.values()), fared, f"{setting.accuracy:.4f}"])
     lost = sum(setting.diverged > 0 for setting in ranking)
     diverged = f"; in {lost} of them some diverged" if lost else ""
-    print("\n".join(aligned(rows)))
+    print("\n".join(table(rows, ">>>>")))
     print(f"({len(ranking)} settings of {seeds} network{'s' * (seeds > 1)} each{diverged})")
     print(f"recommended    {command}")
     print(f"picture in     {picture}")

@@ -15,6 +15,7 @@ from minnet.lab.trial import CASES, COMPLEX_STEP, COMPLEX_TOLERANCE, NUDGES, Cas
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
+from minnet.support.text import table
 
 
 @dataclass
@@ -49,8 +50,7 @@ class Report:
         for row in self.rows:
             shape, verdict = "×".join(map(str, row.analytic.shape)), "WRONG" if row.wrong else "ok"
             lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.worst(1)[0]) if row.wrong else "", verdict))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return [f"  {line}" for line in table(lines)]
 
     def table(self) -> str:
         """Format subject, rows and notes, without naming any mistake."""

@@ -25,6 +25,7 @@ from minnet.runs.checkpoints import Interrupt, interruptible, restore_checkpoint
 from minnet.runs.config import FIELDS, Config
 from minnet.runs.folder import (
     CONFIG,
+    Summary,
     check_out,
     check_unfinished,
     locked,
@@ -36,7 +37,7 @@ from minnet.runs.folder import (
     write_run,
 )  # fmt: skip
 from minnet.runs.model import describe
-from minnet.runs.report import describe_ending, summarize, summarize_stack
+from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import Group, Result, grid, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
@@ -341,7 +342,7 @@ class Job:
     def finish(self, results: Sequence[Result | None]) -> Report:
         """Write and return what came out."""
         done = [result for result in results if result is not None]
-        plan, lines, content, report, best = self.plan, list[str](), dict[str, Any](), "", None
+        plan = self.plan
         if all(result and (result.history.epoch or len(results) == 1) for result in results):
             together = join(done)
         else:  # interrupted before each group had an epoch: there is nothing of all networks yet
@@ -350,24 +351,21 @@ class Job:
         network, history, ended = plan.network(together.theta), together.history, together.ended
         steps = plan.groups[0].training().steps
         ending = self.found or describe_ending(ended, history, plan.config, steps)
-        ranking = None
-        lost = bool(plan.values) and bool(history.epoch) and bool(history.diverged().all())
-        if lost or not history.epoch:
-            content = {"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending}
-        elif plan.values:
-            content, lines, report, best, ranking = summarize_stack(plan, network, history, ending)
-        else:
-            content, lines, report = summarize(plan, network, history, ending)
+        nothing = not history.epoch or (plan.values and history.diverged().all())
+        summary = Summary({"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending})
+        if not nothing:
+            summary = summarize(plan, network, history, ending)
         try:
-            write_run(self.folder, history, content, network, plan.dataset, report, ranking, best)
+            for problem in write_run(self.folder, history, summary, network, plan.dataset):
+                say(problem)
         except OSError as error:
             raise CannotSave(f"cannot write the results into {self.folder}: {error.strerror}") from None
         if ended.reason == "interrupted":
             say(f"{ending['text']}; {kept(self.folder)}")
-            return 130, [], content
+            return 130, [], summary.results
         if ended.reason == "diverged":
             raise FloatingPointError(f"{ending['text']}; what there is of the run is in {self.folder}")
-        return 0, [*lines, f"saved in       {self.folder}"], {**content, "run": str(self.folder)}
+        return 0, [*summary.lines, f"saved in       {self.folder}"], {**summary.results, "run": str(self.folder)}
 
 
 class Keeper:
