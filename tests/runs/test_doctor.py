@@ -12,9 +12,8 @@ import pytest
 from minnet import Dataset, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy, Tanh, load_dataset
 from minnet.data import Part
 from minnet.data.named import DATASETS, load_raw
-from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate
-from minnet.runs.doctor import listed
 from minnet.layers import Array, BatchNorm, Dropout, Layer
+from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate, listed
 
 CHECKS = (
     "feature scales",
