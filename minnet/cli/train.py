@@ -97,7 +97,8 @@ def check_resumed(
     for name, value in {**plain, **values}.items():
         typed = list(value) if isinstance(value, tuple) else value
         if name not in MAY_CHANGE and typed != run.get(name):
-            theirs = f"{name.replace('_', ' ')} {run.get(name)!r:.60}"
+            words = name.replace("_", " ")
+            theirs = f"no {words}" if run.get(name) is None else f"{words} {run[name]!r:.60}"
             leave = "leave out --seeds" if seeds > 1 and name == "seed" else f"leave out {flag(name)}"
             parser.error(f"--resume takes the settings of the run, {theirs}: {leave}, or begin a new run")
     return {name: plain[name] for name in MAY_CHANGE if name in plain}

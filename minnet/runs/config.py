@@ -172,7 +172,7 @@ class Several(Kind):
 
     def write(self, value: Any) -> str:
         """Write them with commas between them."""
-        return ",".join(map(self.kind.write, value)) or "none"
+        return ",".join(map(self.kind.write, value)) if value else "none"
 
 
 class Switch(Kind):

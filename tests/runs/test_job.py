@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -20,7 +19,7 @@ from minnet.cli import main
 from minnet.runs import job
 from minnet.runs.checkpoints import checkpoints, save_checkpoint
 from minnet.training import Training
-from tests.conftest import read_until, wait_until
+from tests.conftest import contents, read_until, signal_in_step, wait_until
 
 MINNET = [sys.executable, "-m", "minnet"]
 
@@ -30,36 +29,6 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run each test where runs/ may be made."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def contents(folder: str) -> dict[str, bytes]:
-    """Return the files of a run, without the seconds that were measured and the checkpoints."""
-    files = {}
-    for file in sorted(Path(folder).iterdir()):
-        if file.is_dir():
-            continue
-        text = file.read_bytes()
-        if file.name == "metrics.csv":
-            text = re.sub(rb",[^,\n]*\n", b"\n", text)
-        if file.name == "results.json":
-            text = re.sub(rb'"seconds": [\d.e-]+', b"", text)
-        files[file.name] = text
-    return files
-
-
-def signal_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Send this process a SIGINT while it computes a step."""
-    batch = Training.batch
-    taken = 0
-
-    def counting(self: Training, rows: Any) -> Any:
-        nonlocal taken
-        taken += 1
-        if taken == step:
-            signal.raise_signal(signal.SIGINT)
-        return batch(self, rows)
-
-    monkeypatch.setattr(Training, "batch", counting)
 
 
 RUNS = {
