@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -294,11 +295,14 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
             return plots.plot_stack(history, groups, title=f"{dataset.name}, {np.size(history.kept[-1])} networks")
         return plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
 
-    def confusion() -> Any:
+    def confusion(network: Network) -> Any:
         title = f"{dataset.name}, test split" + (", best network" if stack else "")
-        return plots.plot_confusion(dataset.test.t, chosen.predict(dataset.test.x), dataset.class_names, title=title)
+        return plots.plot_confusion(dataset.test.t, network.predict(dataset.test.x), dataset.class_names, title=title)
 
-    for name, make in {"loss.png": curves, **({"confusion.png": confusion} if chosen is not None else {})}.items():
+    pictures = {"loss.png": curves}
+    if chosen is not None:
+        pictures["confusion.png"] = functools.partial(confusion, chosen)
+    for name, make in pictures.items():
         try:
             plots.save_picture(make(), folder / name)
         except OSError:  # the disk is full, say: nothing else could be written either

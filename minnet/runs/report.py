@@ -67,7 +67,8 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
 def summarize(plan: Any, network: Network, history: History, ending: dict[str, Any]) -> Summary:
     """Tell how a run did, on its test split; of a stack without those networks that diverged."""
     dataset, config = plan.dataset, plan.config
-    test_loss, test_accuracy = evaluate(network, *dataset.test, dataset.sample_weight.get("test"))
+    test: Any = (*dataset.test, dataset.sample_weight.get("test"))
+    test_loss, test_accuracy = evaluate(network, *test)
     figures = {name: history.final(name) for name in ("train_loss", "validation_loss")}
     figures |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
     best = history.best() if plan.values else None
@@ -105,11 +106,10 @@ def compare_networks(
         lost = f"{setting.diverged} of {len(setting.networks)} diverged" if setting.diverged else ""
         means = [mean_and_deviation(figures[name][who]) for name in ("validation_loss", "test_accuracy")]
         rows.append([*(f"{value:g}" for value in setting.values.values()), *means, lost])
-        loss, accuracy = setting.loss, float(test_accuracy[setting.networks].mean())
-        known = {"validation_loss": None, "test_accuracy": None}
-        if not setting.diverged:
-            known = {"validation_loss": loss, "test_accuracy": accuracy}
-        results["ranking"].append({**setting.values, "diverged": setting.diverged, **known})
+        accuracy = float(test_accuracy[setting.networks].mean())
+        known = {"validation_loss": setting.loss, "test_accuracy": accuracy}
+        unknown: dict[str, Any] = dict.fromkeys(known)
+        results["ranking"].append({**setting.values, "diverged": setting.diverged, **(unknown if lost else known)})
     if varied:
         headings = [*(name.replace("_", " ") for name in varied), "validation loss", "test accuracy", ""]
         lines = table([headings, *rows], ">" * (len(headings) - 1))
