@@ -222,7 +222,7 @@ class Training:
             self.end("diverged", "train", rows)
             return
         self.history.batch_loss.append(plain(loss))
-        self.history.batch_norm.append(plain(np.sqrt(squared_norm)))
+        self.history.batch_norm.append(plain(squared_norm) ** 0.5)
         if self.clip_norm is not None:
             clip_gradient(network, squared_norm, self.clip_norm)
         self.optimizer.step(network)
