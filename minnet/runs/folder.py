@@ -27,7 +27,7 @@ from minnet.network import Network
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
 from minnet.support.files import read_json, write_json, write_text
-from minnet.support.text import one_line
+from minnet.support.text import one_line, say
 
 Array = npt.NDArray[Any]
 
@@ -272,8 +272,6 @@ def write_run(
     list of str
         The names of the files in the folder.
     """
-    from minnet import plots
-
     stack = not isinstance(network.seed, int)
     chosen = network if not stack else None if best is None else network[best]
     if chosen is not None:
@@ -284,21 +282,41 @@ def write_run(
         write_text(folder / "report.txt", report)
     if history.epoch:
         write_text(folder / "metrics.csv", metrics(history, network))
-        if stack:
-            several = ranking if ranking is not None and len(ranking) > 1 else ()
-            groups = {setting.name: setting.networks for setting in sorted(several, key=lambda s: [*s.values.values()])}
-            picture = plots.plot_stack(history, groups or None, title=f"{dataset.name}, {len(network.theta)} networks")
-        else:
-            kept = results.get("ended", {}).get("best_epoch")
-            picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)
-        plots.save_picture(picture, folder / "loss.png")
-        if chosen is not None:
-            title = f"{dataset.name}, test part" + (", best network" if stack else "")
-            predicted = chosen.predict(dataset.test.x)
-            confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
-            plots.save_picture(confusion, folder / "confusion.png")
+        try:
+            draw_run(folder, history, results, network, dataset, ranking, chosen)
+        except OSError:  # the disk is full, say: the run can go on from its checkpoint
+            raise
+        except Exception as error:  # whatever it is, it shall not cost the results
+            say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
     write_json(folder / "results.json", results)
     return [name for name in (*RUN_FILES, STACK_FILE) if (folder / name).exists()]
+
+
+def draw_run(
+    folder: Path,
+    history: History,
+    results: Mapping[str, Any],
+    network: Network,
+    dataset: Dataset,
+    ranking: Sequence[Setting] | None,
+    chosen: Network | None,
+) -> None:
+    """Draw the curves of a run, and if there is a chosen network, what it confuses."""
+    from minnet import plots
+
+    if isinstance(network.seed, int):
+        kept = results.get("ended", {}).get("best_epoch")
+        picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)
+    else:
+        several = ranking if ranking is not None and len(ranking) > 1 else ()
+        groups = {setting.name: setting.networks for setting in sorted(several, key=lambda s: [*s.values.values()])}
+        picture = plots.plot_stack(history, groups or None, title=f"{dataset.name}, {len(network.theta)} networks")
+    plots.save_picture(picture, folder / "loss.png")
+    if chosen is not None:
+        title = f"{dataset.name}, test part" + ("" if chosen is network else ", best network")
+        predicted = chosen.predict(dataset.test.x)
+        confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
+        plots.save_picture(confusion, folder / "confusion.png")
 
 
 def metrics(history: History, network: Network) -> str:

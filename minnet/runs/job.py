@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,7 +38,7 @@ from minnet.runs.report import describe_ending, summarize, summarize_stack
 from minnet.runs.sweep import Group, Result, grid, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
-from minnet.support.text import one_line, shortened
+from minnet.support.text import one_line, say, shortened
 from minnet.training import Ending, Training
 
 LIVE_SECONDS = 3.0
@@ -107,12 +105,6 @@ def describe_data(dataset: Dataset) -> str:
     text += f"{dataset.K} classes: {few}"
     alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
     return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
-
-
-def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
-    with contextlib.suppress(OSError):
-        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 class Plan:
