@@ -264,7 +264,7 @@ def test_a_loss_that_json_could_not_hold_is_an_error(capsys: pytest.CaptureFixtu
     """The answers are finite, but the mean of the losses is not."""
     run(capsys, "train", str(EXAMPLE), "--target", "species", "--out", "r", *FAST)
     header, *rows = EXAMPLE.read_text().splitlines()
-    Path("new.csv").write_text("\n".join([header, *rows[:4], *["9e37,9e37,9e37,9e37,setosa"] * 9, *rows[5:]]))
+    Path("new.csv").write_text("\n".join([header, *rows[:4], *["1e37,1e37,1e37,1e37,setosa"] * 99, *rows[5:]]))
     run(capsys, "predict", "r", "new.csv")
     out, err = run(capsys, "evaluate", "r", "new.csv", "--json", code=1)
     assert (out, err) == ("", "minnet: error: new.csv: the loss is not finite: are the features of row 5 too large?\n")
