@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import functools
 import io
 import json
 import os
@@ -28,7 +27,7 @@ from minnet.network import Network
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
 from minnet.support.files import read_json, write_json, write_text
-from minnet.support.text import one_line
+from minnet.support.text import one_line, say
 
 Array = npt.NDArray[Any]
 
@@ -247,8 +246,8 @@ class Summary(NamedTuple):
     ranking: Sequence[Setting] = ()
 
 
-def write_run(folder: Path, history: History, summary: Summary, network: Network, dataset: Dataset) -> list[str]:
-    """Write all files of a run that has ended into its folder, ``results.json`` last; say what cannot be drawn.
+def write_run(folder: Path, history: History, summary: Summary, network: Network, dataset: Dataset) -> None:
+    """Write all files of a run that has ended into its folder, ``results.json`` last.
 
     Parameters
     ----------
@@ -259,11 +258,6 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     network, dataset : Network, Dataset
         The trained network, and the data set whose test split it is tried on; of a stack the best network becomes
         ``model.safetensors``, all of it ``stack.safetensors``.
-
-    Returns
-    -------
-    list of str
-        What is wrong with pictures that could not be drawn.
     """
     stack = network.theta.ndim == 2
     chosen = network if not stack else None if summary.best is None else network[summary.best]
@@ -273,43 +267,35 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
         save(folder / STACK_FILE, Model.of(network, dataset))
     if summary.report:
         write_text(folder / "report.txt", summary.report)
-    problems = []
     if history.epoch:
         write_text(folder / "metrics.csv", metrics(history, network))
-        problems = draw(folder, history, summary, chosen, dataset)
+        try:
+            draw(folder, history, summary, chosen, dataset)
+        except OSError:  # the disk is full, say: the run can go on from its checkpoint
+            raise
+        except Exception as error:  # whatever it is, it shall not cost the results
+            say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
     write_json(folder / "results.json", summary.results)
-    return problems
 
 
-def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> list[str]:
-    """Draw the pictures of a run; return what is wrong with those that cannot be drawn, which costs no results."""
+def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> None:
+    """Draw the curves of a run, and if there is a chosen network, what it confuses."""
     from minnet import plots
 
-    stack, problems = bool(np.ndim(history.train_loss[-1])), []
-    several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
-    groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
-    kept = summary.results["ended"].get("best_epoch")
-
-    def curves() -> Any:
-        if stack:
-            return plots.plot_stack(history, groups, title=f"{dataset.name}, {np.size(history.kept[-1])} networks")
-        return plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
-
-    def confusion(network: Network) -> Any:
-        title = f"{dataset.name}, test split" + (", best network" if stack else "")
-        return plots.plot_confusion(dataset.test.t, network.predict(dataset.test.x), dataset.class_names, title=title)
-
-    pictures = {"loss.png": curves}
+    networks, of_best = np.size(history.kept[-1]), ""
+    if np.ndim(history.kept[-1]):
+        of_best = ", best network"
+        several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
+        groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
+        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {networks} networks")
+    else:
+        kept = summary.results["ended"].get("best_epoch")
+        picture = plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
+    plots.save_picture(picture, folder / "loss.png")
     if chosen is not None:
-        pictures["confusion.png"] = functools.partial(confusion, chosen)
-    for name, make in pictures.items():
-        try:
-            plots.save_picture(make(), folder / name)
-        except OSError:  # the disk is full, say: nothing else could be written either
-            raise
-        except Exception as error:  # whatever matplotlib says of names and numbers that it has never seen
-            problems.append(f"{folder / name} cannot be drawn: {one_line(error)}")
-    return problems
+        predicted, title = chosen.predict(dataset.test.x), f"{dataset.name}, test split{of_best}"
+        confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
+        plots.save_picture(confusion, folder / "confusion.png")
 
 
 def metrics(history: History, network: Network) -> str:

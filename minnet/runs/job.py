@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -41,7 +39,7 @@ from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import Group, Result, grid, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
-from minnet.support.text import one_line, shortened
+from minnet.support.text import one_line, say, shortened
 from minnet.training import Ending, Training
 
 LIVE_SECONDS = 3.0
@@ -110,12 +108,6 @@ def describe_data(dataset: Dataset) -> str:
     text += f"{dataset.K} classes: {few}"
     alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
     return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
-
-
-def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
-    with contextlib.suppress(OSError):
-        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 class Plan:
@@ -356,8 +348,7 @@ class Job:
         if not nothing:
             summary = summarize(plan, network, history, ending)
         try:
-            for problem in write_run(self.folder, history, summary, network, plan.dataset):
-                say(problem)
+            write_run(self.folder, history, summary, network, plan.dataset)
         except OSError as error:
             raise CannotSave(f"cannot write the results into {self.folder}: {error.strerror}") from None
         if ended.reason == "interrupted":

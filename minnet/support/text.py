@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
+import sys
 from collections.abc import Collection, Iterable, Sequence
 
 
@@ -15,6 +17,12 @@ def printable(text: str) -> str:
 def one_line(what: object, most: int | None = 200) -> str:
     """Bring what a file or another package says to one line that can be printed, and shorten it."""
     return " ".join(printable(str(what)).split())[:most] or type(what).__name__
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
+    with contextlib.suppress(OSError):
+        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 def shortened(name: str, width: int) -> str:

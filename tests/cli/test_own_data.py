@@ -135,8 +135,8 @@ def test_validation_and_a_test_file_of_its_own(capsys: pytest.CaptureFixture[str
     assert results["test_accuracy"] == (model.predict(x) == t).mean()
     config = json.loads(Path("r/config.json").read_text())
     assert (config["test"], config["validation"]) == ("other.csv", 0.25)
-    _, err = run(capsys, "train", "iris", "--test", "other.csv", code=1)
-    assert "--test goes with a file of one's own, not with the data set iris" in err
+    _, err = run(capsys, "train", "iris", "--test", "other.csv", code=2)
+    assert "--test goes with a file of one's own" in err
 
 
 def test_the_weights_of_a_test_file_count(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +243,33 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert "unknown class 'x'" in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
 
 
+@pytest.mark.parametrize("several", [[], ["--seeds", "2"]], ids=["single", "stack"])
+def test_features_too_large_for_an_answer_are_named_by_row(
+    several: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "train", str(EXAMPLE), "--target", "species", "--out", "r", *several, *FAST)
+    model = "r/stack.safetensors" if several else "r"
+    header, *rows = EXAMPLE.read_text().splitlines()
+    for size in ("3e38", "1e300"):
+        Path("new.csv").write_text("\n".join([header, *rows[:4], f"-{size},{size},-{size},{size},setosa", *rows[5:]]))
+        for command in (["predict", model, "new.csv"], ["evaluate", model, "new.csv", "--target", "species", "--json"]):
+            out, err = run(capsys, *command, code=1)
+            assert out == ""
+            said = "minnet: error: the model's answer to row 5 is not finite: are its features too large?"
+            assert err.splitlines()[-1] == said
+            assert "Warning" not in err
+
+
+def test_a_loss_that_json_could_not_hold_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answers are finite, but the mean of the losses is not."""
+    run(capsys, "train", str(EXAMPLE), "--target", "species", "--out", "r", *FAST)
+    header, *rows = EXAMPLE.read_text().splitlines()
+    Path("new.csv").write_text("\n".join([header, *rows[:4], *["1e37,1e37,1e37,1e37,setosa"] * 99, *rows[5:]]))
+    run(capsys, "predict", "r", "new.csv")
+    out, err = run(capsys, "evaluate", "r", "new.csv", "--json", code=1)
+    assert (out, err) == ("", "minnet: error: new.csv: the loss is not finite: are the features of row 5 too large?\n")
+
+
 GOOD = table(lambda k: "abc"[k])
 LINES = GOOD.splitlines()
 
@@ -340,7 +367,7 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
         capsys, "tune", "my.csv", "--target", "kind", "--epochs", "2", "--seeds", "1", "--quiet", "--dropout", "0.1"
     )
     (command,) = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("recommended")]
-    assert command.endswith("--target kind --dropout 0.1")
+    assert command.startswith("minnet train my.csv --target=kind --dropout=0.1 ")
     run(capsys, *command.split()[1:], "--epochs", "1", "--quiet")
     found = json.loads(run(capsys, "doctor", "my.csv", "--target", "kind", "--json")[0])
     assert all(diagnosis["right"] for diagnosis in found)

@@ -45,7 +45,7 @@ def values_of(kind: Kind) -> st.SearchStrategy[Any]:
         return st.integers(kind.least, kind.most)
     if isinstance(kind, Number):
         low, high = kind.above if kind.least is None else kind.least, kind.below if kind.most is None else kind.most
-        bounds = {"exclude_min": kind.above is not None, "exclude_max": kind.below is not None}
+        bounds: dict[str, Any] = {"exclude_min": kind.above is not None, "exclude_max": kind.below is not None}
         return st.floats(low, high, allow_nan=False, allow_infinity=False, **bounds)
     if isinstance(kind, OneOf):
         return st.sampled_from(list(kind.choices))

@@ -59,6 +59,26 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     assert model.class_names == ("setosa", "versicolor", "virginica")
 
 
+@pytest.mark.parametrize("name", ["plot_history", "plot_stack", "plot_confusion", "save_picture"])
+@pytest.mark.parametrize("seed", [1, (1, 2)])
+def test_a_picture_that_fails_does_not_cost_the_results(
+    name: str, seed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no\nscale")
+
+    dataset = load_dataset("iris", seed=1)
+    network = Network([Linear(4, 3)], seed=seed)
+    history = train(network, SGD(0.05), dataset, 2)
+    monkeypatch.setattr(f"minnet.plots.{name}", fail)
+    write_run(tmp_path, history, {"test_loss": 0.5}, network, dataset, "report", best=None if seed == 1 else 1)
+    assert json.loads((tmp_path / "results.json").read_text()) == {"test_loss": 0.5}
+    assert {"model.safetensors", "metrics.csv", "report.txt"} < set(os.listdir(tmp_path))
+    drawn = name == ("plot_stack" if seed == 1 else "plot_history")  # which is not asked for
+    said = f"minnet: a picture of {tmp_path} cannot be drawn (ZeroDivisionError: no scale); all else is there\n"
+    assert capsys.readouterr().err == ("" if drawn else said)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -340,6 +340,20 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one_and_with_other_v
     assert before.name == "step-0000000012.safetensors"
 
 
+def test_another_number_of_threads_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On which the last digits of products of matrices may depend."""
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main(["train", "iris", "--epochs", "5", "--quiet", "--out", "r"]) == 130
+    config = json.loads(Path("r/config.json").read_text())
+    assert config["threads"] >= 1
+    Path("r/config.json").write_text(json.dumps(config | {"threads": config["threads"] + 1}))
+    capsys.readouterr()
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    said = "minnet: the run began with another number of BLAS threads; its numbers may differ in the last digits\n"
+    assert capsys.readouterr().err == said
+
+
 def test_checkpoints_as_often_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = []
     original = save_checkpoint
