@@ -2,11 +2,10 @@
 
 Good files of each kind are damaged: bytes anywhere, fields of headers, and what stands behind a checksum, which is then
 made to fit. A case fails, and is kept, if anything but a ValueError or OSError of one line that names the file comes
-out, if what loads is not what was saved, if a command leaves with another exit code than 0, 1 or 2, if it takes long or
+out, if what loads is not what was saved, if a command leaves with another exit code than 0 or 1, if it takes long or
 much memory, or if it runs code, hangs or ends the process. The seed determines every case.
 """
-
-from __future__ import annotations
+# ruff: noqa: S101 - it asserts, as tests do
 
 import argparse
 import contextlib
@@ -15,6 +14,7 @@ import faulthandler
 import io
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -22,7 +22,6 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 import warnings
@@ -36,30 +35,33 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
-import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import safetensors.numpy
 import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 
 import minnet.plots
-from minnet.cli.main import build_parser, main
-from minnet.data import tables
-from minnet.runs import build, folder, report
+from minnet.cli.main import main
+from minnet.data import checks, tables
+from minnet.runs import build, job, report
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from minnet.runs.config import Config
 from minnet.support.files import checksum, read_arrays
 
 Array = np.ndarray[Any, Any]
 SECONDS, MEMORY = 5.0, 2**30  # what a case may take
 COMMAND_EVERY = 10  # one case in so many tries the command line, too
-FLAGS = (
-    "train iris --epochs 4 --hidden 6 --normalize batch --dropout 0.2 --optimizer adam --weight-decay 0.01 --patience 2"
-    " --label-smoothing 0.1 --class-weights 1,2,1 --schedule cosine --clip-norm 1 --quiet --seeds"
-)
-SEEDS = {"single": "1", "stack": "3"}
-COSTLY = ("epochs", "seeds", "hidden")  # however long a configuration says to train, minnet does
+COSTLY = re.compile(rb'"(epochs|hidden)": \[?\s*\d{3}')  # however long a configuration says to train, minnet does
 CODE = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect"}
 ran: list[str] = []  # which of them were
+chance = Random()  # noqa: S311 - it is to be repeated: each case gives it a seed
+pick = chance.choice
 
+SETTINGS = """{"dataset": "iris", "epochs": 4, "hidden": [6], "normalize": "batch", "dropout": 0.2, "patience": 2,
+    "optimizer": "adam", "weight_decay": 0.01, "label_smoothing": 0.1, "class_weight": "1,2,1", "schedule": "cosine",
+    "clip_norm": 1}"""
+GRIDS = {"single": "{}", "stack": '{"lr": [0.01, 0.02], "seed": [0, 1]}'}
+GRID = '{"seed": [0, 1, 2], "lr": [0.1, 1], "momentum": [0.5, 0], "weight_decay": [0, 0.1], "hidden": [[2], [3]]}'
 VALUES: list[Any] = json.loads(
     r"""[null, true, false, "", "x", "0", "Linear", "a\nb", "\u0000\u001b[2J\u2028", "\ud800", "@LONG", "@DEEP", "@BIG",
     [], {}, [[]], [null], ["a"], [1, 2], {"type": "Linear", "D": 4, "H": 1e12}, {"type": "Linear", "D": 3, "H": 3},
@@ -72,15 +74,15 @@ BYTES = b"\n|\r|\t|,|;|{|}|\xff|\0\0\0\0|\xff\xff\xff\xff|(3,)|PK\1\2|PAR1|\xef\
 BYTES += [cell.encode(errors="surrogatepass") for cell in CELLS]
 
 
-def damaged(data: bytes, chance: Random, start: int = 0, stop: int | None = None) -> bytes:
+def damaged(data: bytes, start: int = 0, stop: int | None = None) -> bytes:
     """Damage bytes in one to four places between two others."""
-    for _ in range(chance.randint(1, 4)):
-        at = chance.choice(range(len(data) + 1)[start:stop] or [0])
-        end = at + chance.choice([0, 1, 1, 2, 4, 8, 60])
+    for _ in range(pick([1, 2, 3, 4])):
+        at = pick(range(len(data) + 1)[start:stop] or [0])
+        end = at + pick([0, 1, 1, 2, 4, 8, 60])
         old = data[at:end]
-        lie = (2 ** chance.randrange(65) - 1).to_bytes(8, "little")[: len(old)]  # about a length or a position
-        new = chance.choice([lie, chance.randbytes(len(old)), chance.choice(BYTES), old * 2, b""])
-        data = data[:at] + new + data[end:] if chance.random() < 0.9 else data[:at]
+        lie = (2 ** chance.randrange(65) - 1).to_bytes(8, "little")  # about a length or a position
+        new = pick([lie[: len(old)], chance.randbytes(len(old)), pick(BYTES), old * 2, b""])
+        data = data[:at] + new + data[end:] * (chance.random() < 0.9)
     return data
 
 
@@ -92,71 +94,75 @@ def places(tree: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def edited(data: bytes, chance: Random) -> bytes:
+def edited(data: bytes) -> bytes:
     """Change one to three places of a JSON object, also to what Python's own json cannot write."""
     tree = json.loads(data)
-    for _ in range(chance.choice([1, 1, 1, 2, 3])):
-        node, key = chance.choice(places(tree))
-        value = copy.deepcopy(chance.choice([*VALUES, *NUMBERS, [node[key]] * chance.choice([1, 2, 100])]))
+    for _ in range(pick([1, 1, 1, 2, 3])):
+        node, key = pick(places(tree))
+        value = copy.deepcopy(pick([*VALUES, *NUMBERS, [node[key]] * pick([1, 2, 100])]))
         if isinstance(node, dict) and chance.random() < 0.2:
             node[str(value)] = node.pop(key)
         else:
             node[key] = value
-    depth = chance.choice([30, 900, chance.randint(960, 1000), 10**5])
+    depth = pick([30, 900, chance.randint(960, 1000), 10**5])
     text = json.dumps(tree).replace('"@DEEP"', "[" * depth + "]" * depth)
     return text.replace('"@BIG"', "9" * 5000).replace("@LONG", "é" * 5000).encode()
 
 
-def changed(array: Array, chance: Random) -> Array:
-    """Change an array's dtype, shape and size, or one of its values."""
-    how = chance.randrange(3)
+def damaged_grid(data: bytes) -> bytes:
+    """Change a run's grid, of a product that may be beyond all memory, and how its networks are grouped."""
+    values, times = json.loads(GRID), pick([0, 1, 1, 1, 10**4])
+    grid = {name: values[name] * times for name in chance.sample(sorted(values), 2)}
+    count = math.prod(map(len, grid.values()))
+    wrong = [[count + 1], [], [count, 0], [count + 1, -1], [count - 0.5, 0.5], [True] * count, count]
+    sizes = pick([[count], [1] * min(count, 10**5), pick(wrong)])
+    return json.dumps(json.loads(data) | {"grid": grid, "stacks": sizes}).encode()
+
+
+def changed(array: Array) -> Array:
+    """Change an array's dtype, shape and size, or one of its values or more."""
+    how, size, shape = chance.randrange(3), array.size, array.shape
     if how == 0:
-        return array.astype(chance.choice(["f2", "f4", "f8", "i1", "i8", "u8", "?"]))
+        return array.astype(pick(["f2", "f4", "f8", "i1", "i8", "u8", "?"]))
     if how == 1:
-        shape = array.shape
-        return np.resize(
-            array, chance.choice([0, 1, array.size, array.size + 1, (1, *shape), (*shape, 1), shape[::-1]])
-        )
-    array[chance.choice([..., *np.ndindex(array.shape[:1])])] = chance.choice(NUMBERS)
+        return np.resize(array, pick([0, 1, size, size + 1, (1, *shape), (*shape, 1), shape[::-1]]))
+    with contextlib.suppress(OverflowError, ValueError):  # a NaN is no integer
+        array.flat[chance.randrange(size) :: pick([1, size])] = pick(NUMBERS)
     return array
 
 
-def resealed(path: Path, chance: Random) -> bytes:
+def resealed(path: Path) -> bytes:
     """Change the header or an array of an array file, and make its checksum fit."""
     header, arrays = read_arrays(path)
-    text = json.dumps(header)
+    text, name = json.dumps(header), pick(sorted(arrays))
     if chance.random() < 0.5:
-        text = edited(text.encode(), chance).decode()
+        text = edited(text.encode()).decode()
     else:
-        name = chance.choice(sorted(arrays))
-        array = arrays.pop(name)
-        name = chance.choice([name, name, name, name, "x", "memory.x", "history.9.lr", "\n", ""])
-        with np.errstate(all="ignore"), contextlib.suppress(OverflowError, ValueError):  # a NaN is no integer
-            arrays[name] = changed(array, chance)
+        array = changed(arrays.pop(name))
+        arrays[pick([name, name, name, name, "x", "optimizer.x", "history.lr", "\n", ""])] = array
     with contextlib.suppress(ValueError, RecursionError):  # of what no checksum can be made
         text = f'{text[:-1]}, "sha256": "{checksum(json.loads(text), arrays)}"}}'
     return bytes(safetensors.numpy.save(arrays, {"minnet": text}))
 
 
-def damaged_arrays(data: bytes, chance: Random) -> bytes:
+def damaged_arrays(data: bytes) -> bytes:
     """Damage the header of safetensors, and its length, which is what the file begins with."""
     end = 8 + int.from_bytes(data[:8], "little")
-    text = edited(data[8:end], chance)
+    text = edited(data[8:end])
     start = len(text).to_bytes(8, "little")
-    return chance.choice([start, damaged(start, chance)]) + text + data[end:]
+    return pick([start, damaged(start)]) + text + data[end:]
 
 
-def damaged_cells(data: bytes, chance: Random) -> bytes:
+def damaged_cells(data: bytes) -> bytes:
     """Change cells, rows and columns of a table in text, and how it is written."""
     rows = [line.split(",") for line in data.decode().splitlines()]
-    for _ in range(chance.randint(0, 3)):
-        i, k = chance.randrange(len(rows)), chance.randrange(4)
-        many = list(map(str, range(chance.choice([0, 0, 2, 1000, 10**5 + 1]))))
-        cells = chance.choice([[chance.choice(CELLS)], [chance.choice(CELLS)], many])
-        for row in chance.choice([rows[i : i + 1], rows[i : i + 1], rows, rows[1:]]):
-            row[k : k + 1] = cells
-    text = chance.choice(["\n", "\n", "\r\n", "\r"]).join(map(chance.choice(",,,,;\t|").join, rows))
-    return text.encode(chance.choice(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]), "surrogatepass")
+    for _ in range(pick([0, 1, 2, 3])):
+        k, cell = chance.randrange(4), [pick(CELLS)]
+        many = [*map(str, range(pick([0, 0, 2, 1000, 10**5 + 1])))]
+        for row in pick([rows[:1], [pick(rows)], rows, rows[1:]]):
+            row[k : k + 1] = pick([cell, cell, many])
+    text = pick(["\n", "\n", "\r\n", "\r"]).join(map(pick(",,,,;\t|").join, rows))
+    return text.encode(pick(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]), "surrogatepass")
 
 
 class Attack:
@@ -173,270 +179,242 @@ def npy(array: Array) -> bytes:
     return stream.getvalue()
 
 
-def damaged_npy(data: bytes, chance: Random) -> bytes:
+def damaged_npy(data: bytes) -> bytes:
     """Make an .npy that is unusual, or whose header, which Python reads as its own text, is damaged."""
     array: Array = np.load(io.BytesIO(data))
     if chance.random() < 0.3:
-        unusual = [np.full(array.shape, Attack()), array.astype(">f4"), array.T.copy().T, array * 1j, array.astype(str)]
-        return npy(chance.choice(unusual))
+        attack = np.full(array.shape, Attack())
+        return npy(pick([attack, array.astype(">f4"), array.T.copy().T, array * 1j, array.astype(str)]))
     tree = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-    header = edited(json.dumps(tree).encode(), chance).replace(b"[", b"(").replace(b"]", b",)")
-    length = len(header) % 2**16
-    return data[:8] + length.to_bytes(2, "little") + header.replace(b"false", b"False") + array.tobytes()
+    text = edited(json.dumps(tree).encode()).replace(b"[", b"(").replace(b"]", b",)")
+    length = (len(text) % 2**16).to_bytes(2, "little")
+    return data[:8] + length + text.replace(b"false", b"False") + array.tobytes()
 
 
-def zipped(compression: int, **arrays: bytes) -> bytes:
-    """Make an .npz, always with the same time in it."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, data in arrays.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), data, compression)
-    return stream.getvalue()
-
-
-def damaged_npz(data: bytes, chance: Random) -> bytes:
+def damaged_npz(data: bytes) -> bytes:
     """Make an .npz with a damaged member or a damaged directory, or one so large that it is a bomb."""
+    stream, name = io.BytesIO(), pick(["x", "y", "../x", "", "\n", "é", "__class__", "x.npy"])
     if chance.random() < 0.05:
-        x, y = np.zeros((10**5, 1000), bool), np.arange(10**5) % 3
-        return zipped(zipfile.ZIP_DEFLATED, x=npy(x), y=npy(y))
-    arrays = {name: npy(array) for name, array in np.load(io.BytesIO(data)).items()}
-    name = chance.choice(["x", "y", "../x", "", "\n", "é", "__class__", "x.npy"])
-    arrays[name] = damaged_npy(arrays.get(name, arrays["y"]), chance)
-    data = zipped(chance.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]), **arrays)
-    return chance.choice([data, damaged(data, chance, data.find(b"PK\1\2"))])
+        np.savez_compressed(stream, x=np.zeros((10**5, 1000), bool), y=np.arange(10**5) % 3)
+        return stream.getvalue()
+    members = {name: npy(array) for name, array in np.load(io.BytesIO(data)).items()}
+    members[name] = damaged_npy(members.get(name, members["y"]))
+    compression = pick([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content, compression)
+    data = stream.getvalue()
+    return pick([data, damaged(data, data.find(b"PK\1\2"))])
 
 
-def damaged_parquet(data: bytes, chance: Random) -> bytes:
+def damaged_parquet(data: bytes) -> bytes:
     """Damage a Parquet file in its first page, in the description at its end, or in the length of that."""
     end = len(data) - 8
     start = end - int.from_bytes(data[end:-4], "little")
-    return damaged(data, chance, *chance.choice([(4, 60), (start, end), (end, end + 4)]))
-
-
-def make_tables(base: Path) -> None:
-    """Write the good tables into the folder of a run."""
-    x, y = np.arange(12).reshape(6, 2) / 7, np.arange(6) % 3
-    np.save(base / "x.npy", x)
-    np.save(base / "y.npy", y)
-    (base / "my.npz").write_bytes(zipped(zipfile.ZIP_STORED, x=npy(x), y=npy(y)))
-    (base / "my.csv").write_text("a,b,kind\n" + "0.5,1,cat\n-2,0,dog\n1e-3,7,a cow\n" * 2, encoding="utf-8")
-    table = pyarrow.table({"a": x[:, 0], "b": y, "kind": y.astype(str)})
-    compression = {"a": "snappy", "b": "gzip", "kind": "zstd"}
-    pyarrow.parquet.write_table(table, base / "my.parquet", 2, compression=compression, use_dictionary=["kind"])
+    return damaged(data, *pick([(4, 60), (start, end), (end, end + 4)]))
 
 
 class Case(NamedTuple):
-    """A copy of a good run with a damaged file in it; whether the file's checksum fits."""
+    """A copy of a good run with a damaged file; what that was, whether its checksum fits, whether to try commands."""
 
     run: Path
-    base: Path
-    name: Path
+    file: Path
+    good: bytes
     sealed: bool
+    with_commands: bool
 
 
-def make_case(kind: str, chance: Random, bases: Path, run: Path) -> Case:
+def make_case(kind: str, number: int, seed: int, out: Path) -> Case:
     """Copy a good run, and damage one of its files."""
-    base, how = bases / ("stack" if "stack" in kind else "single"), chance.random()
-    shutil.copytree(base, run)
-    pattern, damage, _ = KINDS[kind]
-    good = chance.choice(sorted(base.glob(pattern)))
-    sealed = damage is damaged_arrays and how < 0.4
-    data = resealed(good, chance) if sealed else (damage if how < 0.6 else damaged)(good.read_bytes(), chance)
-    name = good.relative_to(base)
-    (run / name).write_bytes(data)
-    return Case(run, base, name, sealed)
+    chance.seed(f"{seed} {kind} {number}")
+    pattern, damages, _ = KINDS[kind]
+    run = out / f"{kind}-{number}"
+    shutil.copytree(out / "good" / ("stack" if "stack" in kind else "single"), run)
+    file, damage = pick(sorted(run.glob(pattern))), pick(damages)
+    sealed, good = damage is resealed, file.read_bytes()
+    file.write_bytes(damage(file if sealed else good))
+    return Case(run, file, good, sealed, number % COMMAND_EVERY == 0)
 
 
-def require(condition: bool, what: str) -> None:
-    """Raise an AssertionError unless a condition holds."""
-    if not condition:
-        raise AssertionError(what)
-
-
-def check_refusal(text: str, place: str = "") -> None:
-    """Check that an error is one short line that names the file or its folder, and not about memory."""
-    require(place in text, f"a message that does not name the file: {text}")
-    require(len(text.splitlines()) == 1 and len(text) < 2000, f"a message of more than a line, or a long one: {text}")
+def check_refusal(text: str) -> None:
+    """Check that an error is one short line, and not about memory."""
+    assert len(text.splitlines()) == 1 and len(text) < 2000, f"a message of more than a line, or a long one: {text}"
     # Python's parser has this name for parentheses that nest too deep, too.
-    require(not re.search(r"(?<!be read \()MemoryError|allocate", text), f"memory that was not there: {text}")
-
-
-def refusal(call: Callable[..., object], *arguments: Any, place: Path) -> Exception | None:
-    """Return the error with which a call refuses a file, if it does."""
-    try:
-        call(*arguments)
-    except (ValueError, OSError) as error:
-        check_refusal(str(error), str(place))
-        return error
-    return None
+    assert not re.search(r"(?<!be read \()MemoryError|allocate", text), f"memory that was not there: {text}"
 
 
 def command(*arguments: object) -> None:
     """Run the command line, which may refuse in a line."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as printed:
-        try:
-            code: Any = main([*map(str, arguments)])
-        except SystemExit as stop:
-            code = stop.code
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        code = main([*map(str, arguments)])
     refusals = [line for line in printed.getvalue().splitlines() if "error: " in line]
-    require(code in (0, 1, 2) and len(refusals) == (code > 0), f"{arguments}: exit code {code}; {printed.getvalue()}")
+    assert code in (0, 1) and len(refusals) == code, f"{arguments}: exit code {code}; {printed.getvalue()}"
     for line in refusals:
         check_refusal(line)
 
 
-# How runs are made and resumed: what follows, down to use_checkpoint, knows.
+def resumed(run: Path, name: str) -> bytes:
+    """Go on with a copy of a run, inside it; return the weights that it ends with."""
+    shutil.copytree(run, run / name)
+    command("train", "--resume", run / name, "--quiet")
+    return (run / name / "model.safetensors").read_bytes()
 
 
-def new_training(name: str) -> minnet.training.Training:
-    """Make the training of a good run, as it begins."""
-    arguments = build_parser().parse_args([*FLAGS.split(), SEEDS[name]])
-    return build.make_training(arguments, build.read_dataset(arguments))
+def plan(run: Path) -> job.Plan:
+    """Read what is to be trained in a run folder."""
+    return job.Plan.of_run(run, job.Options(), {})
 
 
-def make_run(run: Path) -> None:
-    """Make the folder of a run that is interrupted in its third epoch, always with the same times in it."""
-    steps, backward = itertools.count(), minnet.Network.backward
-
-    def counted(*arguments: Any) -> Any:
-        if next(steps) == 9:
-            signal.raise_signal(signal.SIGINT)
-        return backward(*arguments)
-
-    ticking = mock.patch("time.perf_counter", side_effect=itertools.count(step=0.25))
-    with mock.patch.object(minnet.Network, "backward", counted), ticking, contextlib.redirect_stderr(io.StringIO()):
-        main([*FLAGS.split(), SEEDS[run.name], "--out", str(run)])
-
-
-def resume(run: Path, copied: Path) -> bytes:
-    """Go on with a copy of a run; return the weights that it ends with."""
-    shutil.copytree(run, copied)
-    command("train", "--resume", copied, "--quiet")
-    return (copied / "model.safetensors").read_bytes()
-
-
-def use_checkpoint(case: Case, with_command: bool) -> None:
+def use_checkpoint(case: Case) -> None:
     """Load a checkpoint into a training, which goes on from there, or is as it was."""
-    if with_command:
-        end = (case.base.with_name(f"{case.base.name}, resumed") / "model.safetensors").read_bytes()
-        require(resume(case.run, case.run / "resumed") == end or case.sealed, "a run that was resumed ends elsewhere")
-    training, good = new_training(case.base.name), case.base / case.name
-    (before,) = {*checkpoints(case.base)} - {good}
+    if case.with_commands:
+        end = (case.run / "resumed" / "model.safetensors").read_bytes()
+        assert resumed(case.run, "again") == end or case.sealed, "a run that was resumed ends elsewhere"
+    training, copied = plan(case.run).groups[0].training(), case.run / "copied"
+    (before,) = {*checkpoints(case.run)} - {case.file}
     load_checkpoint(before, training)
-    refused = refusal(load_checkpoint, case.run / case.name, training, place=case.run)
-    again = save_checkpoint(case.run / "again", training).read_bytes()  # equal states are equal files
-    if refused:
-        require(again == before.read_bytes(), "a checkpoint that is refused changes the training")
-        raise refused
-    require(case.sealed or again == good.read_bytes(), "another state loads")
+    try:
+        load_checkpoint(case.file, training)
+    except ValueError:  # equal states are equal files
+        unchanged = save_checkpoint(copied, training).read_bytes() == before.read_bytes()
+        assert unchanged, "a checkpoint that is refused changes the training"
+        raise
+    assert case.sealed or save_checkpoint(copied, training).read_bytes() == case.good, "another state loads"
     training.run()
 
 
-def use_model(case: Case, with_command: bool) -> None:
+def use_model(case: Case) -> None:
     """Load a model or stack, and predict with it."""
-    path, again, samples = case.run / case.name, case.run / "again", case.run / "samples.csv"
-    if with_command:
-        names = minnet.load_dataset("iris").feature_names
-        samples.write_text(",".join(names) + "\n5,3,1,0.5\n6,3,4,1\n", encoding="utf-8")
-        command("predict", path, samples, "--proba")
-    model = minnet.load(path)
+    if case.with_commands:
+        command("predict", case.file, case.run / "x.npy", "--proba")
+    model, again = minnet.load(case.file), case.run / "again"
     minnet.save(again, model)  # equal models are equal files
-    require(case.sealed or again.read_bytes() == (case.base / case.name).read_bytes(), "another model loads")
+    assert case.sealed or again.read_bytes() == case.good, "another model loads"
     model.network.predict_proba(np.ones((2, model.network.D)))
 
 
-def use_run(case: Case, with_command: bool) -> None:
+def use_run(case: Case) -> None:
     """Read a run folder in all ways."""
-    ways = (folder.read_config, folder.read_metrics, report.show)
-    errors = [refusal(read, case.run, place=case.run) for read in ways]
-    if with_command:
-        command("compare", case.run, case.base, "--out", case.run / "compare.png")
-        config = {} if errors[0] else folder.read_config(case.run)
-        if all(len(str(config.get(setting))) <= 4 for setting in COSTLY):
-            resume(case.run, case.run / "resumed")
-    report.compare([report.read_run(case.run), report.read_run(case.base)])
-    for error in filter(None, errors):
-        raise error
+    if case.with_commands:
+        command("compare", case.run, case.run / "resumed", "--out", case.run / "compare.png")
+        if not COSTLY.search((case.run / "config.json").read_bytes()):
+            resumed(case.run, "again")
+    report.show(case.run)
+    report.compare([report.read_run(case.run), report.read_run(case.run / "resumed")])
+    plan(case.run)
 
 
-def use_table(case: Case, with_command: bool) -> None:
+def use_table(case: Case) -> None:
     """Read a table, and number its classes."""
-    arrays = case.name.suffix in (".npy", ".npz")
-    path = f"{case.run}/x.npy,{case.run}/y.npy" if case.name.suffix == ".npy" else str(case.run / case.name)
-    table = tables.read_table(path, None if arrays else "kind")
-    build.number_classes(table.labels, path)
-    labels = [] if table.labels is None else table.labels.tolist()
-    require(table.x.dtype == np.float64 and bool(np.isfinite(table.x).all()), "a table of other than finite numbers")
-    require(table.x.shape == (len(labels), len(table.feature_names)), "shapes that do not fit")
-    require(all(type(label) is str and label for label in labels), "labels that are no text")
+    pair = case.file.suffix == ".npy"
+    path = f"{case.run}/x.npy,{case.run}/y.npy" if pair else str(case.file)
+    table = tables.read_table(path, None if pair else "y")
+    labels: Any = table.labels
+    build.number_classes(labels, path)
+    assert table.x.dtype == np.float64 and np.isfinite(table.x).all(), "a table of other than finite numbers"
+    assert table.x.shape == (len(labels), len(table.feature_names)), "shapes that do not fit"
+    assert all(type(label) is str and label for label in labels.tolist()), "labels that are no text"
 
 
-KINDS: dict[str, tuple[str, Callable[..., bytes], Callable[[Case, bool], None]]] = {
-    "model": ("model.safetensors", damaged_arrays, use_model),
-    "checkpoint": ("checkpoints/*", damaged_arrays, use_checkpoint),
-    "stack": ("stack.safetensors", damaged_arrays, use_model),
-    "stack-checkpoint": ("checkpoints/*", damaged_arrays, use_checkpoint),
-    "config.json": ("config.json", edited, use_run),
-    "results.json": ("results.json", edited, use_run),
-    "metrics.csv": ("metrics.csv", damaged_cells, use_run),
-    "csv": ("my.csv", damaged_cells, use_table),
-    "npz": ("my.npz", damaged_npz, use_table),
-    "npy": ("[xy].npy", damaged_npy, use_table),
-    "parquet": ("my.parquet", damaged_parquet, use_table),
+ARRAYS = (resealed, resealed, damaged_arrays, damaged, damaged)
+KINDS: dict[str, tuple[str, tuple[Callable[..., bytes], ...], Callable[[Case], None]]] = {
+    "model": ("model.safetensors", ARRAYS, use_model),
+    "checkpoint": ("checkpoints/*", ARRAYS, use_checkpoint),
+    "stack": ("stack.safetensors", ARRAYS, use_model),
+    "stack-checkpoint": ("checkpoints/*", ARRAYS, use_checkpoint),
+    "config.json": ("config.json", (edited, damaged), use_run),
+    "stack-config.json": ("config.json", (edited, damaged_grid), use_run),
+    "results.json": ("results.json", (edited, damaged), use_run),
+    "metrics.csv": ("metrics.csv", (damaged_cells, damaged), use_run),
+    "csv": ("my.csv", (damaged_cells, damaged), use_table),
+    "npz": ("my.npz", (damaged_npz, damaged), use_table),
+    "npy": ("[xy].npy", (damaged_npy, damaged), use_table),
+    "parquet": ("my.parquet", (damaged_parquet, damaged), use_table),
 }
 
 
-def try_case(kind: str, number: int, seed: int, out: Path) -> tuple[str, str]:
-    """Try a case; one that fails, or ends the process, leaves its folder. Return its kind and what came of it."""
-    run = out / f"{kind}-{number}"
-    case = make_case(kind, Random(f"{seed} {kind} {number}"), out / "good", run)  # noqa: S311 - it is to be repeated
+def use(case: Case, kind: str) -> str:
+    """Use a damaged file, within limits; tell whether it was loaded or refused."""
     ran.clear()
-    faulthandler.dump_traceback_later(10 * SECONDS, exit=True, file=2)  # a hang ends the process
-    since, outcome = time.process_time(), "failed"
+    outcome, since = "loaded", time.process_time()
     try:
-        refused = refusal(KINDS[kind][2], case, number % COMMAND_EVERY == 0, place=run)
-        require(not ran, f"code was run: {ran}")
-        require(time.process_time() - since < SECONDS, f"it takes {time.process_time() - since:.1f} seconds")
-        outcome = "refused" if refused else "loaded"
-        shutil.rmtree(run)
-    except Exception:  # whatever it is, it is the finding
-        (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
+        KINDS[kind][2](case)
+    except (ValueError, OSError) as error:
+        check_refusal(str(error))
+        assert str(case.run) in str(error), f"a message that does not name the file: {error}"
+        outcome = "refused"
+    seconds = time.process_time() - since
+    assert not ran, f"code was run: {ran}"
+    assert seconds < SECONDS, f"it takes {seconds:.1f} seconds"
+    return outcome
+
+
+def try_case(kind: str, number: int, seed: int, out: Path) -> str:
+    """Try a case; one that fails, or ends the process, leaves its folder. Return its kind and what came of it."""
+    case, outcome = make_case(kind, number, seed, out), "failed"
+    faulthandler.dump_traceback_later(10 * SECONDS, exit=True, file=2)  # a hang ends the process
+    try:
+        outcome = use(case, kind)
+        shutil.rmtree(case.run)
+    except (Exception, SystemExit):  # whatever it is, it is the finding
+        (case.run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
     faulthandler.cancel_dump_traceback_later()
-    return kind, outcome
+    return f"{kind} {outcome}"
 
 
 def limit() -> None:
     """Give this process little memory beyond what it has with all imported, tell minnet, and watch what is run."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-    vars(tables)["free_memory"] = lambda: MEMORY / 2
+    for module in (checks, job):
+        vars(module)["free_memory"] = lambda: MEMORY / 2
     warnings.simplefilter("ignore", RuntimeWarning)  # weights and losses may be as large as floats are, and add up
     sys.addaudithook(lambda event, _: ran.append(event) if event in CODE else None)
 
 
+def make_run(run: Path) -> None:
+    """Make the folder of a run that is interrupted in its third epoch, always with the same times, and tables in it."""
+
+    def interrupt(history: minnet.History) -> None:
+        if len(history.epoch) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    options = job.Options(out=str(run), checkpoint_every=1, quiet=True, show=interrupt)
+    ticking = mock.patch("time.perf_counter", side_effect=itertools.count(step=0.25))
+    with ticking, contextlib.redirect_stderr(io.StringIO()):
+        job.begin(Config(**json.loads(SETTINGS)), json.loads(GRIDS[run.name]), options)
+    x, y = np.arange(24).reshape(6, 4) / 7, np.arange(6) % 3
+    np.save(run / "x.npy", x)
+    np.save(run / "y.npy", y)
+    np.savez(run / "my.npz", x=x, y=y)
+    (run / "my.csv").write_text("a,b,y\n" + "0.5,1,cat\n-2,0,dog\n1e-3,7,a cow\n" * 2, encoding="utf-8")
+    table, compression = pyarrow.csv.read_csv(run / "my.csv"), {"a": "snappy", "b": "gzip", "y": "zstd"}
+    pyarrow.parquet.write_table(table, run / "my.parquet", 2, compression=compression, use_dictionary=["y"])
+    resumed(run, "resumed")
+
+
 def fuzz() -> int:
     """Try all cases, print what came of them, and return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cases", type=int, default=2000, help="how many, of all kinds together")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=2400, help="how many, of all kinds together")
     parser.add_argument("--seed", type=int, default=0, help="determines the damage")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--kinds", default=",".join(KINDS), help="what to damage")
-    parser.add_argument("--out", type=Path, help="where cases that fail are kept; by default a temporary folder")
+    parser.add_argument("--out", type=Path, default="fuzz", help="where cases that fail are kept")
     arguments = parser.parse_args()
-    out = (arguments.out or Path(tempfile.mkdtemp(prefix="minnet-fuzz-"))).absolute()
-    for name in SEEDS:
+    out, kinds, outcomes = arguments.out, arguments.kinds.split(","), Counter[str]()
+    for name in GRIDS:
         make_run(out / "good" / name)
-        resume(out / "good" / name, out / "good" / f"{name}, resumed")
-    make_tables(out / "good" / "single")
-    kinds, outcomes = arguments.kinds.split(","), Counter[tuple[str, str]]()
     with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn"), limit) as pool:
-        cases = [(kinds[n % len(kinds)], n // len(kinds), arguments.seed, out) for n in range(arguments.cases)]
-        futures = [pool.submit(try_case, *case) for case in cases]
+        numbers = range(arguments.cases // len(kinds))
+        cases = zip(*itertools.product(kinds, numbers, [arguments.seed], [out]), strict=True)
         with contextlib.suppress(BrokenExecutor):  # the case has left its folder
-            outcomes.update(future.result() for future in futures)
-    for (kind, outcome), count in sorted(outcomes.items()):
-        print(f"{count:6} {kind} {outcome}")
+            outcomes.update(pool.map(try_case, *cases))
+    for outcome, count in sorted(outcomes.items()):
+        print(f"{count:6} {outcome}")
     print(f"peak memory of a process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MiB")
-    left = sorted(run.name for run in out.iterdir() if run.name != "good")
+    left = sorted({*os.listdir(out)} - {"good"})
     if left:
         print(f"FAILED, kept in {out}; without error.txt it ended the process, or hung:", *left, sep="\n")
         return 1
