@@ -298,7 +298,7 @@ class Normalization(Layer):
         (da * normalized).sum(axis=-2, keepdims=True, out=self.dgamma)
         da.sum(axis=-2, keepdims=True, out=self.dbeta)
         dnormalized = da * self.gamma
-        dx = dnormalized - dnormalized.mean(axis=axis, keepdims=True)
+        dx: Array = dnormalized - dnormalized.mean(axis=axis, keepdims=True)
         dx -= normalized * (dnormalized * normalized).mean(axis=axis, keepdims=True)
         dx *= self.scale
         return dx

@@ -167,7 +167,7 @@ class Training:
         self.lr = self.optimizer.lr
         self.history = History()
         self.kept_theta = network.theta.copy()
-        self.ended: Ending | None = None
+        self.ended: Any = None
         self.interrupted = False
         self.overflows = Overflows(network, self.optimizer)
         self.seconds = 0.0  # that an interrupted epoch has taken

@@ -95,7 +95,7 @@ def test_the_benchmark_times_who_agrees_and_names_who_is_missing(tmp_path: Path)
     [
         ("iris", "SGD(0.01, momentum=0.89)"),
         ("softreg-32", "SGD(0.011, momentum=0.9)"),
-        ("digits-adam", "Adam(0.01, beta2=0.99)"),
+        ("digits-adam", "Adam(0.01, beta1=0.89)"),
     ],
 )
 def test_the_benchmark_refuses_a_contender_that_computes_something_else(

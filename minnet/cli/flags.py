@@ -15,7 +15,7 @@ def of_group(group: str) -> tuple[str, ...]:
 
 
 DATA, NETWORK, TRAINING = map(of_group, ("data of your own", "network", "training"))
-WHERE = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .tsv, .parquet, .npz, x.npy,y.npy"
+DATASET = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .tsv, .parquet, .npz, x.npy,y.npy"
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,36 +41,60 @@ def typed(kind: Kind) -> Callable[[str], Any]:
     return parse
 
 
-def add_option(group: Any, name: str, kind: Kind, text: str, default: Any = None) -> None:
+def add_flag(group: Any, name: str, kind: Kind, text: str, default: Any = None) -> None:
     """Add a flag of a kind; its default is only stated."""
     stated = "" if default is None or default is False or default == () else f" (default: {kind.write(default)})"
-    more: dict[str, Any] = {"action": "store_true"}
-    if not isinstance(kind, Switch):
-        more = {"type": typed(kind), "metavar": kind.metavar}
+    more: dict[str, Any] = {"type": typed(kind), "metavar": kind.metavar}
+    if isinstance(kind, Switch):
+        more = {"action": "store_true"}
     group.add_argument(flag(name), dest=name, help=f"{text}{stated}".replace("%", "%%"), **more)
 
 
-def add_dataset(parser: Parser, required: bool = True) -> None:
-    """Add the data set, which has no flag."""
-    kind = typed(FIELDS["dataset"].metadata["kind"])
-    parser.add_argument("dataset", metavar="DATASET", nargs=None if required else "?", type=kind, help=WHERE)
+def add_command(
+    commands: Any,
+    run: Callable[..., int],
+    positional: Mapping[str, str],
+    settings: Iterable[str] = (),
+    options: Iterable[tuple[Any, ...]] = (),
+    stacks: bool = False,
+    **defaults: Any,
+) -> None:
+    """Add a command.
 
-
-def add_settings(parser: Parser, names: Iterable[str], stacks: bool = False, **defaults: Any) -> None:
-    """Add the flags of settings, in their groups; for ``stacks``, several values of what one varies."""
+    Parameters
+    ----------
+    run : callable
+        Does it, and has its name; its docstring says what it does.
+    positional : mapping of str to str
+        What has no flag, with its help: "dataset" of a kind, all else as it is; "?" or "+" behind the name as argparse
+        has them.
+    settings : iterable of str
+        The settings of a run that it takes; with ``stacks`` several values of what a stack can vary.
+    options : iterable of tuple
+        Its own options: name, kind, help, and a default to state.
+    """
+    about = (run.__doc__ or "").split("``: ")[1].split("\n")[0]
+    parser = commands.add_parser(
+        run.__name__, help=about.split(":")[0].rstrip("."), description=about[0].upper() + about[1:]
+    )
+    parser.set_defaults(command=run, parser=parser)
+    for name, text in positional.items():
+        plain = name.rstrip("?+")
+        more: dict[str, Any] = {"type": typed(FIELDS[plain].metadata["kind"])} if plain in FIELDS else {}
+        parser.add_argument(plain, metavar=plain.upper(), nargs=name[len(plain) :] or None, help=text, **more)
     groups: dict[str, Any] = {}
-    for name in names:
+    for name in settings:
         each = FIELDS[name].metadata
-        group = groups.get(each["group"]) or groups.setdefault(each["group"], parser.add_argument_group(each["group"]))
+        if each["group"] not in groups:
+            groups[each["group"]] = parser.add_argument_group(each["group"])
         many = stacks and each["stacks"] and name != "seed"
-        kind, text = each["kind"], each["help"]
+        kind = Several(each["kind"]) if many else each["kind"]
+        text = each["help"] + ("; several at once" if many else "")
         default = defaults.get(name, FIELDS[name].default)
-        if not many:
-            add_option(group, name, kind, text, default)
-            continue
-        stated = "" if default is None else f" (default: {kind.write(default)})"
-        options: dict[str, Any] = {"type": typed(Several(kind)), "metavar": Several(kind).metavar}
-        group.add_argument(flag(name), dest=name, help=f"{text}; several at once{stated}", **options)
+        add_flag(groups[each["group"]], name, kind, text, (default,) if many and default is not None else default)
+    own = parser.add_argument_group("command")
+    for option in options:
+        add_flag(own, *option)
 
 
 def given(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minnet.cli.flags import NETWORK, Parser, add_option, add_settings, configure
+from minnet.cli.flags import NETWORK, Parser, add_command, configure
 from minnet.cli.output import writable
 from minnet.data.dataset import Dataset
 from minnet.data.named import check_name, load_dataset
 from minnet.data.tables import is_file_name
 from minnet.lab.check import check_class, check_network
 from minnet.runs.build import make_network
-from minnet.runs.config import FIELDS, SEEDS, DatasetName, Integer, PathName, Switch
+from minnet.runs.config import SEEDS, DatasetName, Integer, PathName, Switch
 from minnet.support.text import nearest
 
 if TYPE_CHECKING:
@@ -64,34 +64,22 @@ def load_class(target: str) -> type[Any]:
 
 def add_commands(commands: Any) -> None:
     """Describe the commands."""
-    checker = commands.add_parser(
-        "check",
-        help="check gradients, and name what is wrong with them",
-        description="Check the gradients of a network on a data set, or of a layer of your own, and name the mistake.",
-    )
-    checker.set_defaults(command=check)
-    checker.add_argument("subject", metavar="DATASET|FILE.py:Class", help="what to check")
-    add_settings(checker, (*NETWORK, "seed"))
-    add_option(checker, "seeds", Integer(1, 100_000), "check a stack of N networks", 1)
-
-    lab = commands.add_parser(
-        "bugs",
-        help="see what classic mistakes look like",
-        description="A lab of classic mistakes: list them, train one beside the right program, or guess one.",
-    )
-    lab.set_defaults(command=bugs)
-    lab.add_argument("name", metavar="NAME", nargs="?", help="the mistake; without one, all are listed")
-    add_option(lab, "dataset", DatasetName(), "what to train on", "digits")
-    add_option(lab, "epochs", Integer(), "how long to train both", 15)
-    add_option(lab, "seed", FIELDS["seed"].metadata["kind"], "the seed of both", 0)
-    add_option(lab, "check", Switch(), "show what `minnet check` says of it, instead of training")
-    add_option(lab, "mystery", Integer(0, SEEDS), "run the N-th mystery: guess which mistake it is")
-    add_option(lab, "tell", Switch(), "say which mistake the mystery was, and what it means")
-    add_option(lab, "out", PathName(), "where to save the picture; by default bug-NAME.png")
+    seeds = ("seeds", Integer(1, 100_000), "check a stack of N networks", 1)
+    add_command(commands, check, {"subject": "what to check: DATASET or FILE.py:Class"}, (*NETWORK, "seed"), [seeds])
+    options = [
+        ("dataset", DatasetName(), "what to train on", "digits"),
+        ("epochs", Integer(), "how long to train both", 15),
+        ("seed", Integer(0, SEEDS), "the seed of both", 0),
+        ("check", Switch(), "show what `minnet check` says of it, instead of training"),
+        ("mystery", Integer(0, SEEDS), "run the N-th mystery: guess which mistake it is"),
+        ("tell", Switch(), "say which mistake the mystery was, and what it means"),
+        ("out", PathName(), "where to save the picture; by default bug-NAME.png"),
+    ]
+    add_command(commands, bugs, {"name?": "the mistake; without one, all are listed"}, (), options)
 
 
 def check(settings: dict[str, Any], parser: Parser, subject: str, seeds: int = 1) -> int:
-    """``minnet check``: a class of the user's own, or a network on a data set; exit code 1 if something is wrong."""
+    """``minnet check``: check gradients: a network on a data set, or a layer of your own, whose mistake is named."""
     if ".py:" in subject:
         if settings or seeds > 1:
             parser.error("the flags of networks go with a data set, not with a class of your own")
@@ -100,7 +88,7 @@ def check(settings: dict[str, Any], parser: Parser, subject: str, seeds: int = 1
         try:
             name = load_name(subject)
         except ValueError as error:
-            parser.error(f"argument DATASET|FILE.py:Class: {error}")
+            parser.error(f"argument SUBJECT: {error}")
         config, _ = configure({**settings, "dtype": "float64"}, parser)
         dataset = load_dataset(name, dtype="float64")
         several = range(config.seed, config.seed + seeds) if seeds > 1 else None
@@ -118,7 +106,7 @@ def load_name(subject: str) -> str:
 
 
 def bugs(settings: dict[str, Any], parser: Parser, name: str | None = None, **options: Any) -> int:
-    """``minnet bugs``: the lab of mistakes."""
+    """``minnet bugs``: see what classic mistakes look like: list them, train one beside the right program, or guess."""
     from minnet.lab.bugs import BUGS
 
     number, tell, report_only = options.get("mystery"), "tell" in options, "check" in options

@@ -26,8 +26,6 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for each in (train, runs, learn):
         each.add_commands(commands)
-    for command in commands.choices.values():
-        command.set_defaults(parser=command)
     return parser
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import minnet
-from minnet.cli.flags import Parser, add_option
+from minnet.cli.flags import Parser, add_command
 from minnet.cli.output import writable, write_csv
 from minnet.data.named import DATASETS, load_raw
 from minnet.runs.build import number_classes
@@ -22,46 +22,19 @@ from minnet.support.text import listed
 
 def add_commands(commands: Any) -> None:
     """Describe the commands."""
-    samples = "the samples, in the columns that the model was trained on"
-    predictor = commands.add_parser(
-        "predict",
-        help="predict the classes of samples in a file",
-        description="Predict the classes of samples in a file, as CSV: a row for each of its rows.",
-    )
-    predictor.set_defaults(command=predict)
-    predictor.add_argument("run", metavar="RUN", help="a run folder, or a model file")
-    predictor.add_argument("file", metavar="FILE", help=samples)
-    add_option(predictor, "proba", Switch(), "the probability of each class, too")
-    add_option(predictor, "out", PathName(), "where to write; by default to stdout")
-
-    judge = commands.add_parser(
-        "evaluate",
-        help="evaluate a run on samples in a file",
-        description="Evaluate a run on samples in a file: loss, accuracy, and precision, recall and F1 of each class.",
-    )
-    judge.set_defaults(command=evaluate)
-    judge.add_argument("run", metavar="RUN", help="a run folder, or a model file")
-    judge.add_argument("file", metavar="FILE", help=f"{samples}, and their classes")
-    add_option(judge, "target", Column(), "the column that holds the classes; by default the run's")
-    add_option(judge, "json", Switch(), "print the results as one JSON object")
-
-    about = "summarise a run: settings, layers, curve, results"
-    viewer = commands.add_parser("show", help=about, description=about.capitalize() + ".")
-    viewer.set_defaults(command=show)
-    viewer.add_argument("run", metavar="RUN", help="a run folder")
-
-    comparer = commands.add_parser(
-        "compare",
-        help="compare runs: a table and one picture",
-        description="Compare runs: what differs in their settings and results, and one picture of their curves.",
-    )
-    comparer.set_defaults(command=compare)
-    comparer.add_argument("runs", metavar="RUN", nargs="+", help="run folders, or folders of runs")
-    add_option(comparer, "out", PathName(), "where to save the picture", "compare.png")
-    add_option(comparer, "json", Switch(), "print the table as JSON")
-
-    about = "list the built-in data sets"
-    commands.add_parser("datasets", help=about, description=about).set_defaults(command=datasets)
+    model = {
+        "run": "a run folder, or a model file",
+        "file": "the samples, in the columns that the model was trained on",
+    }
+    proba = ("proba", Switch(), "the probability of each class, too")
+    add_command(commands, predict, model, (), [proba, ("out", PathName(), "where to write; by default to stdout")])
+    target = ("target", Column(), "the column that holds the classes; by default the run's")
+    print_json = ("json", Switch(), "print the results as one JSON object")
+    add_command(commands, evaluate, model, (), [target, print_json])
+    add_command(commands, show, {"run": "a run folder"})
+    picture = ("out", PathName(), "where to save the picture", "compare.png")
+    add_command(commands, compare, {"runs+": "run folders, or folders of runs"}, (), [picture, print_json])
+    add_command(commands, datasets, {})
 
 
 def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tuple[minnet.Model, Any]:
@@ -76,7 +49,7 @@ def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tup
 
 
 def predict(settings: dict[str, Any], parser: Parser, run: str, file: str, **options: Any) -> int:
-    """``minnet predict``: the class of each sample in a file, as CSV; a stack is asked for its mean probabilities."""
+    """``minnet predict``: predict the classes of samples in a file: as CSV, a row for each of its rows."""
     out = writable(options["out"]) if "out" in options else None
     if out is not None and out.exists() and Path(file).exists() and out.samefile(file):
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
@@ -90,13 +63,12 @@ def predict(settings: dict[str, Any], parser: Parser, run: str, file: str, **opt
     return 0
 
 
-def evaluate(
-    settings: dict[str, Any], parser: Parser, run: str, file: str, target: str | None = None, **options: Any
-) -> int:
-    """``minnet evaluate``: loss, accuracy and a report by class, on the samples of a file, of what predict says."""
+def evaluate(settings: dict[str, Any], parser: Parser, run: str, file: str, **options: Any) -> int:
+    """``minnet evaluate``: evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
     from minnet.runs.folder import read_config
     from minnet.runs.report import class_report, describe_loss, figure
 
+    target = settings.get("target")
     if target is None and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
     model, table = read_samples(run, file, target, labelled=True)
@@ -122,7 +94,7 @@ def evaluate(
 
 
 def show(settings: dict[str, Any], parser: Parser, run: str) -> int:
-    """``minnet show``: a run, in the terminal."""
+    """``minnet show``: summarise a run: settings, layers, curve, results."""
     from minnet.runs import report
 
     print(report.show(Path(run)))
@@ -130,7 +102,7 @@ def show(settings: dict[str, Any], parser: Parser, run: str) -> int:
 
 
 def compare(settings: dict[str, Any], parser: Parser, runs: list[str], out: str = "compare.png", **options: Any) -> int:
-    """``minnet compare``: several runs, in a table and a picture."""
+    """``minnet compare``: compare runs: what differs in their settings and results, and one picture of their curves."""
     from minnet.runs import report
 
     picture = writable(out)
@@ -150,7 +122,7 @@ def compare(settings: dict[str, Any], parser: Parser, runs: list[str], out: str 
 
 
 def datasets(settings: dict[str, Any], parser: Parser) -> int:
-    """``minnet datasets``: what there is to train on."""
+    """``minnet datasets``: list the built-in data sets."""
     print(f"{'name':<15}{'samples':>8}{'features':>10}{'classes':>9}  what it is, and where it comes from")
     for name, loader in DATASETS.items():
         raw = load_raw(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import DATA, NETWORK, TRAINING, Parser, add_dataset, add_option, add_settings, configure, several
+from minnet.cli.flags import DATA, DATASET, NETWORK, TRAINING, Parser, add_command, configure, several
 from minnet.cli.output import writable
 from minnet.cli.progress import progress
 from minnet.data.dataset import Dataset
@@ -28,6 +28,7 @@ from minnet.support.machine import free_memory
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
 MOMENTA = (0.0, 0.9)
+SEEDS = Integer(1, 100_000)
 MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
 TUNED = (*DATA, *NETWORK, "epochs", "batch_size", "seed")
 EXAMINED = (*DATA, *NETWORK, "batch_size", "lr", "momentum", "seed")
@@ -35,57 +36,32 @@ EXAMINED = (*DATA, *NETWORK, "batch_size", "lr", "momentum", "seed")
 
 def add_commands(commands: Any) -> None:
     """Describe the commands."""
-    trainer = commands.add_parser(
-        "train",
-        help="train a classifier on a data set",
-        description="Train a classifier on a data set and keep what happened in a run folder.",
-    )
-    trainer.set_defaults(command=train)
-    add_dataset(trainer, required=False)
-    add_settings(trainer, (*DATA, *NETWORK, *TRAINING), stacks=True)
-    many = trainer.add_argument_group("several networks")
-    add_option(many, "seeds", Integer(1, 100_000), "train N networks at once, with seeds from --seed on", 1)
-    add_option(many, "memory_limit", Memory(), "bound for training several, such as 2G; a quarter of what is free")
-    add_option(many, "jobs", Integer(), "train so many stacks at a time, each in a process of its own", 1)
-    run = trainer.add_argument_group("run")
-    add_option(run, "out", PathName(), "the run folder; by default the next free runs/DATASET-N")
-    add_option(run, "force", Switch(), "remove the run that --out already holds")
-    add_option(run, "resume", PathName(), "go on with a run that was interrupted or killed")
+    limit = ("memory_limit", Memory(), "bound for training several, such as 2G; a quarter of what is free")
+    print_json = ("json", Switch(), "print the results as one JSON object, and nothing else")
+    quiet = ("quiet", Switch(), "print no progress, only the results")
     every = "epochs from checkpoint to checkpoint; by default one, or more where that would take over half of the time"
-    add_option(run, "checkpoint_every", Integer(), every)
-    add_option(run, "live", Switch(), "redraw loss.png every few seconds while training")
-    add_option(run, "tensorboard", Switch(), "write event files for TensorBoard into the run folder")
-    add_option(run, "json", Switch(), "print the results as one JSON object, and nothing else")
-    add_option(run, "quiet", Switch(), "print no progress, only the results")
-
-    tuner = commands.add_parser(
-        "tune",
-        help="find a learning rate",
-        description="Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs.",
-    )
-    tuner.set_defaults(command=tune)
-    add_dataset(tuner)
-    add_settings(tuner, TUNED, epochs=25)
-    search = tuner.add_argument_group("search")
-    add_option(search, "seeds", Integer(1, 100_000), "networks of each learning rate and momentum", 4)
-    add_option(search, "memory_limit", Memory(), "bound, such as 2G; a quarter of what is free")
-    add_option(search, "out", PathName(), "where to save the picture; by default tune-DATASET.png")
-    add_option(search, "json", Switch(), "print the results as one JSON object, and nothing else")
-    add_option(search, "quiet", Switch(), "print no progress, only the results")
-
-    doctor = commands.add_parser(
-        "doctor",
-        help="check up data, network and learning rate before a long run",
-        description="Check up data, network and learning rate before a long run. Exit code 1 if something is wrong.",
-    )
-    doctor.set_defaults(command=examine)
-    add_dataset(doctor)
-    add_settings(doctor, EXAMINED, lr=0.05)
-    add_option(doctor, "json", Switch(), "print what was found as one JSON object")
+    options = [
+        ("seeds", SEEDS, "train N networks at once, with seeds from --seed on", 1),
+        limit,
+        ("jobs", Integer(), "train so many stacks at a time, each in a process of its own", 1),
+        ("out", PathName(), "the run folder; by default the next free runs/DATASET-N"),
+        ("force", Switch(), "remove the run that --out already holds"),
+        ("resume", PathName(), "go on with a run that was interrupted or killed"),
+        ("checkpoint_every", Integer(), every),
+        ("live", Switch(), "redraw loss.png every few seconds while training"),
+        ("tensorboard", Switch(), "write event files for TensorBoard into the run folder"),
+        print_json,
+        quiet,
+    ]
+    add_command(commands, train, {"dataset?": DATASET}, (*DATA, *NETWORK, *TRAINING), options, stacks=True)
+    seeds = ("seeds", SEEDS, "networks of each learning rate and momentum", 4)
+    picture = ("out", PathName(), "where to save the picture; by default tune-DATASET.png")
+    add_command(commands, tune, {"dataset": DATASET}, TUNED, [seeds, limit, picture, print_json, quiet], epochs=25)
+    add_command(commands, doctor, {"dataset": DATASET}, EXAMINED, [print_json], lr=0.05)
 
 
 def train(settings: dict[str, Any], parser: Parser, resume: str | None = None, **options: Any) -> int:
-    """``minnet train``: train one network, or several at once, on a data set and write the run folder."""
+    """``minnet train``: train a classifier on a data set and keep what happened in a run folder."""
     print_json, seeds = options.pop("json", False), options.pop("seeds", 1)
     quiet, limited = options.get("quiet", False), "memory_limit" in options
     if resume is not None:
@@ -135,7 +111,7 @@ def tune(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """``minnet tune``: rank learning rates and momenta, and recommend a command."""
+    """``minnet tune``: find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
     config, _ = configure({"epochs": 25, **settings}, parser)
     dataset = make_dataset(config)
     picture = writable(out or f"tune-{dataset.name.replace(':', '-')}.png")
@@ -191,9 +167,9 @@ def draw_rates(ranking: Sequence[Setting], history: History, dataset: Dataset, o
     save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
 
 
-def examine(settings: dict[str, Any], parser: Parser, json: bool = False) -> int:
-    """``minnet doctor``: exit code 1 if something is wrong."""
-    from minnet.runs import doctor
+def doctor(settings: dict[str, Any], parser: Parser, json: bool = False) -> int:
+    """``minnet doctor``: check up data, network and learning rate before a long run: exit code 1 if one is wrong."""
+    from minnet.runs.doctor import examine
 
     config, _ = configure({"lr": 0.05, **settings}, parser)
     dataset = make_dataset(config)
@@ -201,7 +177,7 @@ def examine(settings: dict[str, Any], parser: Parser, json: bool = False) -> int
     def make(seed: int | Sequence[int]) -> Network:
         return make_network(config, dataset, seed)
 
-    found = doctor.examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)
+    found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)
     if json:
         print_found(found)
     else:

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data.checks import Table, check_file, check_memory, check_names, check_roles, check_size, label_array
+from minnet.data.checks import (
+    Table,
+    check_file,
+    check_memory,
+    check_names,
+    check_roles,
+    check_size,
+    check_weights,
+    label_array,
+)
 from minnet.support.text import one_line
 
 Array = npt.NDArray[Any]
@@ -61,9 +70,9 @@ def read_arrays(
         if role != "x" and arrays[role].shape != x.shape[:1]:
             raise ValueError(f"{place} has shape {arrays[role].shape}, expected {x.shape[:1]}: one for each row of x")
         if role != "y":
-            arrays[role] = finite(arrays[role], place, at_least=0 if role == "w" else -math.inf)
-    if "w" in arrays and not arrays["w"].any():
-        raise ValueError(f"{places['w']}: the weights are all 0, so that nothing would count")
+            arrays[role] = finite(arrays[role], place)
+    if "w" in arrays:
+        check_weights(arrays["w"], places["w"], lambda row: f"{places['w']}[{row}]")
     labels = array_labels(arrays["y"], places["y"]) if labelled else None
     ignored = tuple(name for name in names if name not in wanted.values())
     feature_names = tuple(f"x{i}" for i in range(x.shape[1]))
@@ -123,17 +132,15 @@ def read_array(data: bytes, place: str) -> Array:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def finite(array: Array, place: str, at_least: float) -> Array:
+def finite(array: Array, place: str) -> Array:
     """Return numbers as float64, or say which is none that will do."""
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{place} holds {array.dtype}, expected numbers")
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float64, order="C")
-    bad = ~(np.isfinite(numbers) & (numbers >= at_least))
-    if bad.any():
-        index = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
-        expected = "a finite number" + (f" of at least {at_least}" if at_least == 0 else "")
-        raise ValueError(f"{place}{list(index)} is {numbers[index]}: expected {expected}")
+    if not np.isfinite(numbers).all():
+        index = np.unravel_index(np.isfinite(numbers).argmin(), numbers.shape)
+        raise ValueError(f"{place}{list(map(int, index))} is {numbers[index]}: expected a finite number")
     return numbers
 
 

@@ -99,6 +99,15 @@ def check_roles(path: str, kind: str, names: Sequence[str], roles: Mapping[str, 
             taken[name] = role
 
 
+def check_weights(weights: Array, what: str, place: Callable[[int], str]) -> None:
+    """Raise ValueError if what says how much rows count is below 0, or 0 in all; ``place`` says where a row is."""
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(f"{place(row)}: expected a weight of at least 0, got {weights[row]:g}")
+    if not weights.any():
+        raise ValueError(f"{what}: the weights are all 0, so that nothing would count")
+
+
 def label_array(values: Sequence[Any], place: Callable[[int], str]) -> Array:
     """Make text of labels; ``place`` says where a row is that has none."""
     texts = {value: label_text(value) for value in set(values)}

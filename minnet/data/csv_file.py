@@ -38,6 +38,10 @@ class CSVFile:
         if self.data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise ValueError(f"{path}: is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)")
         self.data = self.data.removeprefix(b"\xef\xbb\xbf")
+        if not self.data:
+            raise ValueError(f"{path}: the file is empty")
+        if self.data[:1] in b"\r\n":
+            raise ValueError(f"{path}: line 1 is blank: expected a header")
         if (at := self.data.find(b"\0")) >= 0:
             raise ValueError(f"{path}: line {self._line(at)} has a NUL byte: is this a text file?")
         try:
@@ -53,8 +57,9 @@ class CSVFile:
         if len(self.names) > COLUMNS:
             raise ValueError(f"{path}: has {len(self.names)} columns, at most {COLUMNS} are read: save it as an .npz")
         self.first = next((cells for _, cells in rows if not is_blank(cells)), None)
-        lines = self.data.rstrip()  # as many as rows, or more where cells hold line ends
-        self.n_rows = lines.count(b"\n") + lines.count(b"\r") - lines.count(b"\r\n") if self.first else 0
+        lines = self.data.rstrip(b"\r\n")
+        ends = lines.count(b"\n") + (lines.count(b"\r") - lines.count(b"\r\n") if b"\r" in lines else 0)
+        self.n_rows = ends if self.first else 0  # or less, where cells hold line ends
 
     def _line(self, at: int) -> int:
         """Find the number of a byte's line."""
@@ -81,10 +86,6 @@ class CSVFile:
             except ValueError as error:  # quotes that make no sense with this delimiter may with another
                 problem = error
                 continue
-            if not widths:
-                raise ValueError(f"{self.path}: the file is empty")
-            if widths[0] == 0:
-                raise ValueError(f"{self.path}: line 1 is blank: expected a header")
             if widths[0] > 1:
                 found.append((len({n for n in widths if n}) == 1, widths[0], delimiter))
         if found:
@@ -144,9 +145,10 @@ class CSVFile:
         return np.frombuffer(numbers).reshape(n_rows, len(names)), labels
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
-        """Find a cell in the file: its row and line, and what it says."""
+        """Find a cell in the file: where it is, and what it says."""
         line, cells = next(itertools.islice(self._rows(), row + 1, None))
-        return f"row {row + 1} (line {line})", cells[self.names.index(name)].strip()
+        place = f"{self.path}: column {name!r:.60}, row {row + 1} (line {line})"
+        return place, cells[self.names.index(name)].strip()
 
 
 def is_blank(cells: Sequence[str]) -> bool:

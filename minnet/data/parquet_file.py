@@ -73,6 +73,6 @@ class ParquetFile:
         return numbers, labels
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
-        """Find a cell of a column: its row, and what it says."""
+        """Find a cell of a column: where it is, and what it says."""
         value = self.table.column(name)[row].as_py()
-        return f"row {row + 1}", "" if value is None else str(value)
+        return f"{self.path}: column {name!r:.60}, row {row + 1}", "" if value is None else str(value)

@@ -22,6 +22,7 @@ from minnet.data.checks import (
     check_memory,
     check_names,
     check_roles,
+    check_weights,
     label_array,
     label_text,
 )
@@ -104,13 +105,9 @@ def read_table(
     if sample_weight is not None:
         w = numbers[:, -1].copy()
         check_cells(file, weight, numbers[:, -1:], needed=True)
-        if (w < 0).any():
-            where, cell = file.cell(sample_weight, int(np.argmax(w < 0)))
-            raise ValueError(f"{path}: column {sample_weight!r}, {where}: expected a weight of at least 0, got {cell}")
-        if not w.any():
-            raise ValueError(f"{path}: column {sample_weight!r}: the weights are all 0, so that nothing would count")
+        check_weights(w, f"{path}: column {sample_weight!r:.60}", lambda row: file.cell(sample_weight, row)[0])
     if label is not None:
-        labels = label_array(values, lambda i: f"{path}: column {label!r}, {file.cell(label, i)[0]}")
+        labels = label_array(values, lambda row: file.cell(label, row)[0])
     kept = {*features, *weight, label}
     ignored = tuple(name for name in file.names if name not in kept)
     return Table(Path(path).stem, np.ascontiguousarray(x), labels, w, tuple(features), ignored)
@@ -123,7 +120,7 @@ def check_cells(file: CSVFile | ParquetFile, names: Sequence[str], numbers: Arra
     if not unusable:
         return
     name, count = next(iter(unusable.items()))
-    where, cell = file.cell(name, int(bad[:, names.index(name)].argmax()))
+    place, cell = file.cell(name, int(bad[:, names.index(name)].argmax()))
     comma = DECIMAL_COMMA.fullmatch(cell)
     if not cell:
         problem = "the value is missing; fill it in, or remove the row"
@@ -142,7 +139,7 @@ def check_cells(file: CSVFile | ParquetFile, names: Sequence[str], numbers: Arra
     if len(unusable) > 1:
         others = [f"{each!r:.60} ({n} cells)" for each, n in list(unusable.items())[1:7]]
         problem += f"; nor can cells of {', '.join(others)}" + (" and others" if len(unusable) > 7 else "")
-    raise ValueError(f"{file.path}: column {name!r:.60}, {where}: {problem}")
+    raise ValueError(f"{place}: {problem}")
 
 
 def class_numbers(labels: Array, class_names: Sequence[str] | None = None) -> tuple[Array, tuple[str, ...]]:

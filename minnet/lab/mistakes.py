@@ -14,6 +14,7 @@ import numpy as np
 
 from minnet.layers import Array
 
+EXACT = 1e-12  # is no error
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -42,8 +43,8 @@ class Comparison:
         What formulas may use: of a layer its doutput and parameters, of an output layer t and the true y.
     in_stack : bool
         Whether the arrays have a leading axis, for a stack of networks.
-    floor : float
-        What errors are at least relative to: a gradient that is 0 but for rounding has no size of its own.
+    rounding : float
+        How large a difference rounding explains; relative to a gradient that is tiny itself it says nothing.
     """
 
     quantity: str
@@ -54,15 +55,20 @@ class Comparison:
     width: int
     given: Mapping[str, Array] = field(default_factory=dict)
     in_stack: bool = False
-    floor: float = 0.0
+    rounding: float = 0.0
 
     @functools.cached_property
     def errors(self) -> Array:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        scale = max(float(np.abs(self.numeric).max()), self.floor)
-        with np.errstate(invalid="ignore"):
-            errors = np.abs(self.analytic - self.numeric) / (scale or 1.0)
+        differences = np.abs(self.analytic - self.numeric)
+        errors = differences / (self.size or 1.0)
+        errors = np.where(differences <= self.rounding, np.minimum(errors, EXACT), errors)
         return np.where(np.isnan(errors), np.inf, errors)
+
+    @property
+    def size(self) -> float:
+        """The largest numeric gradient."""
+        return float(np.abs(self.numeric).max())
 
     @property
     def error(self) -> float:

@@ -55,7 +55,7 @@ def passes(network: Network, x: Array, t: Array | None, sample_weight: Array | N
     yield Traced(None, "x", x)
     for place, layer in enumerate(twin.layers):
         if getattr(network.layers[place], "mask", None) is not None:
-            layer.random = None  # type: ignore[attr-defined] - what was dropped is dropped again
+            layer.random = None  # what was dropped is dropped again
         for name in shapes_of(layer):
             yield Traced(place, name, getattr(layer, name))
         x = (layer.forward if t is not None else getattr(layer, "infer", layer.forward))(x)

@@ -101,9 +101,9 @@ def check_history(training: Training, columns: Mapping[str, Array]) -> None:
         expected = f"expected those of {epochs} epochs of {training.steps} steps, or of one more epoch begun"
         raise ValueError(f"history.batch_loss has {steps} entries, {expected}")
     for name, column in columns.items():
-        expected = steps if name.startswith("batch_") else epochs
-        if len(column) != expected:
-            raise ValueError(f"history.{name} has {len(column)} entries, expected {expected}")
+        entries = steps if name.startswith("batch_") else epochs
+        if len(column) != entries:
+            raise ValueError(f"history.{name} has {len(column)} entries, expected {entries}")
     if ((columns["kept"] < 0) | (columns["kept"] > epochs)).any():
         raise ValueError(f"history.kept names an epoch that is none of {epochs}")
 

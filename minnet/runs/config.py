@@ -27,7 +27,7 @@ SEEDS = 2**32 - 1  # the largest seed that scikit-learn's splits take
 class Kind:
     """Any text but an empty one."""
 
-    metavar = "TEXT"
+    metavar: Any = "TEXT"
     invalid: Any = ""
 
     def parse(self, text: str) -> Any:

@@ -99,11 +99,13 @@ def data_checksum(dataset: Dataset) -> str:
 
 def describe_data(dataset: Dataset) -> str:
     """Say in a line what was read, so that a wrong file or column is noticed."""
-    counts = sum(dataset.counts(split) for split in ("train", "validation", "test"))
+    counts = dataset.counts("train") + dataset.counts("validation") + dataset.counts("test")
     named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
     sizes = " + ".join(str(len(split.x)) for split in (dataset.train, dataset.validation, dataset.test))
-    text = f"{one_line(dataset.name)}: {sum(counts)} samples ({sizes} to train, validate, test), {dataset.D} features, "
+    text = (
+        f"{one_line(dataset.name)}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "
+    )
     text += f"{dataset.K} classes: {few}"
     alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
     return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
@@ -324,7 +326,7 @@ class Job:
         interrupt.follow(training)
         keeper = Keeper(self, training, self.plan.name(group))
         with threads_for(training.network, training.batch_size):
-            training.run(lambda history: (keeper.note(history), on_epoch and on_epoch(history)))
+            training.run(lambda history: [each(history) for each in (keeper.note, on_epoch or ignore)])
         if training.ended is not None and training.ended.reason == "diverged" and not training.stack:
             self.found = divergence(training)
         else:

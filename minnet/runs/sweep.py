@@ -61,7 +61,7 @@ def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float = ma
         If not even one network fits into the memory.
     """
     sizes = []
-    same = {name: FIELDS[name].default for name in VARIED}
+    same: dict[str, Any] = {name: FIELDS[name].default for name in VARIED}
     for alike, group in itertools.groupby(configs, lambda config: replace(config, **same)):
         S = len(list(group))
         shared, each = bytes_of_training(make_network(alike, dataset), alike.batch_size, dataset)

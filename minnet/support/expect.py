@@ -5,7 +5,6 @@ All messages have one form: what was checked, what was expected of it, what came
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -111,7 +110,7 @@ def seed(what: str, value: object) -> int | tuple[int, ...]:
     return integer(what, value, 0)
 
 
-def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: npt.DTypeLike = None) -> Array:
+def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = None) -> Array:
     """Return samples as an array of shape (N, D), N of at least 1, or raise TypeError or ValueError.
 
     Parameters
@@ -251,10 +250,3 @@ def seeds_for(network: Any, given: object) -> Sequence[int]:
         shape = network.theta.shape[:-1]
         raise ValueError(f"train seed: expected one seed for each network, got {seeds} for networks of shape {shape}")
     return [seeds] if isinstance(seeds, int) else seeds
-
-
-def positive_bytes(what: str, value: object) -> float:
-    """Return a number of bytes, which may be infinite, or raise ValueError."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0 or math.isnan(value):
-        raise ValueError(f"{what}: expected a number of bytes above 0, got {value!r:.80}")
-    return float(value)

@@ -431,7 +431,7 @@ def test_what_numpy_saves_is_read() -> None:
         ({"x": X, "y": np.array([1, 2**31 - 1, 1], dtype="u4").view("U1")}, {}, ": y holds text that is none"),
         ({"x": X, "y": np.array([b"a", b"\xff", b"b"])}, {}, ": y holds text that is none"),
         ({"x": X, "y": Y, "w": Y - 2}, {"sample_weight": "w"},
-         ": w[2] is -1.0: expected a finite number of at least 0"),
+         ": w[2]: expected a weight of at least 0, got -1"),
         ({"x": X, "y": Y, "w": Y * 0}, {"sample_weight": "w"},
          ": w: the weights are all 0, so that nothing would count"),
         ({"x": X.astype(object)}, {"labelled": False}, ": x holds Python objects"),
