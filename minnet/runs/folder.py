@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -236,65 +237,79 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def write_run(
-    folder: Path,
-    history: History,
-    results: dict[str, Any],
-    network: Network,
-    dataset: Dataset,
-    report: str = "",
-    ranking: Sequence[Setting] | None = None,
-    best: int | None = None,
-) -> list[str]:
-    """Write all files of a run that has ended into its folder, ``results.json`` last.
+class Summary(NamedTuple):
+    """What came out of a run: as data, as lines to read, by class to read, the best network, the ranking."""
+
+    results: dict[str, Any]
+    lines: Sequence[str] = ()
+    report: str = ""
+    best: int | None = None
+    ranking: Sequence[Setting] = ()
+
+
+def write_run(folder: Path, history: History, summary: Summary, network: Network, dataset: Dataset) -> list[str]:
+    """Write all files of a run that has ended into its folder, ``results.json`` last; say what cannot be drawn.
 
     Parameters
     ----------
     folder : Path
         The run folder.
-    history, results : History, dict
+    history, summary : History, Summary
         What happened, by epoch and at the end. Without a single epoch there are no metrics and no pictures.
     network, dataset : Network, Dataset
-        The trained network, and the data set whose test part it is tried on.
-    report : str, optional
-        What ``report.txt`` says.
-    ranking : sequence of Setting, optional
-        Which networks of a stack belong together in the picture, if there is more than one such group.
-    best : int, optional
-        Which network of a stack becomes ``model.safetensors``; all of it becomes ``stack.safetensors``.
+        The trained network, and the data set whose test split it is tried on; of a stack the best network becomes
+        ``model.safetensors``, all of it ``stack.safetensors``.
 
     Returns
     -------
     list of str
-        The names of the files in the folder.
+        What is wrong with pictures that could not be drawn.
     """
-    from minnet import plots
-
-    stack = not isinstance(network.seed, int)
-    chosen = network if not stack else None if best is None else network[best]
+    stack = network.theta.ndim == 2
+    chosen = network if not stack else None if summary.best is None else network[summary.best]
     if chosen is not None:
         save(folder / "model.safetensors", Model.of(chosen, dataset))
     if stack:
         save(folder / STACK_FILE, Model.of(network, dataset))
-    if report:
-        write_text(folder / "report.txt", report)
+    if summary.report:
+        write_text(folder / "report.txt", summary.report)
+    problems = []
     if history.epoch:
         write_text(folder / "metrics.csv", metrics(history, network))
+        problems = draw(folder, history, summary, chosen, dataset)
+    write_json(folder / "results.json", summary.results)
+    return problems
+
+
+def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> list[str]:
+    """Draw the pictures of a run; return what is wrong with those that cannot be drawn, which costs no results."""
+    from minnet import plots
+
+    stack, problems = bool(np.ndim(history.train_loss[-1])), []
+    several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
+    groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
+    kept = summary.results["ended"].get("best_epoch")
+
+    def curves() -> Any:
         if stack:
-            several = ranking if ranking is not None and len(ranking) > 1 else ()
-            groups = {setting.name: setting.networks for setting in sorted(several, key=lambda s: [*s.values.values()])}
-            picture = plots.plot_stack(history, groups or None, title=f"{dataset.name}, {len(network.theta)} networks")
-        else:
-            kept = results.get("ended", {}).get("best_epoch")
-            picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)
-        plots.save_picture(picture, folder / "loss.png")
-        if chosen is not None:
-            title = f"{dataset.name}, test part" + (", best network" if stack else "")
-            predicted = chosen.predict(dataset.test.x)
-            confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
-            plots.save_picture(confusion, folder / "confusion.png")
-    write_json(folder / "results.json", results)
-    return [name for name in (*RUN_FILES, STACK_FILE) if (folder / name).exists()]
+            return plots.plot_stack(history, groups, title=f"{dataset.name}, {np.size(history.kept[-1])} networks")
+        return plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
+
+    def confusion(network: Network) -> Any:
+        title = f"{dataset.name}, test split" + (", best network" if stack else "")
+        return plots.plot_confusion(dataset.test.t, network.predict(dataset.test.x), dataset.class_names, title=title)
+
+    pictures = {"loss.png": curves}
+    if chosen is not None:
+        pictures["confusion.png"] = functools.partial(confusion, chosen)
+    for name, make in pictures.items():
+        try:
+            plots.save_picture(make(), folder / name)
+        except OSError:  # the disk is full, say: nothing else could be written either
+            raise
+        except Exception as error:  # whatever matplotlib says of names and numbers that it has never seen
+            problems.append(f"{folder / name} cannot be drawn: {one_line(error)}")
+    return problems
 
 
 def metrics(history: History, network: Network) -> str:

@@ -20,7 +20,7 @@ class Overflows:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        self.noticed = self.unheeded = False
+        self.noticed = False
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -38,7 +38,7 @@ class Overflows:
 
     def harmless(self, loss: Any, squared_norm: Any = 0.0, x: Any = None) -> bool:
         """Tell whether a single network may go on: its loss and gradient are finite, and so is all that made them."""
-        if self.network.theta.ndim > 1 or self.unheeded:
+        if self.network.theta.ndim > 1:
             return True
         noticed, self.noticed = self.noticed, False
         if not (np.isfinite(loss) and np.isfinite(squared_norm)):

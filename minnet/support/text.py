@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 def printable(text: str) -> str:
@@ -34,3 +34,15 @@ def listed(names: Collection[str], near: str | None = None) -> str:
         few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
     return ", ".join(f"{name!r:.60}" for name in few[:12]) + more
+
+
+def table(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
+    """Lay rows out in columns; ``align`` has a < or > for each, < where it ends."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = align.ljust(len(widths), "<")
+    columns = list(zip(sides, widths, strict=True))
+    lines = []
+    for row in rows:
+        cells = [f"{cell:{side}{width}}" for cell, (side, width) in zip(row, columns, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -19,6 +19,7 @@ from minnet import load
 from minnet.cli import main
 from minnet.data.named import DATASETS
 from minnet.runs.folder import RUN_FILES as FILES
+from minnet.runs.report import DESCRIPTIONS
 from tests.conftest import read_until
 
 RUN_FILES = (*FILES, "checkpoints")
@@ -74,15 +75,15 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert main(["train", "wine", *flags]) == 0
     config = json.loads(Path("r/config.json").read_text())
-    assert {key: config[key] for key in config if key not in ("layers", "output", "versions", "data_sha256")} == {
+    assert {key: config[key] for key in config if key not in DESCRIPTIONS} == {
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
-        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "seeds": 1,
-        "target": None, "ignore": [], "weights": None, "test": None, "validation": 0.15, "normalize": "none",
-        "dropout": 0.0, "label_smoothing": 0.0, "class_weights": None, "optimizer": "sgd", "schedule": "constant",
+        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "split_seed": None,
+        "target": None, "ignore": [], "sample_weight": None, "test": None, "validation": 0.15, "normalize": "none",
+        "dropout": 0.0, "label_smoothing": 0.0, "class_weight": None, "optimizer": "sgd", "schedule": "constant",
         "lr_every": 10, "lr_gamma": 0.1, "warmup": 0, "lr_patience": 5, "clip_norm": None, "patience": None,
         "monitor": "loss",
     }  # fmt: skip
-    assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weights": None}
+    assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weight": None}
     assert config["versions"]["numpy"] == np.__version__
     network = load("r").network
     assert [repr(layer) for layer in network.layers] == [

@@ -142,7 +142,7 @@ def test_validation_and_a_test_file_of_its_own(capsys: pytest.CaptureFixture[str
 def test_the_weights_of_a_test_file_count(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: "abc"[k], w=lambda i: 1 + i % 2))
     other = columns_of(table(lambda k: "abc"[k], 30))
-    train = ["train", "my.csv", "--target", "kind", "--weights", "w", "--test", "other.csv", "--json", *FAST]
+    train = ["train", "my.csv", "--target", "kind", "--sample-weight", "w", "--test", "other.csv", "--json", *FAST]
     accuracies = {}
     for name, weights in (("even", np.ones(30)), ("odd", np.arange(30) % 7 + 0.5)):
         write_columns("other.csv", **other, w=weights)
@@ -163,7 +163,7 @@ def test_columns_are_left_out_and_weigh_samples(capsys: pytest.CaptureFixture[st
     flags = ["--target", "kind", "--ignore", "name", "--json", *FAST]
     with_w = json.loads(run(capsys, "train", "my.csv", *flags, "--out", "x")[0])
     assert load("x").feature_names == ("width", "height", "w")
-    weighted = json.loads(run(capsys, "train", "my.csv", *flags, "--weights", "w", "--out", "y")[0])
+    weighted = json.loads(run(capsys, "train", "my.csv", *flags, "--sample-weight", "w", "--out", "y")[0])
     assert load("y").feature_names == ("width", "height")
     assert weighted["validation_loss"] != with_w["validation_loss"]
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -275,7 +275,7 @@ BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "an unknown column to ignore": (GOOD, ["--target", "kind", "--ignore", "with"], ["'with'", "'width'"]),
     "no target": (GOOD, ["--epochs", "1"], ["--target", "'width', 'height', 'kind'"]),
     "nothing left": (GOOD, ["--target", "kind", "--ignore", "width,height"], ["no column is left"]),
-    "negative weights": (table(str, w=lambda i: -i), ["--target", "kind", "--weights", "w"], ["'w', row 2"]),
+    "negative weights": (table(str, w=lambda i: -i), ["--target", "kind", "--sample-weight", "w"], ["'w', row 2"]),
 }  # fmt: skip
 
 
@@ -313,7 +313,7 @@ def test_names_in_a_file_cannot_command_the_terminal(capsys: pytest.CaptureFixtu
     Path("my.csv").write_text(f"width,{red},kind\n1,x,a\n")
     out += run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
     out += run(capsys, "train", "my.csv", "--target", f"{red}kin", code=1)[1]
-    out += run(capsys, "train", *data, "--class-weights", "d=1", code=1)[1]
+    out += run(capsys, "train", *data, "--class-weight", "d=1", code=1)[1]
     assert [line for line in out.splitlines() if not line.isprintable()] == []
 
 
@@ -322,8 +322,8 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
     Path("my.csv").write_text("\n".join(rows) + "\n")
     train = ["train", "my.csv", "--target", "kind", "--epochs", "2", "--quiet", "--force", "--out", "r"]
     for text, expected in (("balanced", None), ("1,2,0.5", [1, 2, 0.5]), ("c=4,a=2", [2, 1, 4])):
-        run(capsys, *train, "--class-weights", text)
-        weights = json.loads(Path("r/config.json").read_text())["output"]["class_weights"]
+        run(capsys, *train, "--class-weight", text)
+        weights = json.loads(Path("r/config.json").read_text())["output"]["class_weight"]
         if expected is None:
             assert weights[2] > 1.5 * weights[0]
             assert math.isclose(weights[0], weights[1], rel_tol=0.1)
@@ -331,7 +331,7 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
             assert weights == expected
     bad = {"1,2": "got 2 numbers", "d=1": "there is no class 'd', but 'a', 'b', 'c'", "heavy,1,2": "got 'heavy,1,2'"}
     for text, said in (bad | {"1,-1,2": "at least 0", "a=x": "got 'a=x'"}).items():
-        assert said in run(capsys, *train, "--class-weights", text, code=1)[1]
+        assert said in run(capsys, *train, "--class-weight", text, code=1)[1]
 
 
 def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data.named import load_raw
+from minnet.history import History
 from minnet.runs.folder import (
     RUN_FILES,
     check_out,
@@ -24,7 +25,6 @@ from minnet.runs.folder import (
     write_run,
 )
 from minnet.runs.report import compare, curve, read_run, show
-from minnet.training import History
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 COLUMNS = ",".join(History().by_epoch())
@@ -46,7 +46,7 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     names = ["network", "seed"] if best else []
     assert list(rows[0]) == [
         *names, "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "penalty",
-        "gradient_norm", "lr", "seconds",
+        "gradient_norm", "lr", "kept", "seconds",
     ]  # fmt: skip
     for name, column in read_metrics(folder).items():
         expected = np.array(history.by_epoch()[name])
@@ -63,8 +63,8 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     "content",
     [
         "", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0",
-        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
-        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1\n",
+        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
+        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1,1\n",
     ],
 )  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path)
 
 def test_two_runs_into_one_empty_folder_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have looked, and found nothing there."""
-    monkeypatch.setattr("minnet.runs.check_out", lambda *_: None)
+    monkeypatch.setattr("minnet.runs.folder.check_out", lambda *_: None)
     (tmp_path / "run").mkdir()
     for folder in ("run", "new"):
         out = tmp_path / folder
