@@ -194,10 +194,18 @@ class Interrupt:
         """Take a signal: the first one ends training after the batch, the second one at once."""
         if self.requested:
             raise KeyboardInterrupt
+        self.request()
+        self.pass_on()
+
+    def request(self, *_: object) -> None:
+        """Ask to stop after the batch, however often."""
         self.requested = True
         if self.training is not None:
             self.training.interrupted = True
-        for process in multiprocessing.active_children():  # which train other groups
+
+    def pass_on(self) -> None:
+        """Ask the processes that train for this one, if somebody asked it."""
+        for process in multiprocessing.active_children() if self.requested else ():
             process.terminate()
 
     def follow(self, training: Training) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -300,6 +301,8 @@ class Job:
                 remove_run(self.folder, self.made)
             if isinstance(error, KeyboardInterrupt):
                 raise KeyboardInterrupt(f"stopped at once; {kept(self.folder)}") from None
+            if isinstance(error, BrokenExecutor):
+                raise RuntimeError(f"a process that trained for this one was killed; {kept(self.folder)}") from None
             if isinstance(error, CannotSave):
                 raise CannotSave(f"{error}; {kept(self.folder)}") from None
             raise
@@ -311,7 +314,9 @@ class Job:
                 one = functools.partial(self.train_group, interrupt=interrupt, on_epoch=on_epoch)
                 return list(map(one, self.plan.groups))
             quiet = Job(self.folder, self.plan, replace(self.options, show=ignore), self.content)  # can be sent
-            return list(map_(quiet.train_group, self.plan.groups))
+            results = map_(quiet.train_group, self.plan.groups)
+            interrupt.pass_on()  # somebody may have asked before there was a process to hear it
+            return list(results)
 
     def train_group(
         self, group: Group, interrupt: Interrupt = worker_interrupt, on_epoch: OnEpoch | None = None

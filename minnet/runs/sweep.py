@@ -20,7 +20,7 @@ from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
-from minnet.runs.checkpoints import Interrupt
+from minnet.runs.checkpoints import Interrupt, stopping_signals
 from minnet.runs.config import FIELDS, Config
 from minnet.support.fit import slots
 from minnet.support.machine import threads_for
@@ -247,8 +247,10 @@ worker_interrupt = Interrupt()  # of a process that trains groups for another
 
 def begin_worker() -> None:
     """Prepare a process that trains groups: it is asked to stop by SIGTERM, and ends when the one that made it ends."""
+    signal.signal(signal.SIGTERM, worker_interrupt.request)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all: who made it passes it on
-    signal.signal(signal.SIGTERM, worker_interrupt.handle)
+    if hasattr(signal, "pthread_sigmask"):  # SIGHUP stays held back, for the same reason
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -265,5 +267,25 @@ def processes(jobs: int) -> Iterator[Map]:
     if jobs == 1:
         yield map
         return
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker) as pool:
-        yield pool.map
+    with signals_held():
+        pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker)
+
+    def map_(function: Callable[[Any], Any], items: Sequence[Any]) -> Any:
+        with signals_held():  # all processes are started here
+            return pool.map(function, items)
+
+    with pool:
+        yield map_
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back signals that ask to stop, here and in processes that are started meanwhile and could not take them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
