@@ -157,6 +157,25 @@ def test_a_sweep_in_two_processes_is_interrupted_and_goes_on() -> None:
     assert contents("parts") == contents("whole")
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before its processes are up", "while they train"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_processes_of_a_sweep_ends_it_well(number: signal.Signals, begun: bool) -> None:
+    """As a terminal sends it, or `timeout`: those that train get it too, and once more from the one they train for."""
+    train = ["train", "digits", "--seeds", "4", "--epochs", "100000", "--quiet", "--out", "r", "--jobs", "2"]
+    command = [sys.executable, "-m", "minnet", *train]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    both = ("stack-1", "stack-2") if begun else ()
+    wait_until(process, lambda: Path("r").exists() and all(checkpoints(Path("r"), group) for group in both))
+    os.killpg(process.pid, number)
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, error
+    asked, said = error.strip().splitlines()
+    assert asked == "minnet: finishing the batch, then saving; Ctrl-C once more stops at once"
+    assert said.startswith("minnet: interrupted in epoch ")
+    assert said.endswith(" with: minnet train --resume r")
+    assert json.loads(Path("r/results.json").read_text())["ended"]["reason"] == "interrupted"
+
+
 def test_a_sweep_that_finds_too_little_memory_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "iris", "--seeds", "6", "--quiet", "--out", "none", "--memory-limit", "10K"]) == 1
     assert "MiB are allowed" in capsys.readouterr().err
