@@ -163,8 +163,7 @@ class Training:
         self.validation = network.check(*self.dataset.validation, weights.get("validation"))
         self.N = len(self.train[0])
         self.steps = -(-self.N // self.batch_size)  # an epoch
-        stopping = EarlyStopping(1 if self.patience is None else self.patience, self.monitor)
-        self.early_stopping = None if self.patience is None else stopping
+        self.early_stopping = None if self.patience is None else EarlyStopping(self.patience, self.monitor)
         self.lr = self.optimizer.lr
         self.history = History()
         self.kept_theta = network.theta.copy()
