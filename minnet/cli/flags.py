@@ -33,6 +33,8 @@ def typed(kind: Kind) -> Callable[[str], Any]:
     """Make an argument type of a kind."""
 
     def parse(text: str) -> Any:
+        if text is argparse.SUPPRESS:  # the default of a data set that was left out, which argparse has parsed, too
+            return text
         try:
             return kind.check("", kind.parse(text))
         except ValueError as error:
