@@ -61,22 +61,11 @@ GRIDS = {"single": "{}", "stack": '{"lr": [0.01, 0.02], "seed": [0, 1]}'}
 GRID = '{"seed": [0, 1, 2], "lr": [0.1, 1], "momentum": [0.5, 0], "weight_decay": [0, 0.1], "hidden": [[2], [3]]}'
 VALUES = r"""[null, true, false, "", "x", "0", "Linear", "a\nb", "\u0000\u001b[2J\u2028", "\ud800", "@LONG", "@DEEP",
     "@BIG", [], {}, [[]], [null], ["a"], [1, 2], {"type": "Linear", "D": 4, "H": 1e12}, {"type": "Linear", "D": 3,
-    "H": 3}, "|O", "f8,O", "<U0", "4f8", ">f8", "<M8[s]", 0, -1, 1, 3, 7, 1000000000000, 9223372036854775808, 0.5, -0.0,
-    1e308, 5e-324, NaN, Infinity]"""
-NUMBERS = [10**400, -(2**63), *(value for value in json.loads(VALUES) if type(value) in (int, float))]
-CELLS = [
-    *map(str, json.loads(VALUES) + NUMBERS),
-    '"',
-    " ",
-    'a"b',
-    "1e999",
-    "1,5",
-    "0x1",
-    "١",
-    "1_0",
-    "-2.5",
-    "9" * 100_000,
-]
+    "H": 3}, "|O", "f8,O", "<U0", "4f8", ">f8", "<M8[s]", "\"", " ", "a\"b", "1e999", "1,5", "0x1", "١", "1_0",
+    "-2.5"]"""
+INTEGERS = "0, -1, 1, 3, 7, 1000000000000, 9223372036854775808, -9223372036854775808"
+NUMBERS = [10**400, *json.loads(f"[{INTEGERS}, 0.5, -0.0, 1e308, 5e-324, NaN, Infinity]")]
+CELLS = [*map(str, json.loads(VALUES) + NUMBERS), "9" * 100_000]
 BYTES = b"\n|\r|\t|,|;|{|}|\xff|\0\0\0\0|\xff\xff\xff\xff|(3,)|PK\1\2|PAR1|\xef\xbb\xbf|null|[[[[[[[[[[[[[[".split(b"|")
 BYTES += [cell.encode(errors="surrogatepass") for cell in CELLS]
 ATTACK = b"cos\nsystem\n(S'true'\ntR."  # runs code where objects of Python are read
@@ -84,7 +73,7 @@ ATTACK = b"cos\nsystem\n(S'true'\ntR."  # runs code where objects of Python are 
 
 def damaged(data: bytes) -> bytes:
     """Damage bytes in one to four places: anywhere, or where formats say what is in them, which is at their ends."""
-    where = pick([slice(None), slice(60), slice(-60, None), slice(-1000, None)])
+    where = pick([slice(None), slice(60), slice(-1000, None)])
     for _ in range(pick([1, 2, 3, 4])):
         at = pick(range(len(data) + 1)[where])
         end = at + pick([0, 1, 1, 2, 4, 8, 60])
@@ -108,7 +97,8 @@ def edited(data: bytes) -> bytes:
     tree = json.loads(data)
     for _ in range(pick([1, 1, 1, 2, 3])):
         node, key = pick([*places(tree)])
-        value = pick([*json.loads(VALUES), *NUMBERS, [node[key]] * pick([1, 2, 100])])
+        repeated = [node[key]] * pick([1, 2, 100])
+        value = pick([*json.loads(VALUES), *NUMBERS, repeated])
         if isinstance(node, dict) and chance.random() < 0.2:
             node[str(value)] = node.pop(key)
         else:
@@ -121,17 +111,18 @@ def edited(data: bytes) -> bytes:
 def damaged_grid(data: bytes) -> bytes:
     """Change a run's grid, of a product that may be beyond all memory, and how its networks are grouped."""
     values = json.loads(GRID)
-    grid = {name: values[name] * pick([0, 1, 1, 1, 10**5]) for name in chance.sample(sorted(values), 2)}
+    times = [1, 1, 1, 1, 0, 10**5]
+    grid = {name: values[name] * pick(times) for name in chance.sample(sorted(values), 2)}
     count = math.prod(map(len, grid.values()))
-    wrong = [[], [count, 0], [count + 1, -1], [count - 0.5, 0.5], [True] * 4, count, "x"]
-    sizes = pick([[count], [1] * 4, pick(wrong)])
+    wrong = [[], [count, 0], [count + 1, -1], [count - 0.5, 0.5], count]
+    sizes = pick([[count], [count], [1] * 4, pick(wrong)])
     return json.dumps(json.loads(data) | {"grid": grid, "stacks": sizes}).encode()
 
 
 def changed(array: Any) -> Any:
     """Change an array's dtype, shape and size, or one of its values or more."""
     size, shape = array.size, array.shape
-    retyped = array.astype(pick(["f2", "f4", "f8", "i1", "i8", "u8", "?"]))
+    retyped = array.astype(pick("efdbqQ?"))  # NumPy's letters for floats of three sizes, integers, bool
     resized = np.resize(array, pick([0, 1, size, size + 1, (1, *shape), (*shape, 1), shape[::-1]]))
     with contextlib.suppress(OverflowError, ValueError):  # a NaN is no integer
         array.flat[chance.randrange(size) :: pick([1, size])] = pick(NUMBERS)
@@ -141,7 +132,8 @@ def changed(array: Any) -> Any:
 def resealed(path: Path) -> bytes:
     """Change the header or an array of an array file, and make its checksum fit."""
     header, arrays = read_arrays(path)
-    text, name = json.dumps(header), pick(sorted(arrays))
+    text = json.dumps(header)
+    name = pick(sorted(arrays))
     if chance.random() < 0.5:
         text = edited(text.encode()).decode()
     else:
@@ -164,11 +156,14 @@ def damaged_cells(data: bytes) -> bytes:
     """Change cells, rows and columns of a table in text, and how it is written."""
     rows = [line.split(",") for line in data.decode().splitlines()]
     for _ in range(pick([0, 1, 2, 3])):
-        k, cell, many = chance.randrange(4), [pick(CELLS)], range(pick([0, 0, 2, 1000, 10**5 + 1]))
+        k = chance.randrange(4)
+        cell = [pick(CELLS)]
+        many = range(pick([0, 0, 2, 1000, 10**5 + 1]))
         for row in pick([rows[:1], [pick(rows)], rows, rows[1:]]):
             row[k : k + 1] = pick([cell, cell, [*map(str, many)]])
-    text = pick(["\n", "\r\n", "\r"]).join(map(pick(",,,,;\t|").join, rows))
-    return text.encode(pick(["utf-8", "utf-8", "utf-8-sig", "utf-16"]), "surrogatepass")
+    comma = pick(",,,,;\t|")
+    end = pick(["\n", "\r\n", "\r"])
+    return end.join(map(comma.join, rows)).encode(pick(["utf-8", "utf-8", "utf-8-sig", "utf-16"]), "surrogatepass")
 
 
 def damaged_npy(data: bytes) -> bytes:
@@ -177,11 +172,12 @@ def damaged_npy(data: bytes) -> bytes:
     if chance.random() < 0.3:
         bomb = np.zeros((10**5, 1000), bool)  # zipped it is small
         np.save(stream, pick([array.astype(">f4"), array.T.copy().T, array * 1j, array.astype(str), bomb]))
-        return pick([stream.getvalue(), data[:128].replace(b"'<f8'", b"'|O' ") + ATTACK])
-    tree = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-    text = edited(json.dumps(tree).encode()).replace(b"[", b"(").replace(b"]", b",)")
-    length = (len(text) % 2**16).to_bytes(2, "little")
-    return data[:8] + length + text.replace(b"false", b"False") + array.tobytes()
+        attack = data[:128].replace(b"'<f8'", b"'|O' ") + ATTACK
+        return pick([stream.getvalue(), attack])
+    text = json.dumps({"descr": array.dtype.str, "fortran_order": False, "shape": array.shape})
+    header = edited(text.encode()).replace(b"[", b"(").replace(b"]", b",)").replace(b"false", b"False")
+    length = (len(header) % 2**16).to_bytes(2, "little")
+    return data[:8] + length + header + data[128:]
 
 
 def damaged_npz(data: bytes) -> bytes:
@@ -190,15 +186,14 @@ def damaged_npz(data: bytes) -> bytes:
     members = {name: good.read(name) for name in good.namelist()}
     name = pick([*members, "../x.npy", ".npy", "\n.npy", "é.npy", "__class__.npy", "x.npy.npy"])
     members[name] = damaged_npy(members.get(name, members["y.npy"]))
-    compression = pick([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     with zipfile.ZipFile(stream, "w") as archive:
         for name, member in members.items():
-            archive.writestr(zipfile.ZipInfo(name), member, compression)
+            archive.writestr(zipfile.ZipInfo(name), member, pick([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
     return stream.getvalue()
 
 
-def make_case(kind: str, number: int, seed: int, out: Path) -> tuple[Path, Path, bytes | None]:
-    """Copy a good run, and damage a file; return both, and what the file was unless its checksum fits what it is."""
+def make_case(kind: str, number: int, seed: int, out: Path) -> tuple[Path, Path, bytes]:
+    """Copy a good run, and damage a file; return both, and what the file was, or nothing if its checksum fits."""
     chance.seed(f"{seed} {kind} {number}")
     pattern, damage, _ = KINDS[kind]
     run = out / f"{kind}-{number}"
@@ -206,7 +201,7 @@ def make_case(kind: str, number: int, seed: int, out: Path) -> tuple[Path, Path,
     file = pick(sorted(run.glob(pattern)))
     good, sealed = file.read_bytes(), damage is damaged_arrays and chance.random() < 0.4
     file.write_bytes(resealed(file) if sealed else pick([damage, damage, damaged])(good))
-    return run, file, None if sealed else good
+    return run, file, b"" if sealed else good
 
 
 def check_refusal(text: str, place: str) -> None:
@@ -234,35 +229,35 @@ def resumed(run: Path, name: str) -> bytes:
     return (run / name / "model.safetensors").read_bytes()
 
 
-def use_checkpoint(run: Path, file: Path, good: bytes | None) -> None:
+def use_checkpoint(run: Path, file: Path, good: bytes) -> None:
     """Load a checkpoint into a training, which goes on from there, or is as it was."""
     if chance.random() < COMMANDS:
         end = (run / "resumed" / "model.safetensors").read_bytes()
-        assert resumed(run, "again") == end or good is None, "a run that was resumed ends elsewhere"
+        assert resumed(run, "again") == end or not good, "a run that was resumed ends elsewhere"
     training = job.Plan.of_run(run, job.Options(), {}).groups[0].training()
     (before,) = {*checkpoints(run)} - {file}
     load_checkpoint(before, training)
-    expected: bytes | None = before.read_bytes()
+    expected = before.read_bytes()
     try:
         load_checkpoint(file, training)
         expected = good
     finally:
         state = save_checkpoint(run / "copied", training).read_bytes()  # equal states are equal files
-        assert expected in (None, state), "another state loads, or a checkpoint that is refused changes the training"
+        assert expected in (b"", state), "another state loads, or a checkpoint that is refused changes the training"
     training.run()
 
 
-def use_model(run: Path, file: Path, good: bytes | None) -> None:
+def use_model(run: Path, file: Path, good: bytes) -> None:
     """Load a model or stack, and predict with it."""
     if chance.random() < COMMANDS:
         command("predict", file, run / "x.npy", "--proba")
     model = minnet.load(file)
     minnet.save(run / "copied", model)
-    assert good in (None, (run / "copied").read_bytes()), "another model loads"
+    assert good in (b"", (run / "copied").read_bytes()), "another model loads"
     model.network.predict_proba(np.ones((2, model.network.D)))
 
 
-def use_run(run: Path, file: Path, good: bytes | None) -> None:
+def use_run(run: Path, file: Path, good: bytes) -> None:
     """Read a run folder in all ways."""
     if chance.random() < COMMANDS:
         command("compare", run, run / "resumed", "--out", run / "compare.png")
@@ -273,7 +268,7 @@ def use_run(run: Path, file: Path, good: bytes | None) -> None:
     job.Plan.of_run(run, job.Options(), {})
 
 
-def use_table(run: Path, file: Path, good: bytes | None) -> None:
+def use_table(run: Path, file: Path, good: bytes) -> None:
     """Read a table, and number its classes."""
     pair = file.suffix == ".npy"
     path = f"{run}/x.npy,{run}/y.npy" if pair else str(file)
@@ -285,7 +280,7 @@ def use_table(run: Path, file: Path, good: bytes | None) -> None:
     assert all(type(label) is str and label for label in labels.tolist()), "labels that are no text"
 
 
-KINDS: dict[str, tuple[str, Any, Any]] = {
+KINDS = {
     "model": ("*.safetensors", damaged_arrays, use_model),
     "checkpoint": ("checkpoints/*", damaged_arrays, use_checkpoint),
     "config": ("config.json", edited, use_run),
@@ -304,26 +299,26 @@ def try_case(case: tuple[str, int, int, Path]) -> str:
     kind, (run, file, good) = case[0], make_case(*case)
     ran.clear()
     faulthandler.dump_traceback_later(10 * SECONDS, exit=True, file=2)  # a hang ends the process
-    since, outcome = time.process_time(), "loaded"
+    until, outcome = time.process_time() + SECONDS, "loaded"
     try:
         try:
             KINDS[kind][2](run, file, good)
         except (ValueError, OSError) as error:
             check_refusal(str(error), str(run))
             outcome = "refused"
-        seconds = time.process_time() - since
-        assert seconds < SECONDS and not ran, f"it takes {seconds:.1f} seconds; code was run: {ran}"
+        assert not ran, f"code was run: {ran}"
+        assert time.process_time() < until, f"it takes more than {SECONDS} seconds"
         shutil.rmtree(run)
     except (Exception, SystemExit):  # whatever it is, it is the finding
         outcome = "failed"
-        (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
+        (run / "error.txt").write_text(traceback.format_exc(), errors="replace")
     faulthandler.cancel_dump_traceback_later()
     return f"{kind} {outcome}"
 
 
 def limit() -> None:
     """Give this process little memory beyond what it has with all imported, tell minnet, and watch what is run."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
     vars(checks)["free_memory"] = lambda: MEMORY / 2
     warnings.simplefilter("ignore", RuntimeWarning)  # weights and losses may be as large as floats are, and add up
@@ -341,10 +336,11 @@ def make_run(run: Path) -> None:
     vars(time)["perf_counter"] = itertools.count(step=0.25).__next__
     with contextlib.redirect_stderr(io.StringIO()):
         job.begin(Config(**json.loads(SETTINGS)), json.loads(GRIDS[run.name]), options)
-    x, y = np.arange(24).reshape(6, 4) / 7, np.arange(6) % 3
+    x = np.arange(24).reshape(6, 4) / 7
+    y = np.arange(6) % 3
     np.savez(run / "my.npz", x=x, y=y)
     zipfile.ZipFile(run / "my.npz").extractall(run)
-    (run / "my.csv").write_text("a,b,y\n" + "0.5,1,cat\n-2,0,dog\n1e-3,7,a cow\n" * 2, encoding="utf-8")
+    (run / "my.csv").write_text("a,b,y\n0.5,1,cat\n-2,0,dog\n1e-3,7,a cow\n.5,1,cat\n0,0,dog\n")
     table, compression = pyarrow.csv.read_csv(run / "my.csv"), {"a": "snappy", "b": "gzip", "y": "zstd"}
     pyarrow.parquet.write_table(table, run / "my.parquet", 2, compression=compression, use_dictionary=["y"])
     resumed(run, "resumed")
@@ -355,7 +351,6 @@ def fuzz() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=2000, help="how many, of all kinds together")
     parser.add_argument("--seed", type=int, default=0, help="determines the damage")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--kinds", nargs="+", default=[*KINDS], help="what to damage")
     parser.add_argument("--out", type=Path, default="fuzz", help="where cases that fail are kept")
     arguments = parser.parse_args()
@@ -363,7 +358,7 @@ def fuzz() -> None:
     for name in GRIDS:
         make_run(out / "good" / name)
     outcomes = Counter[str]()
-    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn"), limit) as pool:
+    with ProcessPoolExecutor(None, multiprocessing.get_context("spawn"), limit) as pool:
         cases = itertools.product(arguments.kinds, numbers, [arguments.seed], [out])
         with contextlib.suppress(BrokenExecutor):  # the case has left its folder
             outcomes.update(pool.map(try_case, cases))

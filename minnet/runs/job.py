@@ -142,9 +142,8 @@ class Plan:
         if sizes is None:
             limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
             sizes = stacks(self.configs, self.dataset, limit, options.jobs)
-        fitting = stacks(self.configs, self.dataset, free_memory())
-        if max(sizes) > fitting[0]:
-            raise ValueError(f"{max(sizes)} networks at once, but there is memory free for only {fitting[0]}")
+        elif max(sizes) > (most := stacks(self.configs, self.dataset, free_memory())[0]):
+            raise ValueError(f"a stack of {max(sizes)} networks, but there is memory free for only {most}")
         self.sizes = list(sizes)
         self.groups = groups(self.configs, self.dataset, self.sizes)
 
