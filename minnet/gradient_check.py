@@ -15,7 +15,7 @@ from minnet.support import expect
 from minnet.support.fit import slots
 
 STACK_BYTES = 64 * 2**20  # of stacked parameters at a time
-FLOOR = 1e-3  # of the layer's largest gradient: one that cancels to 0 carries the rounding of its summands
+ROUNDING = 1e-14  # of the network's largest gradient, or of a sample's share of it: lost on the way, and no error
 
 
 class GradientCheck(NamedTuple):
@@ -24,8 +24,8 @@ class GradientCheck(NamedTuple):
     Attributes
     ----------
     error : float
-        |analytic − numeric| there, divided by the largest absolute numeric gradient of the same parameter (or by
-        1e-3 of the layer's largest, or 1e-12 of the network's, where that is larger).
+        |analytic − numeric| there, divided by the largest absolute numeric gradient of the same parameter ; what
+        may be rounding, a difference of 1e-14 of the network's largest gradient, counts at most as 1e-13.
     layer : int
         The layer's place in ``network.layers``.
     parameter : str
@@ -110,21 +110,25 @@ def check_gradients(network: Network, x: Array, t: Array, sample_weight: Any = N
     double.forward(x, t, sample_weight=sample_weight)
     double.backward()
     numeric = numeric_gradient(network, x, t, sample_weight=sample_weight)
-    parameters = list(slots(double.layers))
-    sizes = [np.abs(numeric[..., slot.entries]).max() for slot in parameters]
-    if not np.max(sizes) > 1e-14:
+    rounding = ROUNDING * max(np.abs(numeric).max(), 1 / len(x))
+    if not np.abs(numeric).max() > 1e-14:
         nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
         raise ValueError(f"{nothing}; choose other samples or other weights")
     found = []
-    for slot, size in zip(parameters, sizes, strict=True):
-        of_layer = max(s for other, s in zip(parameters, sizes, strict=True) if other.place == slot.place)
-        scale = max(size, FLOOR * of_layer, 1e-12 * max(sizes))
+    for slot in slots(double.layers):
         analytic: Array = getattr(slot.layer, "d" + slot.name)
         true = numeric[..., slot.entries].reshape(analytic.shape)
-        errors = np.abs(analytic - true) / scale
-        errors[np.isnan(errors)] = np.inf
+        errors = relative_errors(analytic, true, rounding)
         worst = np.unravel_index(errors.argmax(), errors.shape)
         error, said, is_true = (float(array[worst]) for array in (errors, analytic, true))
         entry = tuple(map(int, worst[network.theta.ndim - 1 :]))
         found.append(GradientCheck(error, slot.place, slot.name, entry, said, is_true))
     return max(found)
+
+
+def relative_errors(analytic: Array, numeric: Array, rounding: float) -> Array:
+    """|analytic − numeric|, relative to the largest numeric one; what may be rounding counts at most as 1e-13."""
+    difference = np.abs(analytic - numeric)
+    errors: Array = difference / (max(np.abs(numeric).max(), rounding) or 1)
+    errors = np.where(difference <= rounding, np.minimum(errors, 1e-13), errors)
+    return np.where(np.isnan(errors), np.inf, errors)

@@ -150,17 +150,19 @@ class Adam(Optimizer):
             If an earlier step was for a network with another number of parameters.
         """
         theta = network.theta
-        lr, epsilon, decay = columns(theta, self.lr, self.epsilon, self.weight_decay)
-        keep_m, keep_v, take_m, take_v = columns(theta, self.beta1, self.beta2, 1 - self.beta1, 1 - self.beta2)
+        beta1, beta2, k = self.beta1, self.beta2, int(self.state.get("k", 0)) + 1
+        kept, taken = (beta1, beta2), (1 - beta1, 1 - beta2)
+        whole = 1 - power(beta1, k), 1 - power(beta2, k)
+        rates = columns(theta, self.lr, self.epsilon, self.weight_decay, *kept, *taken, *whole)
+        lr, epsilon, decay, keep_m, keep_v, take_m, take_v, whole_m, whole_v = rates
         g, m, v = gradient(network, decay), self.remembered("m", theta), self.remembered("v", theta)
-        self.state["k"] = k = self.state.get("k", np.array(0)) + 1
-        whole_m, whole_v = columns(theta, 1 - power(self.beta1, int(k)), 1 - power(self.beta2, int(k)))
         m *= keep_m
         m += take_m * g
         v *= keep_v
         v += take_v * (g * g)
         m_hat, v_hat = m / whole_m, v / whole_v
         theta -= lr * m_hat / (np.sqrt(v_hat) + epsilon)
+        self.state["k"] = np.array(k)
 
 
 def gradient(network: Network, decay: Any) -> Array:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minnet.layers import Array
 from minnet.support import expect
+from minnet.support.stack import Array
 
 Losses = Sequence[Any]
 

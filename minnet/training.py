@@ -163,7 +163,8 @@ class Training:
         self.validation = network.check(*self.dataset.validation, weights.get("validation"))
         self.N = len(self.train[0])
         self.steps = -(-self.N // self.batch_size)  # an epoch
-        self.early_stopping = None if self.patience is None else EarlyStopping(self.patience, self.monitor)
+        stopping = EarlyStopping(1 if self.patience is None else self.patience, self.monitor)
+        self.early_stopping = None if self.patience is None else stopping
         self.lr = self.optimizer.lr
         self.history = History()
         self.kept_theta = network.theta.copy()
@@ -221,7 +222,7 @@ class Training:
             self.end("diverged", "train", rows)
             return
         self.history.batch_loss.append(plain(loss))
-        self.history.batch_norm.append(plain(np.sqrt(squared_norm)))
+        self.history.batch_norm.append(plain(squared_norm) ** 0.5)
         if self.clip_norm is not None:
             clip_gradient(network, squared_norm, self.clip_norm)
         self.optimizer.step(network)

@@ -130,9 +130,9 @@ class Minnet(Contender):
         self.network.theta[...] = np.concatenate([w.reshape(*self.stack, -1) for w in self.initial], axis=-1)
         optimizer = Adam(LR, epsilon=EPSILON) if work.adam else SGD(LR, MOMENTUM)
         D, K = work.widths[0], work.widths[-1]
-        names, unscaled = [tuple(map(str, range(n))) for n in (K, D)], Standardization(np.zeros(D), np.ones(D))
-        part = Part(self.x, self.labels)
-        data = Dataset("made up", part, part, part, *names, unscaled)
+        classes, features = tuple(map(str, range(K))), tuple(map(str, range(D)))
+        part, unscaled = Part(self.x, self.labels), Standardization(np.zeros(D), np.ones(D))
+        data = Dataset("made up", part, part, part, classes, features, unscaled)
         self.training = Training(self.network, optimizer, data, 10**9, work.batch_size)
 
     def step(self, rows: Array) -> Any:

@@ -2,9 +2,12 @@
 
 import itertools
 import os
+import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # before NumPy starts its threads; small products gain nothing from more
@@ -14,6 +17,11 @@ import pytest
 
 from minnet import Linear, Network, ReLU, Sigmoid, Tanh
 from minnet.layers import Array, Layer
+from minnet.training import Training
+
+# What a script starts in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 
 ACTIVATIONS = (ReLU, Tanh, Sigmoid)
 
@@ -52,3 +60,33 @@ def wait_until(process: subprocess.Popen[Any], condition: Callable[[], object]) 
     while not condition():
         assert process.poll() is None, "it ended before"
         time.sleep(0.01)
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    """Return the files of a run, without the seconds that were measured and the checkpoints."""
+    files = {}
+    for file in sorted(Path(folder).iterdir()):
+        if file.is_dir():
+            continue
+        text = file.read_bytes()
+        if file.name == "metrics.csv":
+            text = re.sub(rb",[^,\n]*\n", b"\n", text)
+        if file.name == "results.json":
+            text = re.sub(rb'"seconds": [\d.e-]+', b"", text)
+        files[file.name] = text
+    return files
+
+
+def signal_in_step(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals = signal.SIGINT) -> None:
+    """Send this process a signal while it computes a step."""
+    batch = Training.batch
+    taken = 0
+
+    def counting(self: Training, rows: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            signal.raise_signal(number)
+        return batch(self, rows)
+
+    monkeypatch.setattr(Training, "batch", counting)

@@ -2,18 +2,48 @@
 
 import argparse
 import ast
+import graphlib
 import importlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from minnet import layers, load
+from minnet.cli.main import build_parser
+from minnet.history import History
+from minnet.runs.config import FIELDS, flag
+from minnet.runs.folder import RUN_FILES, STACK_FILE
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "minnet").rglob("*.py"))
+DOCUMENTS = ["README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
+LESSON = ("layers", "output", "network", "optimizers", "schedules", "training", "history", "gradient_check")
+STANDS_ON = {  # each room on those named, and on what these stand on
+    "support": (),
+    "layers": ("support",),
+    "output": ("layers",),
+    "network": ("output",),
+    "optimizers": ("network",),
+    "gradient_check": ("network",),
+    "history": ("support",),
+    "schedules": ("support",),
+    "data": ("support",),
+    "plots": ("history",),
+    "training": ("optimizers", "gradient_check", "history", "schedules", "data"),
+    "runs": ("training", "plots"),
+    "lab": ("training",),
+    "__init__": ("runs",),
+    "cli": ("__init__", "lab"),
+    "__main__": ("cli",),
+}
+MAY_TRACE = {("runs.job", ""), ("training", "train")}  # what trained and diverged asks the lab where
 
 
 def run_script(name: str, *arguments: str, cwd: Path) -> str:
@@ -21,43 +51,118 @@ def run_script(name: str, *arguments: str, cwd: Path) -> str:
     return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
 
 
-def test_the_readmes_library_example_runs() -> None:
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (example,) = [example for example in examples if "load_dataset" in example]
-    printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example], check=True, capture_output=True, text=True
-    ).stdout
+def blocks(document: str, language: str) -> list[str]:
+    """Return the blocks of a language in a document."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.M)
+    return [block for name, block in found if name == language]
+
+
+def question(module: Path) -> str:
+    """Return the question that a module answers: its first sentence."""
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    asked, mark, _ = docstring.split("\n")[0].replace("``", "`").rpartition("?")
+    return asked + mark
+
+
+def questions(document: str) -> dict[str, str]:
+    """Return the question of each file or folder of minnet that a document's tables list."""
+    rows = re.findall(
+        r"^\| \[`minnet/([\w/]+)(?:\.py)?`\]\([^)]*\) \| (.*) \|$", (ROOT / document).read_text(encoding="utf-8"), re.M
+    )
+    return {name.rstrip("/"): asked for name, asked in rows}
+
+
+def test_the_readme_is_short_and_its_library_example_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    (example,) = [example for example in blocks("README.md", "python") if "load_dataset" in example]
+    assert len(example.splitlines()) <= 12
+    (importing, tracing) = re.findall(r"`(from minnet.lab.trace import trace); (trace\(.*?\]?)`", text)[0]
+    more = f"{importing}\nassert {tracing}.shape == (1257, 10)\nassert not hasattr(network.layers[0], 'dz')"
+    program = [sys.executable, "-W", "error", "-c", example + more]
+    printed = subprocess.run(program, check=True, capture_output=True, text=True).stdout
     assert float(printed.split("test accuracy ")[1].split()[0]) > 0.93
     assert printed.endswith("(64, 64) (4810,)\n")
-    assert len(example.splitlines()) <= 12
+
+
+def stable(report: str) -> str:
+    """Take from a report what is up to the machine: which shape has the largest rounding error, and so the columns."""
+    return re.sub(" +", " ", re.sub(r"\d×[\d×]+ +\d\.\de-16", "", report))
 
 
 def test_the_readmes_wrong_layer_gets_the_report_that_the_readme_shows(tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (layer,) = re.findall(r"```python\n(import numpy.*?)```", text, re.DOTALL)
-    (report,) = re.findall(r"```\n(MyLinear, layer.*?)```", text, re.DOTALL)
+    (layer,) = [example for example in blocks("README.md", "python") if "class MyLinear" in example]
+    (report,) = [example for example in blocks("README.md", "") if example.startswith("MyLinear, layer")]
     (tmp_path / "my_layers.py").write_text(layer, encoding="utf-8")
     command = [sys.executable, "-m", "minnet", "check", "my_layers.py:MyLinear"]
     run = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert run.returncode == 1
-    rounding = re.compile(r"\d×\d +\d\.\de-16")  # which shape has the largest rounding error is up to the machine
-    assert rounding.sub("", run.stdout) == rounding.sub("", report)
+    assert stable(run.stdout) == stable(report)
 
 
-def test_what_the_readme_points_to_is_there() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert (ROOT / target).exists(), target
-    listed = set(re.findall(r"^\| \[`(minnet/[\w/]+\.py)`\]", text, re.MULTILINE))
-    assert listed == {str(file.relative_to(ROOT)) for file in PACKAGE if not file.stem.startswith("__")}
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_a_document_points_to_is_there(document: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / document).read_text(encoding="utf-8")):
+        file, _, heading = target.partition("#")
+        found = (ROOT / document).parent / file if file else ROOT / document
+        assert found.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.M)
+            assert heading in [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings], target
 
 
-def test_the_readme_shows_each_files_own_question() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, question in re.findall(r"\| \[`minnet/([\w/]+)\.py`\]\([^)]*\) \| (.*?\?) \|", text):
-        docstring = ast.get_docstring(ast.parse((ROOT / "minnet" / f"{name}.py").read_text(encoding="utf-8")))
-        assert docstring is not None
-        assert docstring.split("\n")[0].replace("``", "`").startswith(question), name
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_each_command_in_a_document_is_one(document: str) -> None:
+    for line in "".join(blocks(document, "bash")).splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        if program == "minnet" and "--help" not in arguments:
+            build_parser().parse_args(arguments)
+        elif program == "python":
+            assert (ROOT / arguments[0]).exists(), line
+
+
+def test_the_readme_shows_the_questions_of_the_lesson_and_of_the_rooms() -> None:
+    rooms = {folder.parent.name: question(folder) for folder in (ROOT / "minnet").glob("*/__init__.py")}
+    lesson = {name: question(ROOT / "minnet" / f"{name}.py") for name in (*LESSON, "plots")}
+    assert questions("README.md") == lesson | rooms
+
+
+def test_the_list_of_rooms_shows_each_files_own_question() -> None:
+    files = {str(file.relative_to(ROOT / "minnet").with_suffix("")): file for file in PACKAGE if file.stem[0] != "_"}
+    assert questions("docs/rooms.md") == {name: question(file) for name, file in files.items()}
+    assert all(asked.endswith("?") for asked in questions("docs/rooms.md").values())
+
+
+def test_the_guide_names_every_flag_and_every_column() -> None:
+    text = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+    for name in FIELDS:
+        assert name == "dataset" or f"`{flag(name)}" in text, name
+    for column in History().by_epoch():
+        assert f"`{column}`" in text, column
+    for file in (*RUN_FILES, STACK_FILE):
+        assert f"`{file}`" in text, file
+
+
+def test_the_whole_of_it_is_on_one_page_that_computes_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "scripts" / "one_page.py"
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= 100
+    imported = [each for each, _ in imports(page)]
+    assert set(imported) == {"numpy", "minnet"}
+    assert "from minnet import load_dataset\n" in page.read_text(encoding="utf-8")
+    monkeypatch.syspath_prepend(page.parent)
+    monkeypatch.delitem(sys.modules, "one_page", raising=False)
+    theta = importlib.import_module("one_page").main()
+    (error, accuracy) = re.findall(r"\S+$", capsys.readouterr().out, re.M)
+    assert float(error) < 1e-14
+    subprocess.run(
+        [sys.executable, "-m", "minnet", "train", "digits", "--quiet", "--out", "run"], cwd=tmp_path, check=True
+    )
+    trained = load(tmp_path / "run").network.theta
+    assert theta.tobytes() == trained.tobytes()
+    results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
+    assert accuracy == f"{results['test_accuracy']:.4f}"
 
 
 @pytest.mark.parametrize(("script", "accuracy"), [("train_iris", 0.9), ("train_digits", 0.94), ("train_spiral", 0.95)])
@@ -141,34 +246,77 @@ def test_importing_minnet_imports_no_more_than_numpy() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).stderr == b""
 
 
-def test_the_mathematics_imports_numpy_only_and_imports_point_one_way() -> None:
-    order = [
-        "support.text", "support.expect", "support.machine", "support.files",
-        "layers", "output", "network", "optimizers", "schedules", "gradient_check", "data.dataset", "data.named",
-        "training", "runs.model", "runs.folder", "plots", "runs.checkpoints", "runs.sweep", "data.tables",
-        "runs.doctor", "runs.report", "runs.build", "runs.job",
-        "lab.mistakes", "lab.extremes", "lab.trial", "lab.check", "lab.bugs", "cli.learn", "cli.main",
-    ]  # fmt: skip
+def imports(file: Path) -> Iterator[tuple[str, str]]:
+    """Give each module that a file imports, and in which function, "" for none; not what only types need."""
+    modules = {".".join(each.relative_to(ROOT).with_suffix("").parts) for each in PACKAGE}
+
+    def visit(node: ast.AST, function: str) -> Iterator[tuple[str, str]]:
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.If(test=ast.Name("TYPE_CHECKING")):
+                    pass
+                case ast.Import():
+                    yield from ((alias.name, function) for alias in child.names)
+                case ast.ImportFrom():
+                    for alias in child.names:
+                        submodule = f"{child.module}.{alias.name}"
+                        yield (submodule if submodule in modules else child.module or ""), function
+                case ast.FunctionDef():
+                    yield from visit(child, child.name)
+                case _:
+                    yield from visit(child, function)
+
+    return visit(ast.parse(file.read_text(encoding="utf-8")), "")
+
+
+def beneath(room: str) -> set[str]:
+    """Return all rooms that a room stands on."""
+    return set(STANDS_ON[room]).union(*map(beneath, STANDS_ON[room]))
+
+
+@pytest.mark.parametrize("file", PACKAGE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_go_down_only_and_reach_for_no_more_than_is_needed(file: Path) -> None:
+    name = ".".join(file.relative_to(ROOT / "minnet").with_suffix("").parts)
+    room = name.partition(".")[0]
+    for module, function in imports(file):
+        top, _, inner = module.partition(".")
+        if top == "minnet":
+            other = inner.partition(".")[0] or "__init__"
+            traces = inner == "lab.trace" and (name, function) in MAY_TRACE
+            assert other in {room, *beneath(room)} or traces, f"{name} imports {module}"
+            assert other != "plots" or function, f"{name} imports matplotlib, whether it draws or not"
+        elif top not in sys.stdlib_module_names:
+            allowed = top == "numpy" or (function and name not in LESSON)
+            assert allowed or (name == "plots" and top == "matplotlib"), f"{name} imports {module}"
+        assert top != "matplotlib" or name == "plots", f"{name} imports {module}"
+        assert top != "argparse" or room == "cli", f"{name} imports {module}"
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = dict[str, set[str]]()
+    for file in PACKAGE:
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[name] = {module for module, _ in imports(file) if module.startswith("minnet.")}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_arguments_of_the_command_line_end_at_its_door_and_layers_of_ones_own_have_equal_rights() -> None:
+    classes = [each for each in vars(layers).values() if isinstance(each, type) and each.__module__ == layers.__name__]
+    concrete = {each.__name__ for each in classes} - {"Layer"}
     for file in PACKAGE:
         name = ".".join(file.relative_to(ROOT / "minnet").with_suffix("").parts)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            modules = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                modules = [node.module or ""]
-            for module in modules:
-                top, _, rest = module.partition(".")
-                if name in order[4:10] and top not in ("numpy", "minnet"):
-                    assert top in sys.stdlib_module_names, f"{file.name} imports {module}"
-                if top == "matplotlib":
-                    assert name == "plots"
-                if top == "minnet" and rest and name in order:
-                    assert order.index(rest) < order.index(name), f"{file.name} imports {module}"
+            named = getattr(node, "id", getattr(node, "attr", ""))
+            assert named != "Namespace" or name.startswith("cli."), f"{name} knows of the command line"
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+                asked = {getattr(each, "id", getattr(each, "attr", "")) for each in ast.walk(node.args[1])}
+                lesson = name in LESSON and name != "layers"
+                assert not (lesson and asked & concrete), f"{name} asks for {asked}"
 
 
 def test_nothing_with_pickle_in_it_is_used() -> None:
-    for file in [*PACKAGE, *sorted((ROOT / "scripts").glob("*.py"))]:
+    attack = ROOT / "scripts" / "fuzz_files.py"  # makes such files, to see that they are refused
+    for file in {*PACKAGE, *(ROOT / "scripts").glob("*.py")} - {attack}:
         assert not re.search(
             r"pickle|joblib|np\.load\(|np\.save\(|\beval\(|\bexec\(", file.read_text(encoding="utf-8")
         ), file

@@ -33,8 +33,6 @@ def typed(kind: Kind) -> Callable[[str], Any]:
     """Make an argument type of a kind."""
 
     def parse(text: str) -> Any:
-        if text is argparse.SUPPRESS:  # the default of a data set that was left out, which argparse has parsed, too
-            return text
         try:
             return kind.check("", kind.parse(text))
         except ValueError as error:
@@ -83,6 +81,8 @@ def add_command(
     for name, text in positional.items():
         plain = name.rstrip("?+")
         more: dict[str, Any] = {"type": typed(FIELDS[plain].metadata["kind"])} if plain in FIELDS else {}
+        if name.endswith("?"):
+            more["default"] = None  # argparse would check what is suppressed as if it were typed
         parser.add_argument(plain, metavar=plain.upper(), nargs=name[len(plain) :] or None, help=text, **more)
     groups: dict[str, Any] = {}
     for name in settings:
@@ -102,7 +102,7 @@ def add_command(
 def given(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Part what was typed into settings of a run, by name, and the command's own options."""
     typed_in = vars(arguments)
-    settings = {name: value for name, value in typed_in.items() if name in FIELDS}
+    settings = {name: value for name, value in typed_in.items() if name in FIELDS and value is not None}
     return settings, {name: value for name, value in typed_in.items() if name not in FIELDS}
 
 

@@ -16,7 +16,7 @@ import minnet
 from minnet.cli import learn, runs, train
 from minnet.cli.flags import Parser, given
 from minnet.runs.checkpoints import stopping_signals
-from minnet.runs.job import say
+from minnet.support.text import say
 
 
 def build_parser() -> Parser:

@@ -15,9 +15,8 @@ from minnet.cli.output import writable, write_csv
 from minnet.data.named import DATASETS, load_raw
 from minnet.runs.build import number_classes
 from minnet.runs.config import Column, PathName, Switch
-from minnet.runs.job import say
 from minnet.support import expect
-from minnet.support.text import listed
+from minnet.support.text import listed, say
 
 
 def add_commands(commands: Any) -> None:
@@ -82,7 +81,11 @@ def evaluate(settings: dict[str, Any], parser: Parser, run: str, file: str, **op
         z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         loss = float(network.output.forward(z, expect.targets(t, network.K, z.dtype)))
     else:
-        loss, _ = minnet.evaluate(network, x, t)
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, _ = minnet.evaluate(network, x, t)
+        if not math.isfinite(loss):
+            row = int(np.abs(x).max(axis=1).argmax()) + 1
+            raise FloatingPointError(f"{file}: the loss is not finite: are the features of row {row} too large?")
     text, classes = class_report(t, predicted, model.class_names)
     if "json" in options:
         print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))

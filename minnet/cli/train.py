@@ -20,11 +20,12 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag
+from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag, with_rate
 from minnet.runs.folder import read_config
-from minnet.runs.report import aligned, figure
+from minnet.runs.report import figure
 from minnet.runs.sweep import Setting, grid, rank, sweep
 from minnet.support.machine import free_memory
+from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
 MOMENTA = (0.0, 0.9)
@@ -66,8 +67,8 @@ def train(settings: dict[str, Any], parser: Parser, resume: str | None = None, *
     quiet, limited = options.get("quiet", False), "memory_limit" in options
     if resume is not None:
         moved = check_resumed(Path(resume), settings, parser, seeds, options)
-        epochs = int(read_config(Path(resume)).get("epochs", 1))
-        with progress(epochs, quiet) as show:
+        epochs = read_config(Path(resume)).get("epochs")  # which nobody has checked yet
+        with progress(epochs if isinstance(epochs, int) else 1, quiet) as show:
             code, lines, results = job.resume(Path(resume), job.Options(**options, show=show), moved)
     else:
         if "dataset" not in settings:
@@ -91,12 +92,13 @@ def check_resumed(
             parser.error(f"--resume takes the settings of the run: leave out {flag(name)}, or begin a new run")
     content = read_config(folder)
     grid_of_run = content.get("grid")
-    run = content | (grid_of_run if isinstance(grid_of_run, dict) else {})
+    run = with_rate(content) | (grid_of_run if isinstance(grid_of_run, dict) else {})
     plain, values = several(settings, seeds)
     for name, value in {**plain, **values}.items():
         typed = list(value) if isinstance(value, tuple) else value
         if name not in MAY_CHANGE and typed != run.get(name):
-            theirs = f"{name.replace('_', ' ')} {run.get(name)!r:.60}"
+            words = name.replace("_", " ")
+            theirs = f"no {words}" if run.get(name) is None else f"{words} {run[name]!r:.60}"
             leave = "leave out --seeds" if seeds > 1 and name == "seed" else f"leave out {flag(name)}"
             parser.error(f"--resume takes the settings of the run, {theirs}: {leave}, or begin a new run")
     return {name: plain[name] for name in MAY_CHANGE if name in plain}
@@ -130,13 +132,13 @@ def tune(
     if json:
         print_tuned(ranking, dataset, command, picture)
         return 0
-    rows = [["lr", "momentum", "validation loss", "accuracy", ""]]
+    rows = [["lr", "momentum", "validation loss", "accuracy"]]
     for setting in ranking[:8]:
         fared = f"{figure(setting.loss)} ± {figure(setting.deviation)}"
-        rows.append([*(f"{value:g}" for value in setting.values.values()), fared, f"{setting.accuracy:.4f}", ""])
+        rows.append([*(f"{value:g}" for value in setting.values.values()), fared, f"{setting.accuracy:.4f}"])
     lost = sum(setting.diverged > 0 for setting in ranking)
     diverged = f"; in {lost} of them some diverged" if lost else ""
-    print("\n".join(aligned(rows)))
+    print("\n".join(table(rows, ">>>>")))
     print(f"({len(ranking)} settings of {seeds} network{'s' * (seeds > 1)} each{diverged})")
     print(f"recommended    {command}")
     print(f"picture in     {picture}")

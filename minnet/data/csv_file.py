@@ -97,11 +97,12 @@ class CSVFile:
 
     def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]]:
         """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels."""
-        table = None if b'"' in self.data else self._read_plain(names, label)
-        return self._read_rows(names, label) if table is None else table
+        return self._read_plain(names, label) or self._read_rows(names, label)
 
     def _read_plain(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]] | None:
-        """Read columns by NumPy, or give None if it cannot, or skips lines."""
+        """Read columns by NumPy, or give None if cells are quoted, one is no number, or lines were skipped."""
+        if b'"' in self.data:
+            return None
         first = dict(zip(self.names, self.first or (), strict=False))
         kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
         for name in names:

@@ -1,5 +1,6 @@
 """Is this backward pass right, and if not, what is wrong with it? Layers, output layers and whole networks on trial."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minnet.gradient_check import numeric_gradient
+from minnet.gradient_check import ROUNDING, numeric_gradient
 from minnet.lab.extremes import check_extremes, quiet
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
 from minnet.lab.trial import CASES, COMPLEX_STEP, COMPLEX_TOLERANCE, NUDGES, Case, OutputTrial, Trial
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
-
-ROUNDING = 1e-14  # of the largest gradient, in any smaller one that comes from it by way of other layers
+from minnet.support.text import table
 
 
 @dataclass
@@ -50,8 +50,7 @@ class Report:
         for row in self.rows:
             shape, verdict = "×".join(map(str, row.analytic.shape)), "WRONG" if row.wrong else "ok"
             lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.worst(1)[0]) if row.wrong else "", verdict))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return ["  " + "  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return [f"  {line}" for line in table(lines)]
 
     def table(self) -> str:
         """Format subject, rows and notes, without naming any mistake."""
@@ -118,16 +117,13 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
 def construct(cls: type[Any], case: Case) -> Any:
     """Make a layer whose constructor takes nothing, (D) or (D, H)."""
     parameters = inspect.signature(cls).parameters.values()
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = [p.name for p in needed]
+    if len(names) > 2:
+        takes = f"{cls.__name__} takes {', '.join(names)}"
+        raise TypeError(f"{takes}: expected a constructor that takes nothing, (D) or (D, H)")
     sizes = {"D": case.D, "H": case.H, "K": case.H}
-    if all(name in sizes for name in names):
-        return cls(**{name: sizes[name] for name in names})
-    if len(names) <= 2:
-        return cls(*(case.D, case.H)[: len(names)])
-    raise TypeError(
-        f"{cls.__name__} takes {', '.join(names)}: expected a constructor that takes nothing, (D) or (D, H)"
-    )
+    return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
 
 def check_class(cls: type[Any]) -> Report:
@@ -183,14 +179,19 @@ def off_kinks(network: Network, x: Array, t: Array) -> list[str]:
 
 def compare_parameters(network: Network, numeric: Array, N: int) -> list[Comparison]:
     """Hold each parameter's gradient, and at last all of them, against the numeric one."""
-    stack, rows = network.theta.shape[:-1], list[Comparison]()
-    settings: dict[str, Any] = {"tolerance": COMPLEX_TOLERANCE, "N": N, "width": network.K, "in_stack": bool(stack)}
-    settings["rounding"] = ROUNDING * max(float(np.abs(numeric).max()), 1 / N)  # 1/N: of y − t
+    stack, flat, rows = network.theta.shape[:-1], (network.dtheta, numeric), list[Comparison]()
+    compared = functools.partial(
+        Comparison,
+        tolerance=COMPLEX_TOLERANCE,
+        N=N,
+        width=network.K,
+        in_stack=bool(stack),
+        rounding=ROUNDING * max(float(np.abs(numeric).max()), 1 / N),  # 1/N: the size of y and t, divided by N
+    )
     for slot in slots(network.layers):
-        analytic, exact = (flat[..., slot.entries].reshape(*stack, *slot.shape) for flat in (network.dtheta, numeric))
-        quantity = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
-        rows.append(Comparison(quantity, analytic, exact, **settings))
-    return [*rows, Comparison("the whole network", network.dtheta, numeric, **settings)]
+        pair = (gradient[..., slot.entries].reshape(*stack, *slot.shape) for gradient in flat)
+        rows.append(compared(f"layer {slot.place}, {described(slot.layer)}: d{slot.name}", *pair))
+    return [*rows, compared("the whole network", *flat)]
 
 
 def check_network(network: Network, x: Array, t: Array) -> Report:

@@ -41,11 +41,14 @@ def check_extremes(make: Callable[[], Any]) -> Finding | None:
     """Try an output layer where softmax and cross-entropy go wrong, and name what is wrong first."""
     with quiet():
         z = np.random.default_rng(0).normal(size=(4, 3))
-        y = np.asarray(make().probabilities(z)) if hasattr(make(), "probabilities") else None
-        # Softmax over another axis, or over all entries, and not another kind of output such as sigmoid's.
-        elsewhere = y is not None and (np.allclose(y.sum(axis=-2), 1) or np.allclose(y.sum(), 1))
-        if y is not None and elsewhere and not np.allclose(sums := y.sum(axis=-1), 1):
-            return Finding("softmax-axis", f"the probabilities of four samples sum to {np.round(sums, 3).tolist()}")
+        if hasattr(make(), "probabilities"):
+            y = np.asarray(make().probabilities(z))
+            sums = y.sum(axis=-1)
+            # Softmax over another axis, or over all entries, and not another kind of output such as sigmoid's.
+            elsewhere = np.allclose(y.sum(axis=-2), 1) or np.allclose(y.sum(), 1)
+            if elsewhere and not np.allclose(sums, 1):
+                saw = f"the probabilities of four samples sum to {np.round(sums, 3).tolist()}"
+                return Finding("softmax-axis", saw)
         certain = math.log(1 + 2 * math.exp(-1))
         if math.isclose(loss_of(make(), [(50, 0, 0)]), certain, abs_tol=1e-3):
             saw = f"a sample classified with full certainty still costs {certain:.3f}, not 0 (K = 3)"

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minnet.gradient_check import relative_errors
 from minnet.layers import Array
 
-EXACT = 1e-12  # is no error
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -60,10 +60,7 @@ class Comparison:
     @functools.cached_property
     def errors(self) -> Array:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        differences = np.abs(self.analytic - self.numeric)
-        errors = differences / (self.size or 1.0)
-        errors = np.where(differences <= self.rounding, np.minimum(errors, EXACT), errors)
-        return np.where(np.isnan(errors), np.inf, errors)
+        return relative_errors(self.analytic, self.numeric, self.rounding)
 
     @property
     def size(self) -> float:
@@ -130,7 +127,7 @@ ALL_MISTAKES = (
     times("sign-flipped", "the sign is wrong, as in t − y instead of y − t; the loss climbs", "9", "−1", lambda c: -1),
     times("factor-two", "a stray factor 2, as from a square's derivative", "9", "2", lambda c: 2),
     times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),
-    times("mean-forgotten", "the loss is a mean over the batch, but backward lacks its 1/N", "10", "N", lambda c: c.N),
+    times("mean-forgotten", "the mean over the batch lacks its 1/N in backward: dz = y − t", "10", "N", lambda c: c.N),
     times(
         "mean-twice",
         "divided by N here too; the 1/N belongs into the output layer only",

@@ -20,6 +20,7 @@ from minnet.support import expect
 
 ACTIVATIONS = ("relu", "leaky_relu", "tanh", "sigmoid")
 NORMALIZATIONS = ("none", "batch", "layer")
+USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 SEEDS = 2**32 - 1  # the largest seed that scikit-learn's splits take
 
@@ -171,7 +172,7 @@ class Several(Kind):
 
     def write(self, value: Any) -> str:
         """Write them with commas between them."""
-        return ",".join(map(self.kind.write, value)) or "none"
+        return ",".join(map(self.kind.write, value)) if value else "none"
 
 
 class Switch(Kind):
@@ -243,7 +244,7 @@ class Config:
 
     epochs: int = training(Integer(), 50, "how often to go through the training split, at most")
     batch_size: int = training(Integer(), 32, "samples a step")
-    optimizer: str = training(OneOf(("sgd", "adam")), "sgd", "how to step")
+    optimizer: str = training(OneOf(tuple(USUAL_RATES)), "sgd", "how to step")
     lr: float | None = training(Number(above=0), None, "learning rate; by default 0.05, for adam 0.001", stacks=True)
     momentum: float = training(Number(least=0, below=1), 0.9, "of sgd: velocity kept at each step", stacks=True)
     nesterov: bool = training(Switch(), False, "of sgd: look ahead along the velocity")
@@ -281,8 +282,7 @@ class Config:
     @property
     def learning_rate(self) -> float:
         """The learning rate, or what is usual for the optimizer."""
-        usual = 0.001 if self.optimizer == "adam" else 0.05
-        return usual if self.lr is None else self.lr
+        return USUAL_RATES[self.optimizer] if self.lr is None else self.lr
 
     def useless(self) -> str | None:
         """Say which setting would do nothing beside the others, or None."""
@@ -312,6 +312,12 @@ FIELDS = {each.name: each for each in dataclasses.fields(Config)}
 def flag(name: str) -> str:
     """Return the flag of a setting."""
     return "--" + name.replace("_", "-")
+
+
+def with_rate(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that JSON holds, with the optimizer's usual learning rate where none was asked for."""
+    usual = USUAL_RATES.get(str(content.get("optimizer")))
+    return {name: usual if name == "lr" and value is None else value for name, value in content.items()}
 
 
 def write(name: str, value: Any) -> list[str]:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from minnet.network import Network
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
 from minnet.support.files import read_json, write_json, write_text
-from minnet.support.text import one_line
+from minnet.support.text import one_line, say
 
 Array = npt.NDArray[Any]
 
@@ -236,65 +236,66 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def write_run(
-    folder: Path,
-    history: History,
-    results: dict[str, Any],
-    network: Network,
-    dataset: Dataset,
-    report: str = "",
-    ranking: Sequence[Setting] | None = None,
-    best: int | None = None,
-) -> list[str]:
+class Summary(NamedTuple):
+    """What came out of a run: as data, as lines to read, by class to read, the best network, the ranking."""
+
+    results: dict[str, Any]
+    lines: Sequence[str] = ()
+    report: str = ""
+    best: int | None = None
+    ranking: Sequence[Setting] = ()
+
+
+def write_run(folder: Path, history: History, summary: Summary, network: Network, dataset: Dataset) -> None:
     """Write all files of a run that has ended into its folder, ``results.json`` last.
 
     Parameters
     ----------
     folder : Path
         The run folder.
-    history, results : History, dict
+    history, summary : History, Summary
         What happened, by epoch and at the end. Without a single epoch there are no metrics and no pictures.
     network, dataset : Network, Dataset
-        The trained network, and the data set whose test part it is tried on.
-    report : str, optional
-        What ``report.txt`` says.
-    ranking : sequence of Setting, optional
-        Which networks of a stack belong together in the picture, if there is more than one such group.
-    best : int, optional
-        Which network of a stack becomes ``model.safetensors``; all of it becomes ``stack.safetensors``.
-
-    Returns
-    -------
-    list of str
-        The names of the files in the folder.
+        The trained network, and the data set whose test split it is tried on; of a stack the best network becomes
+        ``model.safetensors``, all of it ``stack.safetensors``.
     """
-    from minnet import plots
-
-    stack = not isinstance(network.seed, int)
-    chosen = network if not stack else None if best is None else network[best]
+    stack = network.theta.ndim == 2
+    chosen = network if not stack else None if summary.best is None else network[summary.best]
     if chosen is not None:
         save(folder / "model.safetensors", Model.of(chosen, dataset))
     if stack:
         save(folder / STACK_FILE, Model.of(network, dataset))
-    if report:
-        write_text(folder / "report.txt", report)
+    if summary.report:
+        write_text(folder / "report.txt", summary.report)
     if history.epoch:
         write_text(folder / "metrics.csv", metrics(history, network))
-        if stack:
-            several = ranking if ranking is not None and len(ranking) > 1 else ()
-            groups = {setting.name: setting.networks for setting in sorted(several, key=lambda s: [*s.values.values()])}
-            picture = plots.plot_stack(history, groups or None, title=f"{dataset.name}, {len(network.theta)} networks")
-        else:
-            kept = results.get("ended", {}).get("best_epoch")
-            picture = plots.plot_history(history, title=f"{dataset.name}, seed {network.seed}", kept=kept)
-        plots.save_picture(picture, folder / "loss.png")
-        if chosen is not None:
-            title = f"{dataset.name}, test part" + (", best network" if stack else "")
-            predicted = chosen.predict(dataset.test.x)
-            confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
-            plots.save_picture(confusion, folder / "confusion.png")
-    write_json(folder / "results.json", results)
-    return [name for name in (*RUN_FILES, STACK_FILE) if (folder / name).exists()]
+        try:
+            draw(folder, history, summary, chosen, dataset)
+        except OSError:  # the disk is full, say: the run can go on from its checkpoint
+            raise
+        except Exception as error:  # whatever it is, it shall not cost the results
+            say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
+    write_json(folder / "results.json", summary.results)
+
+
+def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> None:
+    """Draw the curves of a run, and if there is a chosen network, what it confuses."""
+    from minnet import plots
+
+    networks, of_best = np.size(history.kept[-1]), ""
+    if np.ndim(history.kept[-1]):
+        of_best = ", best network"
+        several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
+        groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
+        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {networks} networks")
+    else:
+        kept = summary.results["ended"].get("best_epoch")
+        picture = plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
+    plots.save_picture(picture, folder / "loss.png")
+    if chosen is not None:
+        predicted, title = chosen.predict(dataset.test.x), f"{dataset.name}, test split{of_best}"
+        confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
+        plots.save_picture(confusion, folder / "confusion.png")
 
 
 def metrics(history: History, network: Network) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +23,7 @@ from minnet.runs.checkpoints import Interrupt, interruptible, restore_checkpoint
 from minnet.runs.config import Config
 from minnet.runs.folder import (
     CONFIG,
+    Summary,
     check_out,
     check_unfinished,
     locked,
@@ -36,11 +35,11 @@ from minnet.runs.folder import (
     write_run,
 )  # fmt: skip
 from minnet.runs.model import describe
-from minnet.runs.report import describe_ending, summarize, summarize_stack
+from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import Group, Result, grid, grid_of, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
-from minnet.support.text import one_line, shortened
+from minnet.support.text import one_line, say, shortened
 from minnet.training import Ending, Training
 
 LIVE_SECONDS = 3.0
@@ -109,12 +108,6 @@ def describe_data(dataset: Dataset) -> str:
     text += f"{dataset.K} classes: {few}"
     alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
     return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
-
-
-def say(message: str) -> None:
-    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
-    with contextlib.suppress(OSError):
-        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 class Plan:
@@ -214,12 +207,7 @@ def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options)
         say(describe_data(plan.dataset))
     folder, made = new_run(options.out, plan.dataset.name, content, options.force)
     with locked(folder):
-        try:
-            return Job(folder, plan, options, content).run()
-        except BaseException:
-            if not (any(checkpoints_of(folder)) or (folder / "results.json").exists()):
-                remove_run(folder, made)
-            raise
+        return Job(folder, plan, options, content, made).run()
 
 
 def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
@@ -249,12 +237,12 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
                 f"{folder} was trained on other data than {plan.dataset.name!r} now holds: put the data back as it "
                 "was, or begin a new run"
             )
-        for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
-            if before.get(name) != now[name]:
-                say(f"the run began with {what}; its numbers may differ in the last digits")
         job = Job(folder, plan, options, before)
         job.check()
         reopen_run(folder)
+        for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
+            if before.get(name) != now[name]:
+                say(f"the run began with {what}; its numbers may differ in the last digits")
         return job.run()
 
 
@@ -277,10 +265,12 @@ def kept(folder: Path) -> str:
 
 
 class Job:
-    """A run in its folder."""
+    """A run in its folder; of a new one also which folders were ``made`` for it."""
 
-    def __init__(self, folder: Path, plan: Plan, options: Options, content: dict[str, Any]) -> None:
-        self.folder, self.plan, self.options, self.content = folder, plan, options, content
+    def __init__(
+        self, folder: Path, plan: Plan, options: Options, content: dict[str, Any], made: list[Path] | None = None
+    ) -> None:
+        self.folder, self.plan, self.options, self.content, self.made = folder, plan, options, content, made
         self.found: dict[str, Any] | None = None  # where a single network diverged
 
     def check(self) -> None:
@@ -290,7 +280,10 @@ class Job:
                 say(f"{problem}; going on from the checkpoint before it")
 
     def run(self) -> Report:
-        """Train all groups and write the results; what was kept is said if that cannot be done."""
+        """Train all groups and write the results; what was kept is said if that cannot be done.
+
+        A new run of which nothing was kept leaves nothing.
+        """
         try:
             with ExitStack() as stack:
                 show = self.options.show
@@ -298,10 +291,15 @@ class Job:
                 interrupt = stack.enter_context(interruptible())
                 results = self.train(interrupt, lambda history: (show(history), log(history)))
             return self.finish(results)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped at once; {kept(self.folder)}") from None
-        except CannotSave as error:
-            raise CannotSave(f"{error}; {kept(self.folder)}") from None
+        except BaseException as error:
+            saved = any(checkpoints_of(self.folder)) or (self.folder / "results.json").exists()
+            if self.made is not None and not saved:
+                remove_run(self.folder, self.made)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"stopped at once; {kept(self.folder)}") from None
+            if isinstance(error, CannotSave):
+                raise CannotSave(f"{error}; {kept(self.folder)}") from None
+            raise
 
     def train(self, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result | None]:
         """Train all groups, as many at a time as there are jobs."""
@@ -333,32 +331,29 @@ class Job:
     def finish(self, results: Sequence[Result | None]) -> Report:
         """Write and return what came out."""
         done = [result for result in results if result is not None]
-        plan, lines, content, report, best = self.plan, list[str](), dict[str, Any](), "", None
-        together = join(done) if done else None
-        if together is None or len(done) < len(results):
-            first = done[0].ended if done else Ending("interrupted", 1, 0)
-            together = Result(plan.network().theta, History(), first._replace(reason="interrupted"))
+        plan = self.plan
+        if all(result and (result.history.epoch or len(results) == 1) for result in results):
+            together = join(done)
+        else:  # interrupted before each group had an epoch: there is nothing of all networks yet
+            interrupted = [result.ended for result in done if result.ended.reason == "interrupted"]
+            together = Result(plan.network().theta, History(), [*interrupted, Ending("interrupted", 1, 0)][0])
         network, history, ended = plan.network(together.theta), together.history, together.ended
         steps = plan.groups[0].training().steps
         ending = self.found or describe_ending(ended, history, plan.config, steps)
-        ranking = None
-        lost = bool(plan.values) and bool(history.epoch) and bool(history.diverged().all())
-        if lost or not history.epoch:
-            content = {"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending}
-        elif plan.values:
-            content, lines, report, best, ranking = summarize_stack(plan, network, history, ending)
-        else:
-            content, lines, report = summarize(plan, network, history, ending)
+        nothing = not history.epoch or (plan.values and history.diverged().all())
+        summary = Summary({"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending})
+        if not nothing:
+            summary = summarize(plan, network, history, ending)
         try:
-            write_run(self.folder, history, content, network, plan.dataset, report, ranking, best)
+            write_run(self.folder, history, summary, network, plan.dataset)
         except OSError as error:
             raise CannotSave(f"cannot write the results into {self.folder}: {error.strerror}") from None
         if ended.reason == "interrupted":
             say(f"{ending['text']}; {kept(self.folder)}")
-            return 130, [], content
+            return 130, [], summary.results
         if ended.reason == "diverged":
             raise FloatingPointError(f"{ending['text']}; what there is of the run is in {self.folder}")
-        return 0, [*lines, f"saved in       {self.folder}"], {**content, "run": str(self.folder)}
+        return 0, [*summary.lines, f"saved in       {self.folder}"], {**summary.results, "run": str(self.folder)}
 
 
 class Keeper:

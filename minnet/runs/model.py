@@ -54,7 +54,10 @@ class Model:
 
     def standardize(self, x: npt.ArrayLike) -> Array:
         """Check raw samples of shape (N, D) and standardise them for the network."""
-        return self.standardization(expect.features("the model", x, self.network.D), self.network.theta.dtype)
+        x = expect.features("the model", x, self.network.D)
+        with np.errstate(over="ignore"):  # what is not finite is said below
+            standardized = self.standardization(x, self.network.theta.dtype)
+        return expect.finite_rows("the model's answer", standardized)
 
     def predict_proba(self, x: npt.ArrayLike) -> Array:
         """Compute the probability of each class, of shape (N, K), for raw samples of shape (N, D)."""

@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data.dataset import Dataset
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import Config
-from minnet.runs.folder import read_config, read_metrics
+from minnet.runs.config import Config, with_rate
+from minnet.runs.folder import Summary, read_config, read_metrics
 from minnet.runs.model import load
 from minnet.runs.sweep import VARIED, Setting, rank
 from minnet.support import expect
 from minnet.support.files import read_json
-from minnet.support.text import one_line, shortened
+from minnet.support.text import one_line, shortened, table
 from minnet.training import Ending, evaluate
 
 Array = npt.NDArray[Any]
@@ -65,101 +64,63 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
     return {**found, "text": text}
 
 
-def evaluate_test(network: Network, dataset: Dataset) -> tuple[Any, Any]:
-    """Evaluate on the test split."""
-    return evaluate(network, *dataset.test, dataset.sample_weight.get("test"))
-
-
-def summarize(
-    plan: Any, network: Network, history: History, ending: dict[str, Any]
-) -> tuple[dict[str, Any], list[str], str]:
-    """Tell how one network did: as an object, as lines to read, and by class."""
+def summarize(plan: Any, network: Network, history: History, ending: dict[str, Any]) -> Summary:
+    """Tell how a run did, on its test split; of a stack without those networks that diverged."""
     dataset, config = plan.dataset, plan.config
-    test_loss, test_accuracy = evaluate_test(network, dataset)
+    test: Any = (*dataset.test, dataset.sample_weight.get("test"))
+    test_loss, test_accuracy = evaluate(network, *test)
+    figures = {name: history.final(name) for name in ("train_loss", "validation_loss")}
+    figures |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
+    best = history.best() if plan.values else None
+    chosen = network if best is None else network[best]
     labels = expect.targets(dataset.test.t, dataset.K).argmax(axis=1)
-    report, classes = class_report(labels, network.predict(dataset.test.x), dataset.class_names)
+    report, classes = class_report(labels, chosen.predict(dataset.test.x), dataset.class_names)
+    about = f"({describe_loss(network.output)}; guessing gives {math.log(dataset.K):.4f})"
     results: dict[str, Any] = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch)}
-    results["parameters"] = network.theta.size
-    results |= {name: history.final(name) for name in ("train_loss", "validation_loss")}
-    results |= {"test_loss": test_loss, "test_accuracy": test_accuracy, "seconds": math.fsum(history.seconds)}
+    results |= {"parameters": network.theta.shape[-1], "seconds": math.fsum(history.seconds)}
     results |= {"ended": ending, "classes": classes}
-    N, guessing = len(labels), f"guessing gives {math.log(dataset.K):.4f}"
-    most = int(dataset.counts("train").argmax())
-    always = (labels == most).mean()
-    lines = [
-        f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; "
-        f"always {shortened(dataset.class_names[most], 30)!r} gives {always:.4f})",
-        f"test loss      {figure(test_loss)}  ({describe_loss(network.output)}; {guessing})",
-    ]
-    return results, lines + ([f"ended          {ending['text']}"] if config.patience else []), report
+    ended = [f"ended          {ending['text']}"] if config.patience else []
+    if best is not None:
+        ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
+        more, lines = compare_networks(plan, figures, history.diverged(), best, ranking, about)
+        return Summary(results | more, [*lines, *ended], report, best, ranking)
+    N, most = len(labels), int(dataset.counts("train").argmax())
+    always = f"always {shortened(dataset.class_names[most], 30)!r} gives {(labels == most).mean():.4f}"
+    lines = [f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; {always})"]
+    return Summary(results | figures, [*lines, f"test loss      {figure(test_loss)}  {about}", *ended], report)
 
 
-def summarize_stack(
-    plan: Any, network: Network, history: History, ending: dict[str, Any]
-) -> tuple[dict[str, Any], list[str], str, int, list[Setting]]:
-    """Tell how a stack did, those that diverged left out: mean ± standard deviation, a ranking, the best by class."""
-    dataset, configs, varied = plan.dataset, plan.configs, [name for name in plan.values if name != "seed"]
-    ranking = rank(configs, history, varied)
-    diverged, best = history.diverged(), history.best()
-    test_loss, test_accuracy = evaluate_test(network, dataset)
-    columns = {name: history.final(name) for name in ("train_loss", "validation_loss")}
-    columns |= {"test_loss": test_loss, "test_accuracy": test_accuracy}
-    labels = expect.targets(dataset.test.t, dataset.K).argmax(axis=1)
-    report, classes = class_report(labels, network[best].predict(dataset.test.x), dataset.class_names)
-    own = {name: configs[best].learning_rate if name == "lr" else getattr(configs[best], name) for name in VARIED}
-    results: dict[str, Any] = {
-        "dataset": dataset.name,
-        "seed": plan.config.seed,
-        "networks": len(configs),
-        "diverged": int(diverged.sum()),
-        "epochs": len(history.epoch),
-        "parameters": network.theta.shape[-1],
-        **{name: float(values[~diverged].mean()) for name, values in columns.items()},
-        **{f"{name}_deviation": float(values[~diverged].std()) for name, values in columns.items()},
-        "best": {"network": best, **own, **{name: float(values[best]) for name, values in columns.items()}},
-        "ranking": [
-            {
-                **setting.values,
-                "diverged": setting.diverged,
-                "validation_loss": None if setting.diverged else setting.loss,
-                "test_accuracy": None if setting.diverged else float(test_accuracy[setting.networks].mean()),
-            }
-            for setting in ranking
-        ],
-        "seconds": math.fsum(history.seconds),
-        "ended": ending,
-        "classes": classes,
-    }
-    lines = []
+def compare_networks(
+    plan: Any, figures: dict[str, Any], diverged: Any, best: int, ranking: Sequence[Setting], about: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Tell how the networks of a stack did: mean ± standard deviation, a ranking, the best one."""
+    config, test_accuracy = plan.configs[best], figures["test_accuracy"]
+    own = {name: getattr(config, "learning_rate" if name == "lr" else name) for name in VARIED}
+    results: dict[str, Any] = {"networks": len(plan.configs), "diverged": int(diverged.sum())}
+    for name, values in figures.items():
+        results |= {name: float(values[~diverged].mean()), f"{name}_deviation": float(values[~diverged].std())}
+    results["best"] = {"network": best, **own, **{name: float(values[best]) for name, values in figures.items()}}
+    results["ranking"], rows, varied = [], [], list(ranking[0].values)
+    for setting in ranking:
+        who = setting.networks[~diverged[setting.networks]]
+        lost = f"{setting.diverged} of {len(setting.networks)} diverged" if setting.diverged else ""
+        means = [mean_and_deviation(figures[name][who]) for name in ("validation_loss", "test_accuracy")]
+        rows.append([*(f"{value:g}" for value in setting.values.values()), *means, lost])
+        accuracy = float(test_accuracy[setting.networks].mean())
+        known = {"validation_loss": setting.loss, "test_accuracy": accuracy}
+        unknown: dict[str, Any] = dict.fromkeys(known)
+        results["ranking"].append({**setting.values, "diverged": setting.diverged, **(unknown if lost else known)})
     if varied:
-        rows = [[*(name.replace("_", " ") for name in varied), "validation loss", "test accuracy", ""]]
-        for setting in ranking:
-            who = setting.networks[~diverged[setting.networks]]
-            lost = f"{setting.diverged} of {len(setting.networks)} diverged" if setting.diverged else ""
-            figures = [mean_and_deviation(each[who]) for each in (columns["validation_loss"], test_accuracy)]
-            rows.append([*(f"{value:g}" for value in setting.values.values()), *figures, lost])
-        lines += aligned(rows)
+        headings = [*(name.replace("_", " ") for name in varied), "validation loss", "test accuracy", ""]
+        lines = table([headings, *rows], ">" * (len(headings) - 1))
     else:
-        lines.append(f"test accuracy  {mean_and_deviation(test_accuracy[~diverged])}  ({(~diverged).sum()} networks)")
-        guessing = f"({describe_loss(network.output)}; guessing gives {math.log(dataset.K):.4f})"
-        lines.append(f"test loss      {mean_and_deviation(test_loss[~diverged])}  {guessing}")
-        if diverged.any():
-            lines.append(f"diverged       {diverged.sum()} networks, left out above")
+        alive = (~diverged).sum()
+        lines = [f"test accuracy  {mean_and_deviation(test_accuracy[~diverged])}  ({alive} networks)"]
+        lines.append(f"test loss      {mean_and_deviation(figures['test_loss'][~diverged])}  {about}")
+        lines += [f"diverged       {diverged.sum()} networks, left out above"] if diverged.any() else []
     of = ", ".join([f"seed {own['seed']}", f"lr {own['lr']:g}", *(f"{n} {own[n]:g}" for n in varied if n != "lr")])
-    losses = f"validation loss {figure(columns['validation_loss'][best])}, test accuracy {test_accuracy[best]:.4f}"
-    lines.append(f"best network   {of}: {losses}")
-    lines += [f"ended          {ending['text']}"] if plan.config.patience else []
-    return results, lines, report, best, ranking
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Make lines of a table, its columns flush right but for the last."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for *cells, last in rows:
-        right = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False)]
-        lines.append("  ".join([*right, last]).rstrip())
-    return lines
+    chosen = f"validation loss {figure(figures['validation_loss'][best])}, test accuracy {test_accuracy[best]:.4f}"
+    return results, [*lines, f"best network   {of}: {chosen}"]
 
 
 def mean_and_deviation(values: Any) -> str:
@@ -205,7 +166,7 @@ class Run(NamedTuple):
         """Its settings, with all values of those that several networks have."""
         grid = self.config.get("grid")
         several = grid if isinstance(grid, dict) else {}
-        return {name: value for name, value in (self.config | several).items() if name not in DESCRIPTIONS}
+        return {name: value for name, value in (with_rate(self.config) | several).items() if name not in DESCRIPTIONS}
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -363,26 +324,25 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
         row |= {name: run.settings.get(name) for name in differing}
         row |= {name: run.figures.get(name.removesuffix("_done")) for name in COMPARED}
         rows.append({**row, "ended": run.ended})
-    run_column = column(["run"], [row["run"] for row in rows])
-    settings = [column([name], [short(row[name]) for row in rows]) for name in differing]
-    results = [column(name.split("_"), [form(row[name], name) for row in rows], ">") for name in COMPARED]
-    results.append(column(["ended"], [row["ended"].split(";")[0].split(":")[0] for row in rows]))
-    blocks = [[*settings, *results]]
-    if 2 * len(settings + results) + sum(len(each[0]) for each in [run_column, *settings, *results]) > WIDTH:
-        blocks = [settings, results]
-    tables = [zip(run_column, *block, strict=True) for block in blocks if block]
-    return rows, "\n\n".join("\n".join("  ".join(line).rstrip() for line in lines).lstrip("\n") for lines in tables)
+    both = [*differing, *COMPARED, "ended"]
+    blocks = [both] if max(map(len, laid_out(rows, both))) <= WIDTH else [differing, both[len(differing) :]]
+    return rows, "\n\n".join("\n".join(laid_out(rows, names)).lstrip("\n") for names in blocks if names)
 
 
-def column(heading: Sequence[str], cells: Sequence[str], align: str = "<") -> list[str]:
-    """Pad a column to one width: two lines of heading, and its cells."""
-    heading = [" ".join(heading[:-1]), heading[-1]]
-    width = max(map(len, [*heading, *cells]))
-    return [f"{cell:{align}{width}}" for cell in (*heading, *cells)]
+def laid_out(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """Lay some columns of compared runs out as a table; figures have two lines of heading."""
+    headings = [(name.rpartition("_") if name in COMPARED else ("", "", name)) for name in names]
+    lines = [["", *(first.replace("_", " ") for first, _, _ in headings)], ["run", *(last for _, _, last in headings)]]
+    lines += [[row["run"], *(form(row[name], name) for name in names)] for row in rows]
+    return table(lines, "<" + "".join("<>"[name in COMPARED] for name in names))
 
 
 def form(value: Any, name: str) -> str:
-    """Format a figure of a run, or a dash where there is none."""
+    """Format a setting or a figure of a run, or a dash where there is none."""
+    if name == "ended":
+        return str(value).split(";")[0].split(":")[0]
+    if name not in COMPARED:
+        return short(value)
     if not isinstance(value, int | float):
         return "-"
     return str(value) if name == "epochs_done" else f"{value:.1f}" if name == "seconds" else figure(value)

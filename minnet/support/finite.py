@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ class Overflows:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        self.noticed = self.unheeded = False
+        self.noticed, self.stack = False, network.theta.ndim > 1
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -38,11 +39,11 @@ class Overflows:
 
     def harmless(self, loss: Any, squared_norm: Any = 0.0, x: Any = None) -> bool:
         """Tell whether a single network may go on: its loss and gradient are finite, and so is all that made them."""
-        if self.network.theta.ndim > 1 or self.unheeded:
+        if self.stack:
             return True
-        noticed, self.noticed = self.noticed, False
-        if not (np.isfinite(loss) and np.isfinite(squared_norm)):
+        if not (math.isfinite(loss) and math.isfinite(squared_norm)):  # quicker than NumPy
             return False
+        noticed, self.noticed = self.noticed, False
         return x is None or not noticed or self.nothing_is_lost(x)
 
     def nothing_is_lost(self, x: Any) -> bool:

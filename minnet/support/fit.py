@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.support import expect
+from minnet.support.text import table
 
 
 def shapes_of(layer: object) -> Mapping[str, tuple[int, ...]]:
@@ -66,9 +67,8 @@ def summary(layers: Sequence[object], output: object, theta: Any) -> str:
         rows.append((described(layer), listed, f"{sum(map(math.prod, shapes.values())):,}"))
     rows.append((described(output), "", "0"))
     rows.append(("total", f"{theta.dtype}", f"{theta.shape[-1]:,}"))
-    a, b, c = (max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = [f"{layer:<{a}}  {listed:<{b}}  {number:>{c}}" for layer, listed, number in rows]
-    rule = "─" * len(lines[0])
+    lines = table(rows, "<<>")
+    rule = "─" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 

@@ -21,6 +21,8 @@ def columns(theta: Array, *values: Any) -> list[Any]:
     ValueError
         If there are not as many as networks.
     """
+    if set(map(type, values)) == {float}:
+        return list(values)
     for value in values:
         if not isinstance(value, float) and (theta.ndim != 2 or len(value) != len(theta)):
             steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"

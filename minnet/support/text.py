@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Collection, Iterable, Sequence
 
 
 def printable(text: str) -> str:
@@ -15,6 +17,12 @@ def printable(text: str) -> str:
 def one_line(what: object, most: int | None = 200) -> str:
     """Bring what a file or another package says to one line that can be printed, and shorten it."""
     return " ".join(printable(str(what)).split())[:most] or type(what).__name__
+
+
+def say(message: str) -> None:
+    """Print a line on stderr, if somebody reads it, and nothing of names in it that a terminal would obey."""
+    with contextlib.suppress(OSError):
+        print(f"minnet: {one_line(message, None)}", file=sys.stderr, flush=True)
 
 
 def shortened(name: str, width: int) -> str:
@@ -34,3 +42,15 @@ def listed(names: Collection[str], near: str | None = None) -> str:
         few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
     return ", ".join(f"{name!r:.60}" for name in few[:12]) + more
+
+
+def table(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
+    """Lay rows out in columns; ``align`` has a < or > for each, < where it ends."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = align.ljust(len(widths), "<")
+    columns = list(zip(sides, widths, strict=True))
+    lines = []
+    for row in rows:
+        cells = [f"{cell:{side}{width}}" for cell, (side, width) in zip(row, columns, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -149,7 +149,7 @@ def test_mysteries_differ() -> None:
         (["bugs", "factor-two", "--epochs", "0"], "expected an integer of at least 1"),
         (["bugs", "--tell"], "--tell goes with --mystery"),
         (["bugs", "--check"], "--check goes with NAME"),
-        (["check"], "required: DATASET|FILE.py:Class"),
+        (["check"], "required: SUBJECT"),
         (["check", "digit"], "unknown data set 'digit'; known are: digits,"),
         (["check", "digits", "--hidden", "x"], "argument --hidden: expected an integer of at least 1, got 'x'"),
     ],

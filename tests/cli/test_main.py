@@ -19,6 +19,7 @@ from minnet import load
 from minnet.cli import main
 from minnet.data.named import DATASETS
 from minnet.runs.folder import RUN_FILES as FILES
+from minnet.runs.report import DESCRIPTIONS
 from tests.conftest import read_until
 
 RUN_FILES = (*FILES, "checkpoints")
@@ -74,15 +75,15 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert main(["train", "wine", *flags]) == 0
     config = json.loads(Path("r/config.json").read_text())
-    assert {key: config[key] for key in config if key not in ("layers", "output", "versions", "data_sha256")} == {
+    assert {key: config[key] for key in config if key not in DESCRIPTIONS} == {
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
-        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "seeds": 1,
-        "target": None, "ignore": [], "weights": None, "test": None, "validation": 0.15, "normalize": "none",
-        "dropout": 0.0, "label_smoothing": 0.0, "class_weights": None, "optimizer": "sgd", "schedule": "constant",
+        "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "split_seed": None,
+        "target": None, "ignore": [], "sample_weight": None, "test": None, "validation": 0.15, "normalize": "none",
+        "dropout": 0.0, "label_smoothing": 0.0, "class_weight": None, "optimizer": "sgd", "schedule": "constant",
         "lr_every": 10, "lr_gamma": 0.1, "warmup": 0, "lr_patience": 5, "clip_norm": None, "patience": None,
         "monitor": "loss",
     }  # fmt: skip
-    assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weights": None}
+    assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weight": None}
     assert config["versions"]["numpy"] == np.__version__
     network = load("r").network
     assert [repr(layer) for layer in network.layers] == [
@@ -154,25 +155,30 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train"], "which data set? Give the name of one, a file, or --resume RUN"),
         (["train", "iri"], "unknown data set 'iri'; known are: iris,"),
         (["train", "iris", "--fast"], "unrecognized arguments: --fast"),
+        (["train", "iris", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["train", "iris", "a\nb"], "unrecognized arguments: a b"),
         (["train", "openml: "], "unknown data set 'openml: '"),
-        (["train", "iris", "--activation", "swish"], "invalid choice: 'swish'"),
-        (["train", "iris", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["train", "iris", "--activation", "swish"], "--activation: expected one of relu, leaky_relu, tanh,"),
+        (["train", "iris", "--dtype", "float16"], "--dtype: expected one of float32, float64, got 'float16'"),
         *[(["train", "iris", f"--lr={x}"], "--lr: expected a finite number above 0") for x in ("0", "-1", "nan", "x")],
         *[(["train", "iris", f"--epochs={n}"], "--epochs: expected an integer of at least 1") for n in ("0", "1.5")],
-        (["train", "iris", "--batch-size", "0"], "--batch-size: expected an integer of at least 1, got '0'"),
-        *[(["train", "iris", f"--hidden={w}"], "--hidden: expected widths such as 64") for w in ("64,x", "0", "")],
+        (["train", "iris", "--batch-size", "0"], "--batch-size: expected an integer of at least 1, got 0 "),
+        *[(["train", "iris", f"--hidden={w}"], "--hidden: expected an integer of at least") for w in ("64,x", "0", "")],
         (["train", "iris", "--momentum", "1"], "--momentum: expected a number of at least 0 and below 1"),
         (["train", "iris", "--weight-decay=-1"], "--weight-decay: expected a finite number of at least 0"),
         (["train", "iris", "--seed=-1"], "--seed: expected an integer from 0"),
         (["train", "iris", "--seeds", "1000000000000"], "--seeds: expected an integer from 1 to 100000"),
         (["train", "iris", "--seed", "4294967296"], "--seed: expected an integer from 0"),
-        (["train", "iris", "--out", ""], "--out: expected a name, got an empty one"),
+        (["train", "iris", "--out", ""], "--out: expected a name, got ''"),
         (["train", "iris", "--nesterov", "--momentum", "0"], "--nesterov goes with --optimizer sgd and --momentum abo"),
         (["train", "iris", "--optimizer", "adam", "--momentum", "0"], "--momentum goes with --optimizer sgd"),
         (["train", "iris", "--warmup", "2", "--schedule", "step"], "--warmup goes with --schedule cosine"),
         (["train", "iris", "--lr-gamma", "0.5"], "--lr-gamma goes with --schedule step or plateau"),
         (["train", "iris", "--monitor", "accuracy"], "--monitor goes with --patience"),
+        (["train", "iris", "--hidden", "none", "--dropout", "0.1"], "--dropout goes with --hidden layers"),
+        (["train", "iris", "--target", "species"], "--target goes with a file of one's own"),
+        (["train", "iris", "--momentum", "0,0.9", "--nesterov"], "--nesterov goes with --optimizer sgd and --momentum"),
+        (["train", "iris", "--momentum", "0.9,1"], "--momentum: expected a number of at least 0 and below 1"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -296,7 +302,7 @@ def test_ctrl_c_while_the_results_are_written_loses_nothing(
     assert main([*train, "s"]) == 0
     assert Path("r/model.safetensors").read_bytes() == Path("s/model.safetensors").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("minnet.runs.job.run", interrupted)
+        patch.setattr("minnet.runs.job.Job.train", interrupted)
         assert main([*train, "t"]) == 130
     assert capsys.readouterr().err == "minnet: interrupted; stopped at once; nothing was saved\n"
     assert not Path("t").exists()
@@ -322,7 +328,7 @@ def test_a_run_that_diverges_keeps_what_it_learned_and_says_where(capsys: pytest
     assert out == ""
     assert re.fullmatch(
         r"minnet: error: training diverged in epoch 1, step 2: the logits, the output of layer 2, Linear\(64, 3\), of "
-        r"sample \d+ of the training part \(row \d+ of the data\) is not finite; lower the learning rate, which is "
+        r"sample \d+ of the training split \(row \d+ of the data\) is not finite; lower the learning rate, which is "
         r"1e\+30; the network has its initial weights again; what there is of the run is in runs/iris-1\n",
         err,
     )

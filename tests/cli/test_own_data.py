@@ -135,14 +135,14 @@ def test_validation_and_a_test_file_of_its_own(capsys: pytest.CaptureFixture[str
     assert results["test_accuracy"] == (model.predict(x) == t).mean()
     config = json.loads(Path("r/config.json").read_text())
     assert (config["test"], config["validation"]) == ("other.csv", 0.25)
-    _, err = run(capsys, "train", "iris", "--test", "other.csv", code=1)
-    assert "--test goes with a file of one's own, not with the data set iris" in err
+    _, err = run(capsys, "train", "iris", "--test", "other.csv", code=2)
+    assert "--test goes with a file of one's own" in err
 
 
 def test_the_weights_of_a_test_file_count(capsys: pytest.CaptureFixture[str]) -> None:
     Path("my.csv").write_text(table(lambda k: "abc"[k], w=lambda i: 1 + i % 2))
     other = columns_of(table(lambda k: "abc"[k], 30))
-    train = ["train", "my.csv", "--target", "kind", "--weights", "w", "--test", "other.csv", "--json", *FAST]
+    train = ["train", "my.csv", "--target", "kind", "--sample-weight", "w", "--test", "other.csv", "--json", *FAST]
     accuracies = {}
     for name, weights in (("even", np.ones(30)), ("odd", np.arange(30) % 7 + 0.5)):
         write_columns("other.csv", **other, w=weights)
@@ -163,7 +163,7 @@ def test_columns_are_left_out_and_weigh_samples(capsys: pytest.CaptureFixture[st
     flags = ["--target", "kind", "--ignore", "name", "--json", *FAST]
     with_w = json.loads(run(capsys, "train", "my.csv", *flags, "--out", "x")[0])
     assert load("x").feature_names == ("width", "height", "w")
-    weighted = json.loads(run(capsys, "train", "my.csv", *flags, "--weights", "w", "--out", "y")[0])
+    weighted = json.loads(run(capsys, "train", "my.csv", *flags, "--sample-weight", "w", "--out", "y")[0])
     assert load("y").feature_names == ("width", "height")
     assert weighted["validation_loss"] != with_w["validation_loss"]
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -243,6 +243,33 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert "unknown class 'x'" in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
 
 
+@pytest.mark.parametrize("several", [[], ["--seeds", "2"]], ids=["single", "stack"])
+def test_features_too_large_for_an_answer_are_named_by_row(
+    several: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "train", str(EXAMPLE), "--target", "species", "--out", "r", *several, *FAST)
+    model = "r/stack.safetensors" if several else "r"
+    header, *rows = EXAMPLE.read_text().splitlines()
+    for size in ("3e38", "1e300"):
+        Path("new.csv").write_text("\n".join([header, *rows[:4], f"-{size},{size},-{size},{size},setosa", *rows[5:]]))
+        for command in (["predict", model, "new.csv"], ["evaluate", model, "new.csv", "--target", "species", "--json"]):
+            out, err = run(capsys, *command, code=1)
+            assert out == ""
+            said = "minnet: error: the model's answer to row 5 is not finite: are its features too large?"
+            assert err.splitlines()[-1] == said
+            assert "Warning" not in err
+
+
+def test_a_loss_that_json_could_not_hold_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The answers are finite, but the mean of the losses is not."""
+    run(capsys, "train", str(EXAMPLE), "--target", "species", "--out", "r", *FAST)
+    header, *rows = EXAMPLE.read_text().splitlines()
+    Path("new.csv").write_text("\n".join([header, *rows[:4], *["1e37,1e37,1e37,1e37,setosa"] * 99, *rows[5:]]))
+    run(capsys, "predict", "r", "new.csv")
+    out, err = run(capsys, "evaluate", "r", "new.csv", "--json", code=1)
+    assert (out, err) == ("", "minnet: error: new.csv: the loss is not finite: are the features of row 5 too large?\n")
+
+
 GOOD = table(lambda k: "abc"[k])
 LINES = GOOD.splitlines()
 
@@ -275,7 +302,7 @@ BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "an unknown column to ignore": (GOOD, ["--target", "kind", "--ignore", "with"], ["'with'", "'width'"]),
     "no target": (GOOD, ["--epochs", "1"], ["--target", "'width', 'height', 'kind'"]),
     "nothing left": (GOOD, ["--target", "kind", "--ignore", "width,height"], ["no column is left"]),
-    "negative weights": (table(str, w=lambda i: -i), ["--target", "kind", "--weights", "w"], ["'w', row 2"]),
+    "negative weights": (table(str, w=lambda i: -i), ["--target", "kind", "--sample-weight", "w"], ["'w', row 2"]),
 }  # fmt: skip
 
 
@@ -313,7 +340,7 @@ def test_names_in_a_file_cannot_command_the_terminal(capsys: pytest.CaptureFixtu
     Path("my.csv").write_text(f"width,{red},kind\n1,x,a\n")
     out += run(capsys, "train", "my.csv", "--target", "kind", code=1)[1]
     out += run(capsys, "train", "my.csv", "--target", f"{red}kin", code=1)[1]
-    out += run(capsys, "train", *data, "--class-weights", "d=1", code=1)[1]
+    out += run(capsys, "train", *data, "--class-weight", "d=1", code=1)[1]
     assert [line for line in out.splitlines() if not line.isprintable()] == []
 
 
@@ -322,8 +349,8 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
     Path("my.csv").write_text("\n".join(rows) + "\n")
     train = ["train", "my.csv", "--target", "kind", "--epochs", "2", "--quiet", "--force", "--out", "r"]
     for text, expected in (("balanced", None), ("1,2,0.5", [1, 2, 0.5]), ("c=4,a=2", [2, 1, 4])):
-        run(capsys, *train, "--class-weights", text)
-        weights = json.loads(Path("r/config.json").read_text())["output"]["class_weights"]
+        run(capsys, *train, "--class-weight", text)
+        weights = json.loads(Path("r/config.json").read_text())["output"]["class_weight"]
         if expected is None:
             assert weights[2] > 1.5 * weights[0]
             assert math.isclose(weights[0], weights[1], rel_tol=0.1)
@@ -331,7 +358,7 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
             assert weights == expected
     bad = {"1,2": "got 2 numbers", "d=1": "there is no class 'd', but 'a', 'b', 'c'", "heavy,1,2": "got 'heavy,1,2'"}
     for text, said in (bad | {"1,-1,2": "at least 0", "a=x": "got 'a=x'"}).items():
-        assert said in run(capsys, *train, "--class-weights", text, code=1)[1]
+        assert said in run(capsys, *train, "--class-weight", text, code=1)[1]
 
 
 def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,7 +367,7 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
         capsys, "tune", "my.csv", "--target", "kind", "--epochs", "2", "--seeds", "1", "--quiet", "--dropout", "0.1"
     )
     (command,) = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("recommended")]
-    assert command.endswith("--target kind --dropout 0.1")
+    assert command.startswith("minnet train my.csv --target=kind --dropout=0.1 ")
     run(capsys, *command.split()[1:], "--epochs", "1", "--quiet")
     found = json.loads(run(capsys, "doctor", "my.csv", "--target", "kind", "--json")[0])
     assert all(diagnosis["right"] for diagnosis in found)

@@ -11,6 +11,7 @@ import pytest
 
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data.named import load_raw
+from minnet.history import History
 from minnet.runs.folder import (
     RUN_FILES,
     check_out,
@@ -24,7 +25,6 @@ from minnet.runs.folder import (
     write_run,
 )
 from minnet.runs.report import compare, curve, read_run, show
-from minnet.training import History
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 COLUMNS = ",".join(History().by_epoch())
@@ -46,7 +46,7 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     names = ["network", "seed"] if best else []
     assert list(rows[0]) == [
         *names, "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "penalty",
-        "gradient_norm", "lr", "seconds",
+        "gradient_norm", "lr", "kept", "seconds",
     ]  # fmt: skip
     for name, column in read_metrics(folder).items():
         expected = np.array(history.by_epoch()[name])
@@ -59,12 +59,32 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     assert model.class_names == ("setosa", "versicolor", "virginica")
 
 
+@pytest.mark.parametrize("name", ["plot_history", "plot_stack", "plot_confusion", "save_picture"])
+@pytest.mark.parametrize("seed", [1, (1, 2)])
+def test_a_picture_that_fails_does_not_cost_the_results(
+    name: str, seed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("no\nscale")
+
+    dataset = load_dataset("iris", seed=1)
+    network = Network([Linear(4, 3)], seed=seed)
+    history = train(network, SGD(0.05), dataset, 2)
+    monkeypatch.setattr(f"minnet.plots.{name}", fail)
+    write_run(tmp_path, history, {"test_loss": 0.5}, network, dataset, "report", best=None if seed == 1 else 1)
+    assert json.loads((tmp_path / "results.json").read_text()) == {"test_loss": 0.5}
+    assert {"model.safetensors", "metrics.csv", "report.txt"} < set(os.listdir(tmp_path))
+    drawn = name == ("plot_stack" if seed == 1 else "plot_history")  # which is not asked for
+    said = f"minnet: a picture of {tmp_path} cannot be drawn (ZeroDivisionError: no scale); all else is there\n"
+    assert capsys.readouterr().err == ("" if drawn else said)
+
+
 @pytest.mark.parametrize(
     "content",
     [
         "", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0",
-        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
-        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1\n",
+        *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
+        f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1,1\n",
     ],
 )  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
@@ -139,7 +159,7 @@ def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path)
 
 def test_two_runs_into_one_empty_folder_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have looked, and found nothing there."""
-    monkeypatch.setattr("minnet.runs.check_out", lambda *_: None)
+    monkeypatch.setattr("minnet.runs.folder.check_out", lambda *_: None)
     (tmp_path / "run").mkdir()
     for folder in ("run", "new"):
         out = tmp_path / folder

@@ -4,16 +4,25 @@ import csv
 import json
 import math
 import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from minnet import Linear, Network, ReLU, evaluate, load, load_dataset
+from minnet import evaluate, load, load_dataset
 from minnet.cli import main
+from minnet.cli.train import MOMENTA, RATES
+from minnet.runs.checkpoints import checkpoints
+from minnet.runs.config import Config
 from minnet.runs.folder import RUN_FILES, STACK_FILE
-from minnet.runs.sweep import MOMENTA, RATES, train_grid
+from minnet.runs.sweep import grid, rank, sweep
 from minnet.support.machine import free_memory
+from tests.conftest import contents, signal_in_step, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -66,16 +75,135 @@ def test_learning_rates_are_ranked_and_the_diverged_come_last(capsys: pytest.Cap
     assert Path("r/loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_several_in_little_memory_give_the_same_files(capsys: pytest.CaptureFixture[str]) -> None:
-    train = ["train", "iris", "--seeds", "6", "--epochs", "3", "--quiet", "--out"]
+SWEEP = "--lr 0.1,0.01 --seeds 3 --epochs 4 --optimizer adam --dropout 0.2 --normalize batch --patience 3"
+GROUPS = {
+    "memory": ["--memory-limit", "2500K"],
+    "jobs": ["--jobs", "2"],
+    "both": ["--jobs", "2", "--memory-limit", "5M"],
+}
+
+
+def of_run(folder: str) -> dict[str, Any]:
+    """Return the files of a run, and its configuration without how its networks were grouped, which may differ."""
+    files: dict[str, Any] = contents(folder)
+    config = json.loads(files.pop("config.json"))
+    return {**files, "networks": sum(config.pop("stacks")), "config": config}
+
+
+def stacks_of(folder: str) -> list[int]:
+    """Return how many networks each group of a run has."""
+    stacks: list[int] = json.loads(Path(folder, "config.json").read_text())["stacks"]
+    return stacks
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_sweep_in_groups_gives_the_very_files_of_one_in_a_stack(name: str) -> None:
+    train = ["train", "iris", *SWEEP.split(), "--quiet", "--out"]
     assert main([*train, "whole"]) == 0
-    assert main([*train, "sliced", "--memory", "2M"]) == 0
-    for name in ("model.safetensors", STACK_FILE):
-        assert Path("whole", name).read_bytes() == Path("sliced", name).read_bytes()
-    capsys.readouterr()
-    assert main([*train, "none", "--memory", "10K"]) == 1
+    assert main([*train, "groups", *GROUPS[name]]) == 0
+    assert stacks_of("whole") == [6]
+    assert len(stacks_of("groups")) > 1
+    assert of_run("whole") == of_run("groups")
+    assert sorted(os.listdir("groups/checkpoints")) == [f"stack-{k + 1}" for k in range(len(stacks_of("groups")))]
+
+
+def test_seeds_in_two_processes_are_those_of_one() -> None:
+    train = ["train", "iris", "--seeds", "3", "--epochs", "3", "--quiet", "--out"]
+    assert main([*train, "one"]) == 0
+    assert main([*train, "two", "--jobs", "2"]) == 0
+    assert stacks_of("two") == [2, 1]
+    assert of_run("one") == of_run("two")
+
+
+@pytest.mark.parametrize("step", [2, 6, 16, 18, 23, 32])  # of 16 in the first group, and 16 in the second
+@pytest.mark.parametrize("flags", ["--patience 4", "--schedule cosine --warmup 1"])
+def test_a_sweep_interrupted_in_any_group_ends_byte_for_byte_as_one_that_was_not(
+    step: int, flags: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the middle of the first or the second, and after the first one's last step, before the second began."""
+    several = ["--seeds", "6", "--epochs", "4", "--memory-limit", "2500K"]
+    train = ["train", "iris", *several, *flags.split(), "--quiet", "--out"]
+    assert main([*train, "whole"]) == 0
+    assert stacks_of("whole") == [3, 3]
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, step)
+        assert main([*train, "parts"]) == 130
+    group, taken = divmod(step - 1, 16)
+    epoch, place = divmod(taken, 4)
+    said = f"interrupted in epoch {epoch + 1}, after step {place + 1} of 4; saved is parts/checkpoints/stack-"
+    assert said in capsys.readouterr().err
+    assert len(os.listdir("parts/checkpoints")) == group + 1
+    ended = json.loads(Path("parts/results.json").read_text())["ended"]
+    assert (ended["reason"], ended["epoch"], ended["step"]) == ("interrupted", epoch + 1, place + 1)
+    assert main(["train", "--resume", "parts", "--quiet", "--memory-limit", "1G"]) == 0  # the groups are the run's
+    assert contents("parts") == contents("whole")
+
+
+def test_a_sweep_in_two_processes_is_interrupted_and_goes_on() -> None:
+    train = ["train", "digits", "--seeds", "4", "--epochs", "40", "--hidden", "100", "--quiet", "--out"]
+    assert main([*train, "whole", "--jobs", "2"]) == 0
+    command = [sys.executable, "-m", "minnet", *train, "parts", "--jobs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_until(process, lambda: all(checkpoints(Path("parts"), group) for group in ("stack-1", "stack-2")))
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1].splitlines()[-1]
+    assert process.returncode == 130, said
+    assert re.fullmatch(r"minnet: interrupted in epoch \d+, .* go on with: minnet train --resume parts", said)
+    ended = json.loads(Path("parts/results.json").read_text())["ended"]
+    assert ended["reason"] == "interrupted"
+    assert ended["epoch"] <= 40
+    assert main(["train", "--resume", "parts", "--jobs", "2", "--quiet"]) == 0
+    assert contents("parts") == contents("whole")
+
+
+def test_a_sweep_that_finds_too_little_memory_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--seeds", "6", "--quiet", "--out", "none", "--memory-limit", "10K"]) == 1
     assert "MiB are allowed" in capsys.readouterr().err
-    assert not Path("none").exists()
+    assert not os.listdir()
+
+
+def test_a_value_that_is_named_twice_is_trained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--seeds", "2", "--lr", "0.1,0.1", "--epochs", "2", "--quiet", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert (results["networks"], len(results["ranking"])) == (2, 1)
+    config = json.loads(Path("runs/iris-1/config.json").read_text())
+    assert (config["lr"], config["grid"]) == (0.1, {"seed": [0, 1]})
+    assert main(["train", "iris", "--lr", "0.1,0.10,1e-1", "--epochs", "2", "--quiet", "--out", "one"]) == 0
+    assert not Path("one", STACK_FILE).exists()
+
+
+def test_the_best_network_is_the_best_by_the_weights_it_keeps(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not by its last epoch, in which it may have left its best weights behind."""
+    train = ["train", "wine", "--seeds", "8", "--patience", "2", "--lr", "0.5", "--quiet", "--json", "--out", "r"]
+    assert main(train) == 0
+    results = json.loads(capsys.readouterr().out)
+    stack = load(f"r/{STACK_FILE}").network
+    losses, _ = evaluate(stack, *load_dataset("wine").validation)
+    best = results["best"]
+    assert best["network"] == losses.argmin()
+    assert best["validation_loss"] == pytest.approx(losses.min(), rel=1e-6)
+    np.testing.assert_array_equal(load("r").network.theta, stack.theta[losses.argmin()])
+
+
+@pytest.mark.parametrize("several", [[], ["--seeds", "3"]], ids=["single", "stack"])
+def test_results_of_an_interrupted_run_are_those_of_the_weights_saved(
+    several: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which are not those of the step it was interrupted in."""
+    flags = ["--patience", "10000", "--hidden", "16", "--lr", "0.1", "--epochs", "10000", "--quiet", "--out", "r"]
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 40 * 12 + 17, signal.SIGTERM)
+        assert main(["train", "digits", *flags, *several]) == 130
+    results = json.loads(Path("r/results.json").read_text())
+    results |= results.get("best", {})
+    capsys.readouterr()
+    assert main(["show", "r"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    dataset = load_dataset("digits")
+    for split in ("train", "validation", "test"):
+        loss, _ = evaluate(load("r").network, *getattr(dataset, split))
+        assert results[f"{split}_loss"] == pytest.approx(loss, rel=1e-6)
+        assert f"{split + ' loss':<16} {loss:.4f}" in lines
 
 
 def test_a_single_run_over_several_leaves_no_stack_behind() -> None:
@@ -93,10 +221,11 @@ def test_all_diverged_is_one_line_and_recorded(capsys: pytest.CaptureFixture[str
 
 
 def test_tune_recommends_a_command_that_runs_and_draws_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", "iris", "--epochs", "8", "--seeds", "2", "--hidden", "8,4", "--quiet"]) == 0
+    assert main(["tune", "iris", "--epochs", "8", "--seeds", "2", "--hidden", "8,4", "--seed", "5", "--quiet"]) == 0
     out = capsys.readouterr().out
     (command,) = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("recommended")]
-    assert command.startswith("minnet train iris --hidden 8,4 --activation relu --batch-size 32 --lr ")
+    asked = "--hidden=8,4 --epochs=8"
+    assert re.fullmatch(rf"minnet train iris {asked} --lr=[\d.]+( --momentum=0)? --seed=5", command), command
     assert main([*command.split()[1:], "--epochs", "2", "--quiet"]) == 0
     assert Path("tune-iris.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
@@ -105,31 +234,35 @@ def test_tune_recommends_a_command_that_runs_and_draws_a_picture(capsys: pytest.
     assert len(results["ranking"]) == len(RATES) * len(MOMENTA)
     losses = [entry["loss"] for entry in results["ranking"] if entry["loss"] is not None]
     assert losses == sorted(losses)
+    assert "--epochs=2" in results["command"].split()
+    assert main(["tune", "iris", "--seeds", "1", "--json", "--quiet"]) == 0  # for 25 epochs, which were not asked for
+    assert "--epochs" not in json.loads(capsys.readouterr().out)["command"]
     assert Path("p.png").exists()
 
 
 def test_the_recommended_rate_is_close_to_the_best_of_full_length_runs() -> None:
     dataset = load_dataset("wine")
 
-    def grid(epochs: int) -> dict[tuple[float, float], float]:
-        _, _, settings = train_grid(
-            lambda seeds: Network([Linear(13, 64), ReLU(), Linear(64, 3)], seed=seeds),
-            dataset, RATES, MOMENTA, range(4), epochs, 32, free_memory() / 4,
-        )  # fmt: skip
-        return {(setting.lr, setting.momentum): setting.loss for setting in settings}
+    def losses(epochs: int) -> dict[str, float]:
+        configs = grid(Config(dataset="wine", epochs=epochs), lr=RATES, momentum=MOMENTA, seed=range(4))
+        history = sweep(configs, dataset, free_memory() / 4).history
+        return {setting.name: setting.loss for setting in rank(configs, history, ["lr", "momentum"])}
 
-    short, full = grid(25), grid(50)
+    short, full = losses(25), losses(50)
     assert full[min(short, key=lambda key: short[key])] <= 1.05 * min(full.values())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "iris", "--seeds", "0"], "--seeds: expected an integer from 1 to 100000, got '0'"),
+        (["train", "iris", "--seeds", "0"], "--seeds: expected an integer from 1 to 100000, got 0"),
         (["train", "iris", "--lr", "0.1,abc"], "--lr: expected a finite number above 0, got 'abc'"),
         (["train", "iris", "--lr", "0.1,"], "--lr: expected a finite number above 0, got ''"),
-        (["train", "iris", "--memory", "0"], "--memory: expected a size above 0"),
-        (["train", "iris", "--memory", "lots"], "--memory: expected a size above 0"),
+        (["train", "iris", "--seeds", "2", "--memory-limit", "0"], "--memory-limit: expected a size above 0"),
+        (["train", "iris", "--seeds", "2", "--memory-limit", "lots"], "--memory-limit: expected a size above 0"),
+        (["train", "iris", "--memory-limit", "1G"], "--memory-limit and --jobs go with several networks"),
+        (["train", "iris", "--jobs", "2"], "--memory-limit and --jobs go with several networks"),
+        (["train", "iris", "--seeds", "2", "--jobs", "0"], "--jobs: expected an integer of at least 1"),
         (["tune", "irys"], "unknown data set 'irys'; known are: iris"),
         (["tune", "iris", "--seeds", "-1"], "--seeds: expected an integer"),
     ],
@@ -148,7 +281,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 def test_tune_says_when_every_rate_diverges(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minnet.cli.main.RATES", (1e20, 1e30))
+    monkeypatch.setattr("minnet.cli.train.RATES", (1e20, 1e30))
     assert main(["tune", "iris", "--epochs", "2", "--seeds", "2", "--quiet"]) == 1
     said = "minnet: error: every learning rate from 1e+20 to 1e+30 diverged: scale the features\n"
     assert capsys.readouterr().err == said

@@ -1,0 +1,208 @@
+"""Does every setting go from its flag into a configuration, into JSON and back unchanged, and is nonsense refused?"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from minnet.cli import main
+from minnet.cli.flags import configure
+from minnet.cli.flags import given as part
+from minnet.cli.main import build_parser
+from minnet.data.named import DATASETS
+from minnet.runs.config import (
+    FIELDS,
+    Column,
+    Config,
+    DatasetName,
+    Integer,
+    Kind,
+    Memory,
+    Number,
+    OneOf,
+    PathName,
+    Several,
+    Switch,
+    flag,
+    with_rate,
+    write,
+)
+
+KINDS: dict[str, Kind] = {name: each.metadata["kind"] for name, each in FIELDS.items()}
+WORDS = st.text("abcÄ _.=-", min_size=1, max_size=8).filter(str.strip).filter("--".__ne__)  # which ends the flags
+
+
+def values_of(kind: Kind) -> st.SearchStrategy[Any]:
+    """Give valid values of a kind, as far as its bounds."""
+    if isinstance(kind, DatasetName):
+        return st.sampled_from([*DATASETS, "my data.csv", "x.npy,y.npy", "openml:iris", "openml:61"])
+    if isinstance(kind, Integer):
+        return st.integers(kind.least, kind.most)
+    if isinstance(kind, Number):
+        low, high = kind.above if kind.least is None else kind.least, kind.below if kind.most is None else kind.most
+        bounds: dict[str, Any] = {"exclude_min": kind.above is not None, "exclude_max": kind.below is not None}
+        return st.floats(low, high, allow_nan=False, allow_infinity=False, **bounds)
+    if isinstance(kind, OneOf):
+        return st.sampled_from(list(kind.choices))
+    if isinstance(kind, Several):
+        return st.lists(values_of(kind.kind), max_size=4).map(tuple).filter(lambda each: each != ("none",))
+    if isinstance(kind, Switch):
+        return st.booleans()
+    assert type(kind) in (Kind, Column, PathName)
+    return WORDS
+
+
+CONFIGS = st.fixed_dictionaries({}, optional={name: values_of(kind) for name, kind in KINDS.items()})
+FEW = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def parsed(arguments: list[str]) -> Config:
+    """Read a configuration from the flags of ``minnet train``."""
+    typed, _ = part(build_parser().parse_args(["train", *arguments]))
+    return Config(**{name: value[0] if FIELDS[name].metadata["stacks"] and isinstance(value, tuple) else value
+                     for name, value in typed.items()})  # fmt: skip
+
+
+@FEW
+@given(CONFIGS)
+def test_every_setting_goes_through_flags_and_json_unchanged(values: dict[str, Any]) -> None:
+    config = Config(**values)
+    assert {name: getattr(config, name) for name in values} == values
+    assert parsed(config.flags()) == config
+    assert Config.from_json(json.loads(json.dumps(config.json()))) == config
+    assert Config.from_json(json.loads(json.dumps(config.json()))).flags() == config.flags()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_setting_alone_is_read_back_from_its_flag(name: str) -> None:
+    """So that none is passed over by chance."""
+    kind, default = KINDS[name], FIELDS[name].default
+
+    @settings(max_examples=30, deadline=None)
+    @given(values_of(kind).filter(lambda value: value != default))
+    def check(value: Any) -> None:
+        config = Config(**{name: value})
+        assert config != Config()
+        assert write(name, value) == ([flag(name)] if value is True else [f"{flag(name)}={kind.write(value)}"])
+        assert parsed(config.flags()) == config
+        assert config.json()[name] == (list(value) if isinstance(value, tuple) else value)
+
+    check()
+
+
+def refusal(name: str, value: Any) -> str | None:
+    """Return what a configuration says against a value; None if it takes it."""
+    try:
+        Config(**{name: value})
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_a_kind_refuses_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(ValueError, match=flag(name)) as caught:
+        Config(**{name: KINDS[name].invalid})
+    assert "\n" not in str(caught.value)
+    for strange in ([[1]], {}, object(), "x" * 9000, -1, math.inf, "a\nb", b"", 10**400):
+        said = refusal(name, strange)
+        assert said is None or (said.startswith(flag(name)) and "\n" not in said)
+        assert len(said or "") < 1000 or (name, strange) == ("dataset", "x" * 9000)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_a_kind_refuses_is_wrong_usage_on_the_command_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = KINDS[name]
+    typed = [f"{flag(name)}={kind.write(kind.invalid)}"]
+    if name == "dataset":
+        typed = [kind.invalid]
+    with pytest.raises(SystemExit) as left:
+        main(["train", *([] if name == "dataset" else ["iris"]), *typed])
+    out, err = capsys.readouterr()
+    assert (left.value.code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith(f"minnet train: error: argument {'DATASET' if name == 'dataset' else flag(name)}: ")
+    assert not os.listdir()
+
+
+def test_a_size_of_memory_is_read_with_its_unit() -> None:
+    kind = Memory()
+    for text, size in (("500M", 500 * 2**20), ("2G", 2**31), ("0.5k", 512), ("7", 7)):
+        assert kind.check("", kind.parse(text)) == size
+    for text in ("0", "-1", "lots", "G", "", "inf", "nan", "1T"):
+        with pytest.raises(ValueError, match="expected a size above 0, such as 500M or 2G"):
+            kind.check("", kind.parse(text))
+
+
+def test_a_rate_that_is_not_given_is_the_optimizers_usual_one() -> None:
+    for optimizer, lr in (("sgd", 0.05), ("adam", 0.001)):
+        config = Config(optimizer=optimizer)
+        assert (config.lr, config.learning_rate) == (None, lr)
+        assert with_rate(config.json()) == config.json() | {"lr": lr}
+        assert Config(optimizer=optimizer, lr=3.0).learning_rate == 3
+    assert with_rate({"lr": None, "optimizer": [1]}) == {"lr": None, "optimizer": [1]}
+
+
+# What contradicts each setting of a run of `minnet train my.csv` with these flags, and nothing else.
+RUN = ["my.csv", "--target", "c", "--hidden", "8", "--patience", "9", "--schedule", "cosine", "--epochs", "2"]
+OTHERS = {
+    "target": "b", "ignore": "a", "sample_weight": "a", "validation": 0.3, "split_seed": 4, "hidden": "8,8",
+    "activation": "tanh", "normalize": "batch", "dropout": 0.2, "label_smoothing": 0.1, "class_weight": "balanced",
+    "epochs": 3, "batch_size": 4, "optimizer": "adam", "lr": "0.1", "momentum": "0.5", "nesterov": None,
+    "weight_decay": "0.1", "schedule": "step", "lr_every": 3, "lr_gamma": 0.4, "warmup": 1, "lr_patience": 2,
+    "clip_norm": 1, "patience": 4, "monitor": "accuracy", "dtype": "float64", "seed": 3,
+}  # fmt: skip
+
+
+def test_a_resumed_run_refuses_every_flag_that_contradicts_it_and_takes_those_that_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.csv").write_text("a,b,c\n" + "".join(f"{i},{-i},{'xy'[i % 2]}\n" for i in range(20)))
+    assert main(["train", *RUN, "--out", "r", "--quiet"]) == 0
+    os.remove("r/results.json")
+    before = {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file()}
+    assert set(OTHERS) == set(FIELDS) - {"dataset", "test"}  # which may have been moved
+    capsys.readouterr()
+    for name, value in {**OTHERS, "seeds": 2}.items():
+        with pytest.raises(SystemExit) as left:
+            main(["train", "--resume", "r", flag(name) if value is None else f"{flag(name)}={value}"])
+        out, err = capsys.readouterr()
+        assert (left.value.code, out, len(err.splitlines())) == (2, "", 1)
+        assert f"leave out {flag(name)}, or begin a new run" in err
+        assert "None" not in err
+    assert {path: path.read_bytes() for path in Path("r").rglob("*") if path.is_file()} == before
+    same = ["--momentum", "0.9", "--lr", "0.05", "--seed", "0", "--batch-size", "32", "--normalize", "none"]
+    assert main(["train", *RUN, *same, "--resume", "r", "--quiet"]) == 0
+
+
+def test_a_resumed_sweep_refuses_other_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = ["--lr", "0.1,0.2", "--seeds", "2", "--seed", "3"]
+    assert main(["train", "iris", *sweep, "--epochs", "1", "--out", "r", "--quiet"]) == 0
+    os.remove("r/results.json")
+    for flags in (["--lr", "0.1"], ["--lr", "0.1,0.3"], ["--lr", "0.2,0.1"], ["--seeds", "2"], ["--seeds", "3"],
+                  ["--seed", "3"], ["--momentum", "0.9,0.5"]):  # fmt: skip
+        with pytest.raises(SystemExit) as left:
+            main(["train", "--resume", "r", *flags])
+        err = capsys.readouterr().err
+        assert (left.value.code, len(err.splitlines())) == (2, 1)
+        assert f"leave out {flags[0]}, or begin a new run" in err
+    assert main(["train", "iris", "--resume", "r", *sweep, "--quiet"]) == 0
+
+
+def test_flags_are_those_of_the_settings() -> None:
+    typed = ["iris", "--lr=0.1,0.2", "--momentum=0.5", "--hidden=3"]
+    plain, _ = part(build_parser().parse_args(["train", *typed]))
+    config, values = configure(plain, build_parser(), seeds=3)
+    assert (config.lr, config.momentum, config.hidden) == (0.1, 0.5, (3,))
+    assert values == {"lr": (0.1, 0.2), "seed": (0, 1, 2)}
