@@ -85,6 +85,12 @@ def test_the_readme_is_short_and_its_library_example_runs() -> None:
     assert printed.endswith("(64, 64) (4810,)\n")
 
 
+def test_the_guides_library_example_runs(tmp_path: Path) -> None:
+    (example,) = blocks("docs/using.md", "python")
+    subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=tmp_path, check=True)
+    assert os.listdir(tmp_path) == ["mine.safetensors"]
+
+
 def stable(report: str) -> str:
     """Take from a report what is up to the machine: which shape has the largest rounding error, and so the columns."""
     return re.sub(" +", " ", re.sub(r"\d×[\d×]+ +\d\.\de-16", "", report))
