@@ -160,14 +160,14 @@ def test_any_value_in_any_field_behind_a_checksum_is_refused_or_fits(
     tree, key = data.draw(st.sampled_from(places(header)))
     tree[key] = data.draw(JSON)
     write_arrays(path, arrays, header)
-    before = copy.deepcopy(training.state())
+    before = copy.deepcopy(state(training))
     message = refusal(lambda: load_checkpoint(path, training) if path is checkpoint else load(path))
     path.write_bytes(whole)
     if message:
         assert message.startswith(f"{path}: ")
         assert message.isprintable()
         assert len(message) < 1000
-        after = training.state()
+        after = state(training)
         assert after[1] == before[1]
         for name, array in before[0].items():
             np.testing.assert_array_equal(after[0][name], array)

@@ -72,7 +72,7 @@ class Counting(list[float]):
 
     looked_at = 0
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, key):  # type: ignore[no-untyped-def]
         found = super().__getitem__(key)
         self.looked_at += len(found) if isinstance(key, slice) else 1
         return found
