@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from minnet import SGD, Dropout, Linear, Network, ReLU, load, load_dataset, save
 from minnet.layers import Array
-from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint, state
 from minnet.runs.model import Model
 from minnet.runs.report import compare, read_run, show
 from minnet.support.files import read_arrays, write_arrays
