@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from minnet import load
-from minnet.runs.checkpoints import checkpoints
 from minnet.runs.folder import RUN_FILES, STACK_FILE, read_config
+from minnet.runs.job import checkpoints_of
 from minnet.support.files import read_arrays
 
 EVERYTHING = "--normalize batch --dropout 0.2 --schedule cosine --warmup 2 --clip-norm 1 --label-smoothing 0.1"
@@ -31,6 +31,7 @@ KINDS = {
     "digits, Adam and all": f"digits --epochs 25 --optimizer adam --class-weight balanced {EVERYTHING}",
     "digits, early stopping": "digits --epochs 300 --lr 0.3 --patience 8 --schedule plateau --lr-patience 3",
     "digits, stack of 8": f"digits --epochs 10 --seeds 8 --patience 4 {EVERYTHING}",
+    "digits, two processes": f"digits --epochs 10 --lr 0.05,0.2 --seeds 3 --jobs 2 {EVERYTHING}",
     "digits, 0.7 M weights": "digits --hidden 800,800 --epochs 8 --normalize layer --optimizer adam",
 }
 
@@ -72,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def examine(folder: Path) -> str:
     """Load all there is of a killed run, and tell in which part of its life it was killed."""
     read_config(folder)
-    for path in checkpoints(folder):
+    for path in checkpoints_of(folder):
         read_arrays(path)
     for name in ("model.safetensors", STACK_FILE):
         if (folder / name).exists():
@@ -80,7 +81,7 @@ def examine(folder: Path) -> str:
     if (folder / "results.json").exists():
         return "over"
     ending = any((folder / name).exists() for name in RUN_FILES[1:])
-    return "writing" if ending else "training" if checkpoints(folder) else "beginning"
+    return "writing" if ending else "training" if checkpoints_of(folder) else "beginning"
 
 
 def check_whole(folder: Path, whole: dict[str, bytes]) -> None:

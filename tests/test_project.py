@@ -85,6 +85,12 @@ def test_the_readme_is_short_and_its_library_example_runs() -> None:
     assert printed.endswith("(64, 64) (4810,)\n")
 
 
+def test_the_guides_library_example_runs(tmp_path: Path) -> None:
+    (example,) = blocks("docs/using.md", "python")
+    subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=tmp_path, check=True)
+    assert os.listdir(tmp_path) == ["mine.safetensors"]
+
+
 def stable(report: str) -> str:
     """Take from a report what is up to the machine: which shape has the largest rounding error, and so the columns."""
     return re.sub(" +", " ", re.sub(r"\d×[\d×]+ +\d\.\de-16", "", report))
@@ -211,7 +217,7 @@ def test_the_benchmark_refuses_a_contender_that_computes_something_else(
         "class Other(benchmark.Minnet):",
         "    def __init__(self, work):",
         "        super().__init__(work)",
-        f"        self.optimizer = minnet.{other}",
+        f"        self.training.optimizer = self.training.overflows.optimizer = minnet.{other}",
     )
     (tmp_path / "planted.py").write_text("\n".join(lines), encoding="utf-8")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE"):

@@ -14,6 +14,7 @@ from minnet.data.named import load_raw
 from minnet.history import History
 from minnet.runs.folder import (
     RUN_FILES,
+    Summary,
     check_out,
     check_unfinished,
     locked,
@@ -27,6 +28,7 @@ from minnet.runs.folder import (
 from minnet.runs.report import compare, curve, read_run, show
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
+RESULTS: dict[str, Any] = {"seed": 1, "ended": {"reason": "epochs"}, "test_loss": 0.5}
 COLUMNS = ",".join(History().by_epoch())
 
 
@@ -37,10 +39,10 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     history = train(network, SGD(0.05, 0.9), dataset, 3, 32)
     folder, _ = new_run(tmp_path / "r", "iris", CONFIG)
     best = None if seed == 1 else 1
-    write_run(folder, history, {"test_loss": 0.5}, network, dataset, "report", best=best)
+    write_run(folder, history, Summary(RESULTS, report="report", best=best), network, dataset)
     assert sorted(os.listdir(folder)) == sorted([*RUN_FILES, *([] if seed == 1 else ["stack.safetensors"])])
     assert json.loads((folder / "config.json").read_text()) == CONFIG
-    assert json.loads((folder / "results.json").read_text()) == {"test_loss": 0.5}
+    assert json.loads((folder / "results.json").read_text()) == RESULTS
     assert (folder / "report.txt").read_text() == "report"
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     names = ["network", "seed"] if best else []
@@ -71,8 +73,8 @@ def test_a_picture_that_fails_does_not_cost_the_results(
     network = Network([Linear(4, 3)], seed=seed)
     history = train(network, SGD(0.05), dataset, 2)
     monkeypatch.setattr(f"minnet.plots.{name}", fail)
-    write_run(tmp_path, history, {"test_loss": 0.5}, network, dataset, "report", best=None if seed == 1 else 1)
-    assert json.loads((tmp_path / "results.json").read_text()) == {"test_loss": 0.5}
+    write_run(tmp_path, history, Summary(RESULTS, report="report", best=None if seed == 1 else 1), network, dataset)
+    assert json.loads((tmp_path / "results.json").read_text()) == RESULTS
     assert {"model.safetensors", "metrics.csv", "report.txt"} < set(os.listdir(tmp_path))
     drawn = name == ("plot_stack" if seed == 1 else "plot_history")  # which is not asked for
     said = f"minnet: a picture of {tmp_path} cannot be drawn (ZeroDivisionError: no scale); all else is there\n"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minnet import evaluate, load, load_dataset
+from minnet import SGD, Linear, Network, ReLU, evaluate, load, load_dataset
+from minnet import train as train_network
 from minnet.cli import main
 from minnet.cli.train import MOMENTA, RATES
 from minnet.runs.checkpoints import checkpoints
@@ -183,6 +184,9 @@ def test_the_best_network_is_the_best_by_the_weights_it_keeps(capsys: pytest.Cap
     assert best["network"] == losses.argmin()
     assert best["validation_loss"] == pytest.approx(losses.min(), rel=1e-6)
     np.testing.assert_array_equal(load("r").network.theta, stack.theta[losses.argmin()])
+    network = Network([Linear(13, 64), ReLU(), Linear(64, 3)], seed=range(8))
+    history = train_network(network, SGD(0.5, 0.9), load_dataset("wine"), 50, patience=2)
+    assert history.best() == best["network"] != np.argmin(history.validation_loss[-1])
 
 
 @pytest.mark.parametrize("several", [[], ["--seeds", "3"]], ids=["single", "stack"])
