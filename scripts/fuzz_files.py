@@ -200,7 +200,7 @@ def make_case(kind: str, number: int, seed: int, out: Path) -> tuple[Path, Path,
     shutil.copytree(out / "good" / pick(sorted(GRIDS)), run)
     file = pick(sorted(run.glob(pattern)))
     good, sealed = file.read_bytes(), damage is damaged_arrays and chance.random() < 0.6
-    file.write_bytes(resealed(file) if sealed else pick([damage, damage, damaged])(good))
+    file.write_bytes(resealed(file) if sealed else pick([damage, damaged])(good))
     return run, file, b"" if sealed else good
 
 
