@@ -126,7 +126,7 @@ def changed(array: Any) -> Any:
     resized = np.resize(array, pick([0, 1, size, size + 1, (1, *shape), (*shape, 1), shape[::-1]]))
     with contextlib.suppress(OverflowError, ValueError):  # a NaN is no integer
         array.flat[chance.randrange(size) :: pick([1, size])] = pick(NUMBERS)
-    return pick([array, retyped, resized])
+    return pick([array, array, retyped, resized])
 
 
 def resealed(path: Path) -> bytes:
@@ -199,7 +199,7 @@ def make_case(kind: str, number: int, seed: int, out: Path) -> tuple[Path, Path,
     run = out / f"{kind}-{number}"
     shutil.copytree(out / "good" / pick(sorted(GRIDS)), run)
     file = pick(sorted(run.glob(pattern)))
-    good, sealed = file.read_bytes(), damage is damaged_arrays and chance.random() < 0.4
+    good, sealed = file.read_bytes(), damage is damaged_arrays and chance.random() < 0.6
     file.write_bytes(resealed(file) if sealed else pick([damage, damage, damaged])(good))
     return run, file, b"" if sealed else good
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from minnet import SGD, Dropout, Linear, Network, ReLU, load, load_dataset, save
 from minnet.layers import Array
-from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint, state
 from minnet.runs.model import Model
 from minnet.runs.report import compare, read_run, show
 from minnet.support.files import read_arrays, write_arrays
@@ -160,14 +160,14 @@ def test_any_value_in_any_field_behind_a_checksum_is_refused_or_fits(
     tree, key = data.draw(st.sampled_from(places(header)))
     tree[key] = data.draw(JSON)
     write_arrays(path, arrays, header)
-    before = copy.deepcopy(training.state())
+    before = copy.deepcopy(state(training))
     message = refusal(lambda: load_checkpoint(path, training) if path is checkpoint else load(path))
     path.write_bytes(whole)
     if message:
         assert message.startswith(f"{path}: ")
         assert message.isprintable()
         assert len(message) < 1000
-        after = training.state()
+        after = state(training)
         assert after[1] == before[1]
         for name, array in before[0].items():
             np.testing.assert_array_equal(after[0][name], array)

@@ -122,7 +122,7 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
     for D in [first.D] if hasattr(first, "D") else sorted(sides, reverse=True):
         x, giver = np.ones((1, D), dtype), ""
         try:
-            for layer in map(copy.copy, layers):
+            for passed, layer in enumerate(map(copy.copy, layers)):
                 width = x.shape[-1]
                 if getattr(layer, "D", width) != width:
                     raise ValueError(f"it takes {layer.D} inputs")
@@ -130,10 +130,10 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
                 giver = described(layer)
         except Exception as error:  # a learner's layer may raise anything
             before = f"{giver} gives {width} outputs, but the next, " if giver else f"of {width} inputs "
-            problems.append(f"{before}{described(layer)}, cannot take them: {error}")
+            problems.append((passed, f"{before}{described(layer)}, cannot take them: {error}"))
         else:
             return D, x.shape[-1]
-    raise ValueError(problems[0])
+    raise ValueError(max(problems)[1])  # where the widths that were tried led farthest
 
 
 def check_settings(training: Any) -> None:
@@ -200,3 +200,12 @@ def relative_errors(analytic: Any, numeric: Any, rounding: float) -> Any:
     errors = difference / (max(np.abs(numeric).max(), rounding) or 1)
     errors = np.where(difference <= rounding, np.minimum(errors, 1e-13), errors)
     return np.where(np.isnan(errors), np.inf, errors)
+
+
+def check_factors(factors: Any, steps: int) -> Any:
+    """Return a schedule's factors of the learning rate, or raise ValueError unless there is one for each step."""
+    if np.ndim(factors) < 1 or len(factors) != steps:
+        raise ValueError(
+            f"schedule: expected factors of shape ({steps}, …), one for each step, got {np.shape(factors)}"
+        )
+    return factors
