@@ -221,7 +221,7 @@ def test_the_benchmark_refuses_a_contender_that_computes_something_else(
         "class Other(benchmark.Minnet):",
         "    def __init__(self, work):",
         "        super().__init__(work)",
-        f"        self.training.optimizer = minnet.{other}",
+        f"        self.training.optimizer = self.training.overflows.optimizer = minnet.{other}",
     )
     (tmp_path / "planted.py").write_text("\n".join(lines), encoding="utf-8")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE"):

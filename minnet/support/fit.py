@@ -120,14 +120,14 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
     sides = {side for layer in layers for shape in shapes_of(layer).values() for side in shape}
     problems = []
     for D in [first.D] if hasattr(first, "D") else sorted(sides, reverse=True):
-        x, giver = np.ones((1, D), dtype), ""
+        x, giver, passed = np.ones((1, D), dtype), "", 0
         try:
-            for passed, layer in enumerate(map(copy.copy, layers)):
+            for layer in map(copy.copy, layers):
                 width = x.shape[-1]
                 if getattr(layer, "D", width) != width:
                     raise ValueError(f"it takes {layer.D} inputs")
                 x = getattr(layer, "infer", layer.forward)(x)
-                giver = described(layer)
+                giver, passed = described(layer), passed + 1
         except Exception as error:  # a learner's layer may raise anything
             before = f"{giver} gives {width} outputs, but the next, " if giver else f"of {width} inputs "
             problems.append((passed, f"{before}{described(layer)}, cannot take them: {error}"))
