@@ -254,7 +254,7 @@ def use_model(run: Path, file: Path, good: bytes) -> None:
     model = minnet.load(file)
     minnet.save(run / "copied", model)
     assert good in (b"", (run / "copied").read_bytes()), "another model loads"
-    model.network.predict_proba(np.ones((2, model.network.D)))
+    model.network.logits(np.ones((2, model.network.D)))
 
 
 def use_run(run: Path, file: Path, good: bytes) -> None:
