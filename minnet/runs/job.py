@@ -135,8 +135,6 @@ class Plan:
         if sizes is None:
             limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
             sizes = stacks(self.configs, self.dataset, limit, options.jobs)
-        elif max(sizes) > (most := stacks(self.configs, self.dataset, free_memory())[0]):
-            raise ValueError(f"a stack of {max(sizes)} networks, but there is memory free for only {most}")
         self.sizes = list(sizes)
         self.groups = groups(self.configs, self.dataset, self.sizes)
 
@@ -274,7 +272,10 @@ class Job:
         self.found: dict[str, Any] | None = None  # where a single network diverged
 
     def check(self) -> None:
-        """Raise ValueError now, before anything is removed, if no checkpoint of a group can be used."""
+        """Raise ValueError now, before anything is removed, if memory is short or no checkpoint of a group is whole."""
+        largest, most = max(self.plan.sizes), stacks(self.plan.configs, self.plan.dataset, free_memory())[0]
+        if largest > most:
+            raise ValueError(f"{self.folder} trains {largest} networks at a time, but there is memory free for {most}")
         for group in self.plan.groups:
             for problem in restore_checkpoint(self.folder, group.training(), self.plan.name(group)):
                 say(f"{problem}; going on from the checkpoint before it")

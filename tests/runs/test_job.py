@@ -261,12 +261,13 @@ def test_a_grid_that_was_tampered_with_is_refused_before_it_takes_time_or_memory
 
 
 def test_a_stack_that_was_made_where_more_memory_was_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = {"dataset": "iris", "grid": {"seed": list(range(90))}, "stacks": [60, 30]}
-    Path("config.json").write_text(json.dumps(content))
-    assert job.Plan.of_run(Path(), job.Options(), {}).sizes == [60, 30]
+    signal_in_step(monkeypatch, 3)
+    assert main(["train", "iris", "--seeds", "60", "--quiet", "--out", "r"]) == 130
+    before = contents("r")
     monkeypatch.setattr(job, "free_memory", lambda: 1e7)
-    with pytest.raises(ValueError, match=r"^a stack of 60 networks, but there is memory free for only \d\d$"):
-        job.Plan.of_run(Path(), job.Options(), {})
+    with pytest.raises(ValueError, match=r"^r trains 60 networks at a time, but there is memory free for \d\d$"):
+        job.resume(Path("r"), job.Options(quiet=True), {})
+    assert contents("r") == before
 
 
 def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
