@@ -43,7 +43,7 @@ class Layer(Protocol):
     shapes: Mapping[str, tuple[int, ...]] = {}
     gain: float | None = None
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Draw each W so that the signal keeps its size on its way through the layers; set all else to 0.
 
         Before a layer with a gain, such as a `ReLU`, which silences half of its inputs: W ~ Normal(0, σ²). With
@@ -260,7 +260,7 @@ class Normalization(Layer):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.D})"
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Let it change nothing but mean and variance, at first."""
         self.gamma[...], self.beta[...] = 1, 0
 
@@ -322,7 +322,7 @@ class BatchNorm(Normalization):
         super().__init__(D, epsilon)
         self.momentum = expect.number("BatchNorm momentum", momentum, least=0, below=1)
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Let it change nothing but mean and variance, at first."""
         super().initialize(rng, following)
         self.running_mean[...], self.running_variance[...] = 0, 1

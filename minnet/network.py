@@ -20,7 +20,7 @@ Seed = int | Sequence[int]
 WEIGHTS, ORDER, DROPOUT = range(3)  # the streams of random numbers that a seed determines
 
 
-def random_numbers(seed: int, *stream: int) -> np.random.Generator:
+def random_numbers(seed: int, *stream: int) -> "np.random.Generator":
     """Return the generator of one of the streams of a seed: ``WEIGHTS``, ``DROPOUT``, or ``ORDER`` and an epoch."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
 

@@ -197,10 +197,8 @@ class Training:
         self.started = time.perf_counter()
         orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
         order = np.stack(orders) if self.stack else orders[0]
-        schedule, losses = self.schedule, self.history.validation_loss
-        factors = None
-        if schedule is not None:
-            factors = fit.check_factors(schedule.factors(epoch, self.steps, self.epochs, losses), self.steps)
+        losses = self.history.validation_loss
+        factors = fit.factors_of(self.schedule, epoch, self.steps, self.epochs, losses)
         for step in range(self.steps):
             if factors is not None:  # after the last step as well, since the history gets its rate
                 self.optimizer.lr = plain(self.lr * factors[step])

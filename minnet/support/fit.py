@@ -202,8 +202,11 @@ def relative_errors(analytic: Any, numeric: Any, rounding: float) -> Any:
     return np.where(np.isnan(errors), np.inf, errors)
 
 
-def check_factors(factors: Any, steps: int) -> Any:
-    """Return a schedule's factors of the learning rate, or raise ValueError unless there is one for each step."""
+def factors_of(schedule: Any, epoch: int, steps: int, epochs: int, losses: Sequence[Any]) -> Any:
+    """Return a schedule's factors of the learning rate, None without one; ValueError unless there is one a step."""
+    if schedule is None:
+        return None
+    factors = schedule.factors(epoch, steps, epochs, losses)
     if np.ndim(factors) < 1 or len(factors) != steps:
         raise ValueError(
             f"schedule: expected factors of shape ({steps}, …), one for each step, got {np.shape(factors)}"
