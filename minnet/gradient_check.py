@@ -11,10 +11,8 @@ import numpy as np
 
 from minnet.layers import Array
 from minnet.network import Network
-from minnet.support import expect
-from minnet.support.fit import slots
+from minnet.support import expect, fit
 
-STACK_BYTES = 64 * 2**20  # of stacked parameters at a time
 ROUNDING = 1e-14  # of the network's largest gradient, or of a sample's share of it: lost on the way, and no error
 
 
@@ -63,13 +61,12 @@ def numeric_gradient(network: Network, x: Array, t: Array, h: float = 1e-30, sam
     array of the shape of theta, float64
     """
     if network.theta.ndim == 2:
-        members = [network[s] for s in range(len(network.theta))]
+        members = map(network.__getitem__, range(len(network.theta)))
         return np.stack([numeric_gradient(member, x, t, h, sample_weight) for member in members])
     theta = network.theta.astype(np.complex128)
-    x, t = np.asarray(x, dtype=np.float64), expect.targets(t, network.K)
-    sides = [slot.shape[-1] for slot in slots(network.layers)]
-    bytes_a_row = 16 * max(theta.size, len(x) * max(network.D, *sides))
-    rows = max(1, STACK_BYTES // bytes_a_row)
+    x = np.asarray(x, dtype=np.float64)
+    t = expect.targets(t, network.K)
+    rows = fit.rows_at_a_time(network, len(x))
     gradient = np.empty(theta.size)
     for start in range(0, theta.size, rows):
         entries = np.arange(start, min(start + rows, theta.size))
@@ -115,20 +112,12 @@ def check_gradients(network: Network, x: Array, t: Array, sample_weight: Any = N
         nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
         raise ValueError(f"{nothing}; choose other samples or other weights")
     found = []
-    for slot in slots(double.layers):
+    for slot in fit.slots(double.layers):
         analytic: Array = getattr(slot.layer, "d" + slot.name)
         true = numeric[..., slot.entries].reshape(analytic.shape)
-        errors = relative_errors(analytic, true, rounding)
+        errors = fit.relative_errors(analytic, true, rounding)
         worst = np.unravel_index(errors.argmax(), errors.shape)
         error, said, is_true = (float(array[worst]) for array in (errors, analytic, true))
         entry = tuple(map(int, worst[network.theta.ndim - 1 :]))
         found.append(GradientCheck(error, slot.place, slot.name, entry, said, is_true))
     return max(found)
-
-
-def relative_errors(analytic: Array, numeric: Array, rounding: float) -> Array:
-    """|analytic − numeric|, relative to the largest numeric one; what may be rounding counts at most as 1e-13."""
-    difference = np.abs(analytic - numeric)
-    errors: Array = difference / (max(np.abs(numeric).max(), rounding) or 1)
-    errors = np.where(difference <= rounding, np.minimum(errors, 1e-13), errors)
-    return np.where(np.isnan(errors), np.inf, errors)

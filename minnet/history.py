@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from minnet.support import expect
-from minnet.support.stack import at_epochs, hold
+from minnet.support.stack import at_epochs, hold, member
 
 Column = list[Any]
 MONITORS = {"loss": "validation_loss", "accuracy": "validation_accuracy"}
@@ -61,8 +61,7 @@ class History:
 
     def member(self, s: int) -> Self:
         """Return the history of network s of a stack."""
-        columns = vars(self).items()
-        return type(self)(**{name: [v[s] if np.ndim(v) else v for v in column] for name, column in columns})
+        return type(self)(**member(vars(self), s))
 
     def diverged(self) -> Any:
         """Tell which networks diverged, by a loss that is not finite: a bool, or an array of S of them."""

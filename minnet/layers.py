@@ -6,7 +6,6 @@ serves one network and a stack of S of them, and for complex numbers, so that it
 Numbers of equations are those of docs/derivation.md, here and in all files.
 """
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,13 +37,13 @@ class Layer(Protocol):
         The parameters by name, none by default; the network sets ``q`` and ``dq`` for each name q.
     gain : float or None
         By how much the variance of the weights before it must grow, since it lets only a share of its input through
-        (2 for a `ReLU`). None has `gain_of` find out.
+        (2 for a `ReLU`). None has `minnet.support.fit.gain_of` find out.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = {}
     gain: float | None = None
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Draw each W so that the signal keeps its size on its way through the layers; set all else to 0.
 
         Before a layer with a gain, such as a `ReLU`, which silences half of its inputs: W ~ Normal(0, σ²). With
@@ -57,7 +56,7 @@ class Layer(Protocol):
             parameter: Array = getattr(self, name)
             parameter[...] = 0
             if name == "W":
-                D, H, gain = math.prod(shape[:-1]), shape[-1], gain_of(following)
+                D, H, gain = math.prod(shape[:-1]), shape[-1], fit.gain_of(following)
                 r = math.sqrt(6 / (D + H))
                 he = gain != 1
                 parameter[...] = rng.normal(0, math.sqrt(gain / max(D, H)), shape) if he else rng.uniform(-r, r, shape)
@@ -73,19 +72,6 @@ class Layer(Protocol):
 
     if not TYPE_CHECKING:
         __getattr__ = fit.not_yet
-
-
-def gain_of(activation: object) -> float:
-    """Return the gain that an activation says, or 2/(f(1)² + f(−1)²) where f(2x) = 2 f(x), as of rectifiers; else 1."""
-    gain: float | None = getattr(activation, "gain", None)
-    if gain is None:
-        try:
-            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]  # type: ignore[attr-defined]
-            homogeneous = a.any() and np.array_equal(a[2:], 2 * a[:2])
-        except Exception:  # it is no activation, or a learner's, which may raise anything
-            return 1.0
-        gain = 2 / float(a[:2] @ a[:2]) if homogeneous else 1.0
-    return gain
 
 
 class Linear(Layer):
@@ -274,7 +260,7 @@ class Normalization(Layer):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.D})"
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Let it change nothing but mean and variance, at first."""
         self.gamma[...], self.beta[...] = 1, 0
 
@@ -336,7 +322,7 @@ class BatchNorm(Normalization):
         super().__init__(D, epsilon)
         self.momentum = expect.number("BatchNorm momentum", momentum, least=0, below=1)
 
-    def initialize(self, rng: np.random.Generator, following: object) -> None:
+    def initialize(self, rng: "np.random.Generator", following: object) -> None:
         """Let it change nothing but mean and variance, at first."""
         super().initialize(rng, following)
         self.running_mean[...], self.running_variance[...] = 0, 1

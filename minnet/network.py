@@ -20,7 +20,7 @@ Seed = int | Sequence[int]
 WEIGHTS, ORDER, DROPOUT = range(3)  # the streams of random numbers that a seed determines
 
 
-def random_numbers(seed: int, *stream: int) -> np.random.Generator:
+def random_numbers(seed: int, *stream: int) -> "np.random.Generator":
     """Return the generator of one of the streams of a seed: ``WEIGHTS``, ``DROPOUT``, or ``ORDER`` and an epoch."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
 
@@ -152,12 +152,12 @@ class Network:
         IndexError
             If there is no network s.
         """
-        if self.theta.ndim == 1 or isinstance(self.seed, int):
-            raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
-        if not isinstance(s, int | np.integer):
-            raise TypeError(f"expected the number of one network of the stack, got {s!r}")
+        fit.check_member(self, s)
         member = self.at(self.theta[s].copy())
-        member.seed, member.random = self.seed[s], RandomNumbers([member.random.generators[s]], stacked=False)
+        member.seed, member.random = (
+            np.atleast_1d(self.seed).tolist()[s],
+            RandomNumbers([member.random.generators[s]], stacked=False),
+        )
         member._bind(member.theta)
         return member
 
@@ -179,12 +179,7 @@ class Network:
         TypeError, ValueError
             As `minnet.support.expect.features`, `targets` and `weights` say.
         """
-        x, rows = self.check_features(x), expect.targets(t, self.K, self.theta.dtype)
-        expect.pair("network", x, rows)
-        if sample_weight is not None:
-            fit.check_takes_weights(self.output)
-            sample_weight = expect.relative("sample_weight", sample_weight, len(x), rows.dtype)
-        return x, rows, sample_weight
+        return fit.check_batch(self, x, t, sample_weight)
 
     def check_features(self, x: npt.ArrayLike) -> Array:
         """Check samples of shape (N, D), finite floating-point numbers, and bring them to the network's dtype."""
@@ -283,8 +278,7 @@ class Network:
         """Describe the network as a table: a line a layer with its parameters' shapes and their number."""
         return fit.summary(self.layers, self.output, self.theta)
 
-    def __str__(self) -> str:
-        return self.summary()
+    __str__ = summary
 
     def __repr__(self) -> str:
         return f"Network({self.layers}, {self.output!r}, seed={self.seed}, dtype={self.theta.dtype})"

@@ -36,12 +36,6 @@ class Optimizer(Protocol):
     def step(self, network: Network) -> None:
         """Move ``network.theta`` by one step, in place; ``network.dtheta`` is read, not changed."""
 
-    def remembered(self, name: str, theta: Array) -> Array:
-        """Return an array of the state, zeros like theta at first; raise ValueError if it is of another network."""
-        if name not in self.state:
-            self.state[name] = np.zeros_like(theta)
-        return expect.like(f"{type(self).__name__} {name}", self.state[name], theta)
-
     def penalty(self, network: Network) -> Any:
         """½ λ Σ W², of shape (S,) for a stack: the penalty whose gradient weight decay adds to each step (eq. 14d)."""
         W = network.theta[..., network.decays]
@@ -96,7 +90,7 @@ class SGD(Optimizer):
         """
         theta = network.theta
         lr, m, decay = columns(theta, self.lr, self.momentum, self.weight_decay)
-        g, v = gradient(network, decay), self.remembered("velocity", theta)
+        g, v = gradient(network, decay), expect.state(self, "velocity", theta)
         v *= m
         v += g
         theta -= lr * (g + m * v) if self.nesterov else lr * v
@@ -155,7 +149,7 @@ class Adam(Optimizer):
         whole = 1 - power(beta1, k), 1 - power(beta2, k)
         rates = columns(theta, self.lr, self.epsilon, self.weight_decay, *kept, *taken, *whole)
         lr, epsilon, decay, keep_m, keep_v, take_m, take_v, whole_m, whole_v = rates
-        g, m, v = gradient(network, decay), self.remembered("m", theta), self.remembered("v", theta)
+        g, m, v = gradient(network, decay), expect.state(self, "m", theta), expect.state(self, "v", theta)
         m *= keep_m
         m += take_m * g
         v *= keep_v

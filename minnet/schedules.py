@@ -109,17 +109,17 @@ class ReduceOnPlateau:
     def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
         """γ^r, where r is how often ``patience`` epochs in a row brought no new lowest loss (eq. 14i)."""
         r = self.reductions(validation_losses)
-        return np.broadcast_to(self.gamma**r, (steps, *np.shape(r)))
+        return np.full((steps, *np.shape(r)), self.gamma**r)
 
-    def reductions(self, losses: Losses) -> Array:
+    def reductions(self, losses: Losses) -> Any:
         """Give r; of a list that has grown since the last time, only what is new is looked at."""
-        seen, (lowest, waited, r) = 0, np.array([np.inf, 0, 0])
+        seen, (lowest, waited, r) = 0, (np.inf, 0, 0)
         if self._known is not None and self._known[0] is losses:
             _, seen, (lowest, waited, r) = self._known
         for loss in losses[seen:]:
-            waited = np.where(loss < lowest, 0, waited + 1)
+            waited = (waited + 1) * (1 - (loss < lowest))  # 0 after a new lowest
             lowest = np.fmin(lowest, loss)
             r = r + (waited == self.patience)
             waited = waited % self.patience
         self._known = losses, len(losses), (lowest, waited, r)
-        return np.asarray(r)
+        return r

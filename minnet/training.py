@@ -163,8 +163,7 @@ class Training:
         self.validation = network.check(*self.dataset.validation, weights.get("validation"))
         self.N = len(self.train[0])
         self.steps = -(-self.N // self.batch_size)  # an epoch
-        stopping = EarlyStopping(1 if self.patience is None else self.patience, self.monitor)
-        self.early_stopping = None if self.patience is None else stopping
+        self.early_stopping = None if self.patience is None else EarlyStopping(self.patience, self.monitor)
         self.lr = self.optimizer.lr
         self.history = History()
         self.kept_theta = network.theta.copy()
@@ -198,8 +197,8 @@ class Training:
         self.started = time.perf_counter()
         orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
         order = np.stack(orders) if self.stack else orders[0]
-        schedule, losses = self.schedule, self.history.validation_loss
-        factors = None if schedule is None else schedule.factors(epoch, self.steps, self.epochs, losses)
+        losses = self.history.validation_loss
+        factors = fit.factors_of(self.schedule, epoch, self.steps, self.epochs, losses)
         for step in range(self.steps):
             if factors is not None:  # after the last step as well, since the history gets its rate
                 self.optimizer.lr = plain(self.lr * factors[step])

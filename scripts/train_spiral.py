@@ -10,6 +10,6 @@ loss, accuracy = evaluate(network, *dataset.test)
 
 names = [f"{name} (standardised)" for name in dataset.feature_names]
 figure = plot_decision_boundary(network, *dataset.test, dataset.class_names, names)
-figure.suptitle(f"spiral, test part: {accuracy:.1%} right")
+figure.suptitle(f"spiral, test split: {accuracy:.1%} right")
 figure.savefig("spiral.png", dpi=120)
 print(f"test accuracy {accuracy:.4f}, loss {loss:.4f}; picture in spiral.png")

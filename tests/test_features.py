@@ -172,8 +172,8 @@ def test_a_member_of_a_stack_draws_what_its_single_network_draws() -> None:
     losses = stack.forward(x, t)
     assert losses[1] == pytest.approx(single.forward(x, t), rel=1e-14)
     assert member.forward(x, t) == pytest.approx(losses[1], rel=1e-14)
-    np.testing.assert_array_equal(stack.layers[2].mask[1], single.layers[2].mask)  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(member.layers[2].mask, single.layers[2].mask)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(stack.layers[2].mask[1], single.layers[2].mask)
+    np.testing.assert_array_equal(member.layers[2].mask, single.layers[2].mask)
     twin = copy.deepcopy(single)
     assert twin.forward(x, t) == single.forward(x, t)  # it goes on where the other stands, on its own
     assert twin.forward(x, t) != twin.forward(x, t)

@@ -220,7 +220,7 @@ def test_the_summary_counts_every_parameter() -> None:
         def backward(self, da: Array) -> Array:
             return da
 
-    assert "\nPlain " in str(Network([Linear(2, 3), Plain(), Linear(3, 2)]))
+    assert "\nPlain " in str(Network(list[Any]([Linear(2, 3), Plain(), Linear(3, 2)])))
 
 
 @pytest.mark.parametrize(

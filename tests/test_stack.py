@@ -168,7 +168,7 @@ def test_what_does_not_match_is_refused(iris: Dataset) -> None:
         train(make(ReLU, 0, "float32"), SGD([0.1, 0.2]), iris, 1)
     with pytest.raises(ValueError, match="lr: expected a finite number above 0"):
         SGD([0.1, 0.0])
-    with pytest.raises(ValueError, match="momentum above 0 with nesterov"):
+    with pytest.raises(ValueError, match="momentum: expected one above 0 with nesterov"):
         SGD(0.1, [0.9, 0.0], nesterov=True)
     with pytest.raises(ValueError, match="lr: expected"):
         SGD([[0.1]])

@@ -195,7 +195,7 @@ def test_a_row_of_the_data_is_counted_from_1_as_in_messages_about_files(iris: Da
 
 def test_weights_that_are_not_finite_are_found(iris: Dataset) -> None:
     network = Network([Linear(4, 16), ReLU(), Linear(16, 3)])
-    network.layers[2].W[3, 1] = np.nan  # type: ignore[attr-defined]
+    network.layers[2].W[3, 1] = np.nan
     found = first_nonfinite(network, network.check_features(iris.train.x))
     assert found == {"where": "the parameter W of layer 2, Linear(16, 3)", "layer": 2, "array": "W"}
 
@@ -223,10 +223,10 @@ def test_settings_that_make_no_sense_are_refused(iris: Dataset, changed: dict[st
     with pytest.raises(ValueError, match=message):
         train(**(arguments | changed))
     with pytest.raises(TypeError, match=r"schedule: expected one such as CosineDecay\(\), got 'cosine'"):
-        train(**arguments, schedule="cosine")  # type: ignore[arg-type]
+        train(**arguments, schedule="cosine")
     with pytest.raises(TypeError, match=r"optimizer: expected one such as SGD\(0\.1\), got <class"):
         train(**(arguments | {"optimizer": SGD}))
-    train(**arguments, clip_norm=np.float32(1))  # type: ignore[arg-type]
+    train(**arguments, clip_norm=np.float32(1))
 
 
 def test_standardised_samples_are_what_the_standardization_gives() -> None:

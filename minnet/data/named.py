@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import importlib.util
 import os
 import re
@@ -67,6 +66,8 @@ def load_blobs() -> RawData:
 
 def load_spiral() -> RawData:
     """Three interleaved arms of a spiral (data/spiral.csv, made by scripts/make_spiral.py)."""
+    import importlib.resources
+
     file = importlib.resources.files("minnet_data") / "spiral.csv"
     with file.open(encoding="utf-8") as lines:
         table = np.loadtxt(lines, delimiter=",", skiprows=1)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minnet.gradient_check import relative_errors
 from minnet.layers import Array
+from minnet.support.fit import relative_errors
 
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
@@ -60,7 +60,8 @@ class Comparison:
     @functools.cached_property
     def errors(self) -> Array:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        return relative_errors(self.analytic, self.numeric, self.rounding)
+        errors: Array = relative_errors(self.analytic, self.numeric, self.rounding)
+        return errors
 
     @property
     def size(self) -> float:

@@ -21,7 +21,7 @@ from minnet.lab.trace import divergence
 from minnet.network import Network
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.checkpoints import Interrupt, interruptible, restore_checkpoint, save_checkpoint
-from minnet.runs.config import FIELDS, Config
+from minnet.runs.config import Config
 from minnet.runs.folder import (
     CONFIG,
     Summary,
@@ -37,7 +37,7 @@ from minnet.runs.folder import (
 )  # fmt: skip
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
-from minnet.runs.sweep import Group, Result, grid, groups, join, processes, result_of, stacks, worker_interrupt
+from minnet.runs.sweep import Group, Result, grid, grid_of, groups, join, processes, result_of, stacks, worker_interrupt
 from minnet.support.files import write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
@@ -133,10 +133,10 @@ class Plan:
             self.groups = [Group(self.configs, self.dataset, stacked=False)]
             self.sizes = [1]
             return
-        limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
-        self.sizes = list(stacks(self.configs, self.dataset, limit, options.jobs) if sizes is None else sizes)
-        if sum(self.sizes) != len(self.configs) or min(self.sizes) < 1:
-            raise ValueError(f"groups of {self.sizes} networks do not make {len(self.configs)}")
+        if sizes is None:
+            limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
+            sizes = stacks(self.configs, self.dataset, limit, options.jobs)
+        self.sizes = list(sizes)
         self.groups = groups(self.configs, self.dataset, self.sizes)
 
     def name(self, group: Group) -> str:
@@ -175,19 +175,14 @@ class Plan:
         content = read_config(folder)
         try:
             config = Config.from_json(content | dict(moved))
-            values = content.get("grid", {})
-            for name, several in values.items():
-                kind = FIELDS[name].metadata["kind"]
-                values[name] = tuple(kind.check(name, value) for value in several)
-                if not values[name]:
-                    raise ValueError(f"grid has no {name}")
+            values, sizes = grid_of(content)
             useless = config.useless()
             if useless:
                 raise ValueError(useless)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
             raise ValueError(f"{folder / CONFIG}: {problem}") from None
-        return cls(config, values, options, content.get("stacks"))
+        return cls(config, values, options, sizes)
 
 
 def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options) -> Report:
@@ -278,7 +273,10 @@ class Job:
         self.found: dict[str, Any] | None = None  # where a single network diverged
 
     def check(self) -> None:
-        """Raise ValueError now, before anything is removed, if no checkpoint of a group can be used."""
+        """Raise ValueError now, before anything is removed, if memory is short or no checkpoint of a group is whole."""
+        largest, most = max(self.plan.sizes), stacks(self.plan.configs, self.plan.dataset, free_memory())[0]
+        if largest > most:
+            raise ValueError(f"{self.folder} trains {largest} networks at a time, but there is memory free for {most}")
         for group in self.plan.groups:
             for problem in restore_checkpoint(self.folder, group.training(), self.plan.name(group)):
                 say(f"{problem}; going on from the checkpoint before it")

@@ -77,17 +77,19 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     report, classes = class_report(labels, chosen.predict(dataset.test.x), dataset.class_names)
     about = f"({describe_loss(network.output)}; guessing gives {math.log(dataset.K):.4f})"
     results: dict[str, Any] = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch)}
-    results |= {"parameters": network.theta.shape[-1], "seconds": math.fsum(history.seconds)}
-    results |= {"ended": ending, "classes": classes}
+    results["parameters"] = network.theta.shape[-1]
+    at_the_end = {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
     ended = [f"ended          {ending['text']}"] if config.patience else []
     if best is not None:
         ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
         more, lines = compare_networks(plan, figures, history.diverged(), best, ranking, about)
-        return Summary(results | more, [*lines, *ended], report, best, ranking)
+        return Summary(results | more | at_the_end, [*lines, *ended], report, best, ranking)
     N, most = len(labels), int(dataset.counts("train").argmax())
     always = f"always {shortened(dataset.class_names[most], 30)!r} gives {(labels == most).mean():.4f}"
     lines = [f"test accuracy  {test_accuracy:.4f}  ({round(test_accuracy * N)} of {N} samples right; {always})"]
-    return Summary(results | figures, [*lines, f"test loss      {figure(test_loss)}  {about}", *ended], report)
+    return Summary(
+        results | figures | at_the_end, [*lines, f"test loss      {figure(test_loss)}  {about}", *ended], report
+    )
 
 
 def compare_networks(

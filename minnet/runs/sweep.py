@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -21,14 +21,41 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
 from minnet.runs.checkpoints import Interrupt, stopping_signals
-from minnet.runs.config import FIELDS, Config
+from minnet.runs.config import FIELDS, Config, Integer, Several
+from minnet.support import expect
 from minnet.support.fit import slots
 from minnet.support.machine import threads_for
 from minnet.support.stack import Array, joined
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
 VARIED = tuple(name for name, each in FIELDS.items() if each.metadata["stacks"])  # what a stack can vary
+MOST = 100_000  # networks of a grid
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
+
+
+def networks_of(values: Mapping[str, Sequence[Any]]) -> int:
+    """Return how many networks a grid of values has, or raise ValueError if that is none, or more than can be."""
+    return expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
+
+
+def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Sequence[int] | None]:
+    """Read the values of a grid, and how many networks each stack has, from what ``config.json`` says.
+
+    Raises
+    ------
+    ValueError
+        If a stack cannot vary that, or the stacks are not of all networks.
+    """
+    values = {}
+    for name, several in content.get("grid", {}).items():
+        kind = FIELDS[expect.one_of("grid", name, VARIED)].metadata["kind"]
+        values[name] = Several(kind).check(f"grid {name}", several)
+    if not values:
+        return {}, None
+    sizes = Several(Integer()).check("stacks", content.get("stacks"))
+    if sum(sizes) != networks_of(values):
+        raise ValueError(f"stacks: expected as many networks as the grid has, {networks_of(values)}, got {sum(sizes)}")
+    return values, sizes
 
 
 def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
@@ -36,6 +63,7 @@ def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
 
     Where seeds differ, the split is that of the base's seed, so that all learn from the same samples.
     """
+    networks_of(values)
     if "seed" in values and base.split_seed is None:
         base = replace(base, split_seed=base.seed)
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]

@@ -234,12 +234,15 @@ def relative(what: str, values: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> 
     return scaled
 
 
-def like(what: str, array: Array, theta: Array) -> Array:
-    """Return an optimizer's array if it has theta's form, or raise ValueError: it has stepped another network."""
+def state(optimizer: Any, name: str, theta: Array) -> Array:
+    """Return an array of an optimizer's state, zeros like theta at first, or raise ValueError if it is another's."""
+    if name not in optimizer.state:
+        optimizer.state[name] = np.zeros_like(theta)
+    array: Array = optimizer.state[name]
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
-        got = f"{array.dtype} of shape {array.shape}"
+        owner, got = f"{type(optimizer).__name__} {name}", f"{array.dtype} of shape {array.shape}"
         expected = f"expected {theta.dtype} of shape {theta.shape}"
-        raise ValueError(f"{what}: {expected}, got {got}; each network needs an optimizer of its own")
+        raise ValueError(f"{owner}: {expected}, got {got}; each network needs an optimizer of its own")
     return array
 
 

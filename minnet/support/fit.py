@@ -120,20 +120,20 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
     sides = {side for layer in layers for shape in shapes_of(layer).values() for side in shape}
     problems = []
     for D in [first.D] if hasattr(first, "D") else sorted(sides, reverse=True):
-        x, giver = np.ones((1, D), dtype), ""
+        x, giver, passed = np.ones((1, D), dtype), "", 0
         try:
             for layer in map(copy.copy, layers):
                 width = x.shape[-1]
                 if getattr(layer, "D", width) != width:
                     raise ValueError(f"it takes {layer.D} inputs")
                 x = getattr(layer, "infer", layer.forward)(x)
-                giver = described(layer)
+                giver, passed = described(layer), passed + 1
         except Exception as error:  # a learner's layer may raise anything
             before = f"{giver} gives {width} outputs, but the next, " if giver else f"of {width} inputs "
-            problems.append(f"{before}{described(layer)}, cannot take them: {error}")
+            problems.append((passed, f"{before}{described(layer)}, cannot take them: {error}"))
         else:
             return D, x.shape[-1]
-    raise ValueError(problems[0])
+    raise ValueError(max(problems)[1])  # where the widths that were tried led farthest
 
 
 def check_settings(training: Any) -> None:
@@ -141,6 +141,7 @@ def check_settings(training: Any) -> None:
     network, dataset = training.network, training.dataset
     for name in ("epochs", "batch_size"):
         expect.integer(f"train {name}", getattr(training, name))
+    expect.one_of("train monitor", training.monitor, ("loss", "accuracy"))
     if training.clip_norm is not None:
         expect.number("train clip_norm", training.clip_norm, above=0)
     for what, member, example in (("optimizer", "step", "SGD(0.1)"), ("schedule", "factors", "CosineDecay()")):
@@ -154,3 +155,60 @@ def check_settings(training: Any) -> None:
         )
     if training.batch_size == 1 and any(slot.name == "running_mean" for slot in slots(network.layers)):
         raise ValueError("batch normalisation learns nothing from batches of one sample: use a larger batch_size")
+
+
+def gain_of(activation: object) -> float:
+    """Return the gain that an activation says, or 2/(f(1)² + f(−1)²) where f(2x) = 2 f(x), as of rectifiers; else 1."""
+    gain: float | None = getattr(activation, "gain", None)
+    if gain is None:
+        try:
+            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]  # type: ignore[attr-defined]
+            homogeneous = a.any() and np.array_equal(a[2:], 2 * a[:2])
+        except Exception:  # it is no activation, or a learner's, which may raise anything
+            return 1.0
+        gain = 2 / float(a[:2] @ a[:2]) if homogeneous else 1.0
+    return gain
+
+
+def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Check samples, targets and the samples' weights, and bring them to a network's dtype."""
+    x, rows = network.check_features(x), expect.targets(t, network.K, network.theta.dtype)
+    expect.pair("network", x, rows)
+    if sample_weight is not None:
+        check_takes_weights(network.output)
+        sample_weight = expect.relative("sample_weight", sample_weight, len(x), rows.dtype)
+    return x, rows, sample_weight
+
+
+def check_member(network: Any, s: object) -> None:
+    """Raise TypeError unless a network is a stack, and s the number of one of its networks."""
+    if network.theta.ndim == 1:
+        raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
+    if not isinstance(s, int | np.integer):
+        raise TypeError(f"expected the number of one network of the stack, got {s!r}")
+
+
+def rows_at_a_time(network: Any, N: int, size: int = 64 * 2**20) -> int:
+    """Return how many networks of a stack, in complex numbers and with N samples each, take so many bytes."""
+    largest = max([network.D, *(slot.shape[-1] for slot in slots(network.layers))])
+    return max(1, size // int(16 * max(network.theta.shape[-1], N * largest)))
+
+
+def relative_errors(analytic: Any, numeric: Any, rounding: float) -> Any:
+    """|analytic − numeric|, relative to the largest numeric one; what may be rounding counts at most as 1e-13."""
+    difference = np.abs(analytic - numeric)
+    errors = difference / (max(np.abs(numeric).max(), rounding) or 1)
+    errors = np.where(difference <= rounding, np.minimum(errors, 1e-13), errors)
+    return np.where(np.isnan(errors), np.inf, errors)
+
+
+def factors_of(schedule: Any, epoch: int, steps: int, epochs: int, losses: Sequence[Any]) -> Any:
+    """Return a schedule's factors of the learning rate, None without one; ValueError unless there is one a step."""
+    if schedule is None:
+        return None
+    factors = schedule.factors(epoch, steps, epochs, losses)
+    if np.ndim(factors) < 1 or len(factors) != steps:
+        raise ValueError(
+            f"schedule: expected factors of shape ({steps}, …), one for each step, got {np.shape(factors)}"
+        )
+    return factors

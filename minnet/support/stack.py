@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,11 @@ def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
         if epochs[s]:
             found[s] = np.asarray(column[epochs[s] - 1])[s]
     return found[()]
+
+
+def member(columns: Mapping[str, list[Any]], s: int) -> dict[str, list[Any]]:
+    """Return the columns of network s, from columns whose entries are one for all networks, or one for each."""
+    return {name: [v[s] if np.ndim(v) else v for v in column] for name, column in columns.items()}
 
 
 def hold(history: Any, steps: int, stopped: Array) -> None:

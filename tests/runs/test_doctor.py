@@ -288,7 +288,7 @@ def test_samples_with_weights_soft_targets_and_rows_are_taken(monkeypatch: pytes
     soft.x[40, 1] = 1e9
     weights, rows = {"train": np.linspace(1, 2, 106)}, {"train": np.arange(1000, 1106)}
     found = wrong(examine(dataclasses.replace(dataset, train=soft, sample_weight=weights, rows=rows), maker(dataset)))
-    assert "in sample 40 of the training part (row 1040 of the data)" in found["feature scales"]
+    assert "in sample 40 of the training part (row 1041 of the data)" in found["feature scales"]
     sound = dataclasses.replace(dataset, train=Part(x, soft.t), sample_weight=weights, rows=rows)
     assert wrong(examine(sound, maker(dataset))) == {}
 

@@ -236,6 +236,40 @@ def test_a_configuration_that_was_tampered_with_is_one_line(
     assert len(err.splitlines()) == 1
 
 
+GRIDS: dict[str, tuple[Any, Any, str]] = {
+    "a product that is huge": ({name: [0.1] * 1000 for name in ("lr", "momentum", "weight_decay")}, [10**9],
+     "networks of a grid: expected an integer from 1 to 100000, got 1000000000"),
+    "a billion seeds": ({"seed": 10**9}, [10**9], "grid seed: expected several with commas between them, got 10000"),
+    "no value": ({"lr": []}, [0], "stacks: expected an integer of at least 1, got 0"),
+    "no value and no stack": ({"lr": []}, [], "networks of a grid: expected an integer from 1 to 100000, got 0"),
+    "what a stack cannot vary": ({"hidden": [[2], [3]]}, [2], "grid: expected one of lr, momentum, weight_decay, seed"),
+    "stacks of more": ({"seed": [0, 1]}, [2, 1], "stacks: expected as many networks as the grid has, 2, got 3"),
+    "a stack below 0": ({"seed": [0, 1]}, [3, -1], "stacks: expected an integer of at least 1, got -1"),
+    "half a stack": ({"seed": [0, 1]}, [1.5, 0.5], "stacks: expected an integer of at least 1, got 1.5"),
+    "stacks that are a number": ({"seed": [0, 1]}, 2, "stacks: expected several with commas between them, got 2"),
+    "no stacks": ({"seed": [0, 1]}, None, "stacks: expected several with commas between them, got None"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_grid_that_was_tampered_with_is_refused_before_it_takes_time_or_memory(name: str) -> None:
+    grid, stacks, message = GRIDS[name]
+    Path("config.json").write_text(json.dumps({"dataset": "iris", "grid": grid, "stacks": stacks}))
+    with pytest.raises(ValueError, match=r"^config\.json: ") as refused:
+        job.Plan.of_run(Path(), job.Options(), {})
+    assert message in str(refused.value)
+
+
+def test_a_stack_that_was_made_where_more_memory_was_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_in_step(monkeypatch, 3)
+    assert main(["train", "iris", "--seeds", "60", "--quiet", "--out", "r"]) == 130
+    before = contents("r")
+    monkeypatch.setattr(job, "free_memory", lambda: 1e7)
+    with pytest.raises(ValueError, match=r"^r trains 60 networks at a time, but there is memory free for \d\d$"):
+        job.resume(Path("r"), job.Options(quiet=True), {})
+    assert contents("r") == before
+
+
 def test_a_full_disk_says_what_is_saved_and_the_run_goes_on_later() -> None:
     train = ["train", "digits", "--epochs", "6", "--hidden", "100", "--checkpoint-every", "1"]
     assert main([*train, "--quiet", "--out", "whole"]) == 0

@@ -194,17 +194,32 @@ def test_a_value_that_is_named_twice_is_trained_once(capsys: pytest.CaptureFixtu
 
 def test_the_best_network_is_the_best_by_the_weights_it_keeps(capsys: pytest.CaptureFixture[str]) -> None:
     """Not by its last epoch, in which it may have left its best weights behind."""
-    train = ["train", "wine", "--seeds", "8", "--patience", "2", "--lr", "0.5", "--quiet", "--json", "--out", "r"]
+    train = [
+        "train",
+        "moons",
+        "--seed",
+        "20",
+        "--seeds",
+        "4",
+        "--patience",
+        "2",
+        "--lr",
+        "1.0",
+        "--quiet",
+        "--json",
+        "--out",
+        "r",
+    ]
     assert main(train) == 0
     results = json.loads(capsys.readouterr().out)
     stack = load(f"r/{STACK_FILE}").network
-    losses, _ = evaluate(stack, *load_dataset("wine").validation)
+    losses, _ = evaluate(stack, *load_dataset("moons", 20).validation)
     best = results["best"]
     assert best["network"] == losses.argmin()
     assert best["validation_loss"] == pytest.approx(losses.min(), rel=1e-6)
     np.testing.assert_array_equal(load("r").network.theta, stack.theta[losses.argmin()])
-    network = Network([Linear(13, 64), ReLU(), Linear(64, 3)], seed=range(8))
-    history = train_network(network, SGD(0.5, 0.9), load_dataset("wine"), 50, patience=2)
+    network = Network([Linear(2, 64), ReLU(), Linear(64, 2)], seed=range(20, 24))
+    history = train_network(network, SGD(1.0, 0.9), load_dataset("moons", 20), 50, patience=2)
     assert history.best() == best["network"] != np.argmin(history.validation_loss[-1])
 
 
