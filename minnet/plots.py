@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from minnet.support.files import replacing
+from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
 
 if TYPE_CHECKING:
     from minnet.history import History
 
-Array = npt.NDArray[Any]
 
 COLOURS = (
     "#0072B2",  # blue

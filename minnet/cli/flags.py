@@ -1,7 +1,5 @@
 """How do settings become flags, and flags a configuration again? Each flag from the fields of `Config`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn

@@ -1,7 +1,5 @@
 """How do results leave a command? As files that may be written, and as rows on stdout."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """How does training show that it goes on? On stderr: a live bar on a terminal, else a line every few epochs."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import sys

@@ -1,7 +1,5 @@
 """What can be done from a terminal with runs? ``minnet predict``, ``evaluate``, ``show``, ``compare``; ``datasets``."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What can be done from a terminal before and while training? ``minnet train``, ``tune`` and ``doctor``."""
 
-from __future__ import annotations
-
 import json
 import math
 import shlex

@@ -1,17 +1,13 @@
 """How are NumPy's own files read, an .npz or .npy, without believing them?"""
 
-from __future__ import annotations
-
 import io
 import math
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.data.checks import (
     Table,
@@ -23,9 +19,8 @@ from minnet.data.checks import (
     check_weights,
     label_array,
 )
+from minnet.support.stack import Array
 from minnet.support.text import one_line
-
-Array = npt.NDArray[Any]
 
 HEADER = 1000  # bytes of an .npy's, at most: arrays of numbers need 128, and some of 10,000 keep NumPy busy for 20 s
 

@@ -1,7 +1,5 @@
 """What makes a table, whatever file it comes from? Names that are there, labels for all rows, and memory enough."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.support.machine import free_memory
+from minnet.support.stack import Array
 from minnet.support.text import listed
-
-Array = npt.NDArray[Any]
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 

@@ -1,7 +1,5 @@
 """How is a text file of columns read? By NumPy where that is sure to be right, else row by row."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io
@@ -10,14 +8,11 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.data.checks import NUMBER
-
-Array = npt.NDArray[Any]
+from minnet.support.stack import Array
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 COLUMNS = 100_000  # at most: what has more is no table of samples that someone wrote as text

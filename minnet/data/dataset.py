@@ -4,18 +4,15 @@ A named data set or a pair of arrays is split into stratified training, validati
 with the statistics of the training part alone, so that nothing of the other two leaks into training.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from minnet.support import expect
-
-Array = npt.NDArray[Any]
+from minnet.support.stack import Array
 
 
 class Part(NamedTuple):

@@ -1,7 +1,5 @@
 """Which data sets come with a name? scikit-learn's, minnet's own spiral, and any for classification on OpenML."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import os
@@ -9,15 +7,14 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minnet.data.dataset import Dataset
+from minnet.support.stack import Array
 from minnet.support.text import nearest
-
-Array = npt.NDArray[Any]
 
 
 class RawData(NamedTuple):

@@ -1,18 +1,13 @@
 """How is a Parquet file read? By pyarrow, which minnet runs without."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from minnet.support.stack import Array
 from minnet.support.text import one_line
-
-Array = npt.NDArray[Any]
-
 
 # What pyarrow calls the types of columns that can be read.
 NUMBERS = re.compile(r"bool|u?int\d+|halffloat|float|double|decimal.*|null")

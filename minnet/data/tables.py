@@ -4,15 +4,11 @@ A file is checked before it is believed: whatever is in it, either a table of fi
 one line that names the file, the column or array, and the row. Nothing in a file can run code.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.data.arrays import read_arrays
 from minnet.data.checks import (
@@ -28,9 +24,8 @@ from minnet.data.checks import (
 )
 from minnet.data.csv_file import CSVFile
 from minnet.data.parquet_file import ParquetFile
+from minnet.support.stack import Array
 from minnet.support.text import listed
-
-Array = npt.NDArray[Any]
 
 NOT_FINITE = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]+)")

@@ -1,7 +1,5 @@
 """How does a configuration become a data set, a network and a training?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How does a training run survive whatever happens? Checkpoints to go on from, and signals that end it well."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import multiprocessing

@@ -6,8 +6,6 @@ alarm both mean something. Nothing is drawn without a fixed seed and no clock is
 diagnosis each time.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import math
@@ -16,16 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.data.dataset import Dataset, Part
 from minnet.layers import ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam
 from minnet.support import expect
+from minnet.support.stack import Array
 from minnet.training import evaluate, train
 
-Array = npt.NDArray[Any]
 MakeNetwork = Callable[[int | Sequence[int]], Network]
 Finding = tuple[bool, str]
 

@@ -4,8 +4,6 @@ A folder is there from the first epoch on, under a name that no other run takes,
 happens; ``results.json`` is written last, and says why the run ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.data.dataset import Dataset
 from minnet.history import History
@@ -27,9 +24,8 @@ from minnet.network import Network
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
 from minnet.support.files import read_json, write_json, write_text
+from minnet.support.stack import Array
 from minnet.support.text import one_line, say
-
-Array = npt.NDArray[Any]
 
 CONFIG = "config.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well

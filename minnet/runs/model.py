@@ -1,7 +1,5 @@
 """What is in a model file? One vector of weights, its layers, and what it takes to predict on raw samples."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import os
@@ -18,9 +16,8 @@ from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect
 from minnet.support.files import read_arrays, write_arrays
+from minnet.support.stack import Array
 from minnet.support.text import one_line
-
-Array = npt.NDArray[Any]
 
 FORMAT = 3
 SAVABLE_LAYERS: dict[str, type[Any]] = {

@@ -1,7 +1,5 @@
 """How did a run go, and how did several compare? What is read of a run, in the terminal and in one picture."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from minnet.history import MONITORS, History
 from minnet.network import Network
@@ -19,10 +16,9 @@ from minnet.runs.model import load
 from minnet.runs.sweep import VARIED, Setting, rank
 from minnet.support import expect
 from minnet.support.files import read_json
+from minnet.support.stack import Array
 from minnet.support.text import one_line, shortened, table
 from minnet.training import Ending, evaluate
-
-Array = npt.NDArray[Any]
 
 
 def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tuple[str, list[dict[str, Any]]]:

@@ -1,7 +1,5 @@
 """How are many runs trained? A list of configurations is grouped into stacks that fit the memory, through a ``map``."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -3,8 +3,6 @@
 All messages have one form: what was checked, what was expected of it, what came instead, and what to do about it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 

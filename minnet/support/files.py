@@ -3,8 +3,6 @@
 An array file is a safetensors file: arrays by name, and a JSON object that describes them. Nothing in it can run code.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

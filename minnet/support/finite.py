@@ -1,7 +1,5 @@
 """Is every number finite, and if one overflowed, did it matter?"""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Do these layers make a network? Whoever wrote them: their members, their widths, what to call them."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import math

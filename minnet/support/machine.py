@@ -1,7 +1,5 @@
 """What does this machine have to give? Memory, and threads for products of matrices."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

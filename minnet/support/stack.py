@@ -1,7 +1,5 @@
 """What does a stack of networks need that one network does not? Numbers with a column, and histories that wait."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

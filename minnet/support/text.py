@@ -1,7 +1,5 @@
 """How is it said? Names shortened, listed and likened; whatever a file holds, one line that can be printed."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import itertools
