@@ -82,7 +82,7 @@ class RandomNumbers:
         Whether what is drawn gets a leading axis, as in a stack; otherwise there is one network.
     """
 
-    def __init__(self, generators: Sequence[np.random.Generator], stacked: bool) -> None:
+    def __init__(self, generators: Sequence["np.random.Generator"], stacked: bool) -> None:
         self.generators, self.stacked = list(generators), stacked
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
