@@ -56,8 +56,8 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     assert err == ""
     results = json.loads(out)
     assert list(results) == [
-        "dataset", "seed", "epochs", "parameters", "seconds", "ended", "classes", "train_loss", "validation_loss",
-        "test_loss", "test_accuracy", "run",
+        "dataset", "seed", "epochs", "parameters", "train_loss", "validation_loss", "test_loss", "test_accuracy",
+        "seconds", "ended", "classes", "run",
     ]  # fmt: skip
     assert (results["dataset"], results["seed"], results["epochs"], results["run"]) == ("iris", 4, 2, "here")
     assert results["parameters"] == 4 * 64 + 64 + 64 * 3 + 3 == load("here").network.theta.size
