@@ -8,7 +8,7 @@ Numbers of equations are those of docs/derivation.md, here and in all files.
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -69,9 +69,6 @@ class Layer(Protocol):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-    if not TYPE_CHECKING:
-        __getattr__ = fit.not_yet
 
 
 class Linear(Layer):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.layers import Array, Layer
-from minnet.output import OutputLayer, SoftmaxCrossEntropy, mean_loss
+from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect, fit
 from minnet.support.stack import RandomNumbers
 
@@ -211,7 +211,8 @@ class Network:
         for layer in self.layers:
             x = layer.forward(x)
         self._forward_ran = True
-        return mean_loss(self.output, x, t, sample_weight)
+        output: Any = self.output
+        return output.forward(x, t) if sample_weight is None else output.forward(x, t, sample_weight)
 
     def backward(self) -> None:
         """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned.

@@ -155,7 +155,10 @@ class Adam(Optimizer):
         v *= keep_v
         v += take_v * (g * g)
         m_hat, v_hat = m / whole_m, v / whole_v
-        theta -= lr * m_hat / (np.sqrt(v_hat) + epsilon)
+        root = np.sqrt(v_hat, out=v_hat)
+        root += epsilon
+        m_hat *= lr
+        theta -= np.divide(m_hat, root, out=root)
         self.state["k"] = np.array(k)
 
 

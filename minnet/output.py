@@ -4,12 +4,12 @@ Together they have a backward pass that is shorter than either one's alone: y âˆ
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from minnet.layers import Array
-from minnet.support import expect, fit
+from minnet.support import expect
 
 
 class OutputLayer(Protocol):
@@ -62,9 +62,6 @@ class SoftmaxCrossEntropy:
         self.class_weight: list[float] | None = None
         if class_weight is not None:
             self.class_weight = expect.weights(f"{name} class_weight", class_weight).tolist()
-
-    if not TYPE_CHECKING:
-        __getattr__ = fit.not_yet
 
     def __repr__(self) -> str:
         settings = {"label_smoothing": self.label_smoothing, "class_weight": self.class_weight}

@@ -70,19 +70,6 @@ def summary(layers: Sequence[object], output: object, theta: Any) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-class NotYet(AttributeError, RuntimeError):
-    """An attribute that is not there yet."""
-
-
-def not_yet(part: object, name: str) -> Any:
-    """Say of an attribute of a layer that is not there yet when it will be; it becomes a class's ``__getattr__``."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    owner = type(part).__name__
-    hint = "backward was called before forward: call forward first; parameters such as W are there in a Network"
-    raise NotYet(f"{owner} has no {name!r} yet; if {owner}.{hint}")
-
-
 def described(part: object) -> str:
     """Name a layer: by its repr, unless that would show an address in memory."""
     return type(part).__name__ if type(part).__repr__ is object.__repr__ else repr(part)
