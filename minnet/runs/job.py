@@ -204,9 +204,11 @@ def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options)
     content = plan.json()
     if not options.quiet:
         say(describe_data(plan.dataset))
-    folder, made = new_run(options.out, plan.dataset.name, content, options.force)
-    with locked(folder):
-        return Job(folder, plan, options, content, made).run()
+    with ExitStack() as handlers:
+        interrupt = handlers.enter_context(interruptible())  # before there is a folder that a signal could leave behind
+        folder, made = new_run(options.out, plan.dataset.name, content, options.force)
+        with locked(folder):
+            return Job(folder, plan, options, content, made).run(interrupt, handlers)
 
 
 def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
@@ -242,7 +244,8 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
         for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
             if before.get(name) != now[name]:
                 say(f"the run began with {what}; its numbers may differ in the last digits")
-        return job.run()
+        with ExitStack() as handlers:
+            return job.run(handlers.enter_context(interruptible()), handlers)
 
 
 def checkpoints_of(folder: Path) -> list[Path]:
@@ -281,16 +284,15 @@ class Job:
             for problem in restore_checkpoint(self.folder, group.training(), self.plan.name(group)):
                 say(f"{problem}; going on from the checkpoint before it")
 
-    def run(self) -> Report:
+    def run(self, interrupt: Interrupt, handlers: ExitStack) -> Report:
         """Train all groups and write the results; what was kept is said if that cannot be done.
 
-        A new run of which nothing was kept leaves nothing.
+        A new run of which nothing was kept leaves nothing. The handlers of signals are there until training is over.
         """
         try:
-            with ExitStack() as stack:
+            with handlers:
                 show = self.options.show
-                log = stack.enter_context(event_log(self.folder)) if self.options.tensorboard else ignore
-                interrupt = stack.enter_context(interruptible())
+                log = handlers.enter_context(event_log(self.folder)) if self.options.tensorboard else ignore
                 results = self.train(interrupt, lambda history: (show(history), log(history)))
             return self.finish(results)
         except BaseException as error:

@@ -171,7 +171,7 @@ def join(results: Sequence[Result]) -> Result:
     longest = max((result.history for result in results), key=lambda each: len(each.epoch))
     for name, column in vars(history).items():
         entries = [list(getattr(result.history, name)) for result in results]
-        length = len(getattr(longest, name))
+        length = max(map(len, entries))  # in steps, groups of the same epochs may differ
         for each in entries:
             each += [0.0 if name == "seconds" else each[-1]] * (length - len(each))
         if name == "epoch":

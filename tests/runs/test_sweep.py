@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minnet import SGD, Linear, Network, ReLU, evaluate, load, load_dataset
+from minnet import SGD, History, Linear, Network, ReLU, evaluate, load, load_dataset
 from minnet import train as train_network
 from minnet.cli import main
 from minnet.cli.train import MOMENTA, RATES
 from minnet.runs.checkpoints import checkpoints
 from minnet.runs.config import Config
-from minnet.runs.folder import RUN_FILES, STACK_FILE
-from minnet.runs.sweep import grid, rank, sweep
+from minnet.runs.folder import RUN_FILES, STACK_FILE, new_run
+from minnet.runs.sweep import Result, grid, join, rank, sweep
 from minnet.support.machine import free_memory
+from minnet.training import Ending
 from tests.conftest import contents, signal_in_step, wait_until
 
 
@@ -174,6 +175,46 @@ def test_a_signal_to_all_processes_of_a_sweep_ends_it_well(number: signal.Signal
     assert said.startswith("minnet: interrupted in epoch ")
     assert said.endswith(" with: minnet train --resume r")
     assert json.loads(Path("r/results.json").read_text())["ended"]["reason"] == "interrupted"
+
+
+@pytest.mark.parametrize("flags", [[], ["--seeds", "2"]], ids=["single", "stack"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_folder_is_made_waits_until_it_can_be_taken(
+    flags: list[str], number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "iris", "--epochs", "3", "--quiet", *flags, "--out"]
+    assert main([*train, "whole"]) == 0
+
+    def signalled(*arguments: Any) -> Any:
+        made = new_run(*arguments)
+        os.kill(os.getpid(), number)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minnet.runs.job.new_run", signalled)
+        assert main([*train, "r"]) == 130
+    said = (
+        "interrupted in epoch 1, after step 0 of 4; nothing of it was saved; begin anew with: minnet train --resume r"
+    )
+    assert capfd.readouterr().err.strip().splitlines()[-1] == f"minnet: {said}"
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    assert contents("r") == contents("whole")
+
+
+def test_groups_that_were_interrupted_in_different_steps_are_joined() -> None:
+    def group(steps: int) -> Result:
+        column = [np.ones(2)]
+        columns: dict[str, Any] = {name: list(column) for name in History().by_epoch()}
+        columns |= {"epoch": [1], "seconds": [0.1]}
+        history = History(**columns, batch_loss=column * steps, batch_norm=column * steps)
+        return Result(np.zeros((2, 3)), history, Ending("interrupted", 2, steps - 3))
+
+    for order in ((5, 7), (7, 5)):
+        together = join([group(steps) for steps in order])
+        assert np.array(together.history.batch_loss).shape == (7, 4)
+        assert np.array(together.history.train_loss).shape == (1, 4)
+        assert together.history.epoch == [1]
+        assert together.ended.reason == "interrupted"
 
 
 def test_a_sweep_that_finds_too_little_memory_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
