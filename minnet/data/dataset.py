@@ -115,10 +115,14 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
+    def labels(self, split: str) -> Array:
+        """Return the class numbers of a split's samples: an array of shape (N,)."""
+        labels: Array = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
+        return labels
+
     def counts(self, split: str) -> Array:
         """Count the samples of each class in a split: an array of shape (K,)."""
-        labels = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
-        return np.bincount(labels, minlength=self.K)
+        return np.bincount(self.labels(split), minlength=self.K)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in ("train", "validation", "test"))

@@ -8,6 +8,7 @@ diagnosis each time.
 
 import dataclasses
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -106,10 +107,8 @@ def feature_scales(dataset: Dataset) -> Finding:
     deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
     tell the others apart any more, the feature is held against the scales of the other features.
     """
-    x, mean, scale = all_samples(dataset), dataset.standardization.mean, dataset.standardization.scale
-    far_off, lost, largest = [], [], 0.0
-    for d, name in enumerate(dataset.feature_names):
-        feature = x[:, d].astype(np.float64)
+    far_off, lost, largest, usual = [], [], 0.0, np.median(dataset.standardization.scale)
+    for name, feature, mean, scale in features(dataset):
         distance, deviation = np.abs(feature - np.median(feature)), feature.std()
         differing = distance[distance > 0]
         if not differing.size:
@@ -117,10 +116,10 @@ def feature_scales(dataset: Dataset) -> Finding:
         n, largest = int(distance.argmax()), max(largest, np.abs(feature).max())
         far = distance > 100 * np.median(differing)
         squeezed = far.any() and 5 * feature[~far].std() < deviation
-        if squeezed if differing.size >= 10 else distance[n] * scale[d] > 1e6 * np.median(scale):
-            far_off.append(f"{name!r} is {feature[n] * scale[d] + mean[d]:.4g} in {place(dataset, n)}")
-        if deviation * scale[d] < 1e-6 * abs(mean[d]):
-            lost.append(f"{name!r} is {mean[d]:.10g} ± {deviation * scale[d]:.2g}")
+        if squeezed if differing.size >= 10 else distance[n] * scale > 1e6 * usual:
+            far_off.append(f"{name!r} is {feature[n] * scale + mean:.4g} in {place(dataset, n)}")
+        if deviation * scale < 1e-6 * abs(mean):
+            lost.append(f"{name!r} is {mean:.10g} ± {deviation * scale:.2g}")
     if far_off:
         return False, f"far off: {listed(far_off)}; mend such entries, clip them, or take the feature's logarithm"
     if lost:
@@ -134,8 +133,7 @@ def constant_features(dataset: Dataset) -> Finding:
     It is a picture, or something of its kind, if half of the features that change have the same minimum.
     """
     x, names, standardization = dataset.train.x, dataset.feature_names, dataset.standardization
-    lowest, constant = x.min(axis=0), np.ptp(x, axis=0) == 0
-    minimum = lowest * standardization.scale + standardization.mean
+    constant, minimum = np.ptp(x, axis=0) == 0, x.min(axis=0) * standardization.scale + standardization.mean
     if constant.all():
         return False, "all features are constant in the training part: there is nothing to learn from"
     scales = np.sort(standardization.scale[~constant])
@@ -157,8 +155,8 @@ def duplicate_features(dataset: Dataset) -> Finding:
     A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
     """
     x, names = dataset.train.x, dataset.feature_names
-    rows = some_rows(len(x), max(1000, 20_000_000 // dataset.D))
-    x = x[rows].astype(np.float64)  # float32 could not tell such a correlation from 1
+    x = x[some_rows(len(x), max(1000, 20_000_000 // dataset.D))]
+    x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
     counts = np.flatnonzero((x != np.median(x, axis=0)).sum(axis=0) >= 5)
     x = x[:, counts] - x[:, counts].mean(axis=0)
     x /= np.sqrt((x * x).sum(axis=0))
@@ -167,8 +165,8 @@ def duplicate_features(dataset: Dataset) -> Finding:
         correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
         same += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
     if same:
-        text = listed([f"{names[i]!r} and {names[j]!r}" for i, j in same])
-        return False, f"the same up to scale and shift: {text}; leave one of each out"
+        both = pairs([(repr(names[i]), repr(names[j])) for i, j in same])
+        return False, f"the same up to scale and shift: {both}; leave one of each out"
     return True, f"none of {dataset.D}"
 
 
@@ -184,7 +182,7 @@ def duplicate_rows(dataset: Dataset) -> Finding:
     if leaking:
         remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
         return False, f"{text}: accuracies there will be too good; {remedy}"
-    N, twins = len(dataset.train.x), contradictions(seen, labels_of(dataset))
+    N, twins = len(dataset.train.x), contradictions(seen, dataset.labels("train"))
     count = sum(map(len, twins))
     if len(twins) > 1 and count > 0.01 * N:
         return False, (
@@ -196,34 +194,30 @@ def duplicate_rows(dataset: Dataset) -> Finding:
 
 def class_balance(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
-    class_weights = getattr(make_network(0).output, "class_weight", None)
-    counts = {name: np.bincount(labels_of(dataset, name), minlength=dataset.K) for name in PARTS}
-    for name, count in counts.items():
+    weighted = getattr(make_network(0).output, "class_weight", None) is not None
+    for name in PARTS:
+        count = dataset.counts(name)
         if not count.all():
             missing = named(dataset.class_names, count == 0)
             return False, f"the {PARTS[name]} part has no sample of {missing}; split so that each part has some"
-    few, many = counts["train"].min(), counts["train"].max()
-    text = f"{few} to {many} training samples a class"
-    if many <= 10 * few:
-        return True, text
-    if class_weights is not None:
-        return True, f"{text}, for which class weights make up"
-    rare, common = (dataset.class_names[k] for k in (counts["train"].argmin(), counts["train"].argmax()))
+    count = dataset.counts("train")
+    few, many = count.min(), count.max()
+    if many <= 10 * few or weighted:
+        made_up = ", for which class weights make up" if many > 10 * few else ""
+        return True, f"{few} to {many} training samples a class{made_up}"
+    rare, common = dataset.class_names[count.argmin()], dataset.class_names[count.argmax()]
     return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weight balanced"
 
 
 def label_leak(dataset: Dataset) -> Finding:
     """Look for features that are the class by another name: they change between classes, but never within one."""
-    x, labels = dataset.train.x, labels_of(dataset)
-    within = np.zeros(dataset.D)
-    for k in set(labels.tolist()):
-        within = np.maximum(within, np.ptp(x[labels == k], axis=0))
+    x, labels = dataset.train.x, dataset.labels("train")
+    within = np.max([np.ptp(x[labels == k], axis=0) for k in set(labels.tolist())], axis=0)
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
     if leaks.any():
         names = named(dataset.feature_names, leaks)
         return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
-    features = zip(all_samples(dataset).T, dataset.standardization.scale, strict=True)
-    counting = [counts_rows(feature.astype(np.float64) * scale) for feature, scale in features]
+    counting = [counts_rows(feature * scale) for _, feature, _, scale in features(dataset)]
     if any(counting):
         names = named(dataset.feature_names, counting)
         return False, f"{names} numbers the rows: leave it out, since new samples get numbers never seen"
@@ -265,9 +259,9 @@ def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
             network.backward()
             optimizer.step(network)
     text = f"{len(rows)} samples are not learned by heart: their loss is still {loss:.2g} after {step} steps"
-    twins = contradictions(groups(x), labels_of(dataset)[rows])
+    twins = contradictions(groups(x), dataset.labels("train")[rows])
     if twins:
-        where = pairs([rows[same].tolist() for same in twins])
+        where = pairs([rows[same] for same in twins])
         return False, f"{text}; samples {where} of the training part are the same, their classes are not: mend them"
     return False, f"{text}; take more hidden units, look at the features, and check the gradients by `minnet check`"
 
@@ -275,9 +269,9 @@ def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
 def dead_units(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum: float, batch_size: int) -> Finding:
     """Count units that do not answer to their input any more, after an epoch at the given learning rate."""
     network, shares = make_network(0), []
-    before = [idle for _, _, idle in idle_units(network, dataset.train.x)]
+    before = list(idle_units(network, dataset.train.x))
     train(network, SGD(lr, momentum), dataset, 1, batch_size)
-    for (k, kind, idle), earlier in zip(idle_units(network, dataset.train.x), before, strict=True):
+    for (k, kind, idle), (_, _, earlier) in zip(idle_units(network, dataset.train.x), before, strict=True):
         shares.append(f"{idle.sum()} of {idle.size}")
         if idle.mean() > 0.5:
             cause = "; lower the learning rate"
@@ -351,12 +345,6 @@ def some_rows(N: int, most: int) -> Array:
     return np.sort(np.random.default_rng(0).permutation(N)[:most])
 
 
-def labels_of(dataset: Dataset, part: str = "train") -> Array:
-    """Return the class numbers of a part's samples."""
-    labels: Array = expect.targets(getattr(dataset, part).t, dataset.K).argmax(axis=1)
-    return labels
-
-
 def least_loss(network: Network, t: Array) -> float:
     """Return the lowest possible mean loss for targets: the entropy of soft or smoothed ones, else 0."""
     smoothing = getattr(network.output, "label_smoothing", 0.0)
@@ -374,17 +362,15 @@ def groups(x: Array) -> dict[bytes, list[int]]:
 
 def contradictions(same: dict[bytes, list[int]], labels: Array) -> list[list[int]]:
     """Give those groups of equal rows that have several classes, two rows of different ones first."""
-    found = []
-    for first, *others in same.values():
-        different = [n for n in others if labels[n] != labels[first]]
-        if different:
-            found.append([first, *different, *(n for n in others if labels[n] == labels[first])])
-    return found
+    mixed = [rows for rows in same.values() if np.ptp(labels[rows])]
+    return [sorted(rows, key=lambda n: (n != rows[0], labels[n] == labels[rows[0]])) for rows in mixed]
 
 
-def all_samples(dataset: Dataset) -> Array:
-    """Return the samples of the three parts, one after another."""
-    return np.concatenate([getattr(dataset, name).x for name in PARTS])
+def features(dataset: Dataset) -> Iterator[tuple[str, Array, Any, Any]]:
+    """Give the name, the samples of the three parts one after another, the mean and the scale of each feature."""
+    x, standardization = np.concatenate([getattr(dataset, name).x for name in PARTS]), dataset.standardization
+    for d, name in enumerate(dataset.feature_names):
+        yield name, x[:, d].astype(np.float64), standardization.mean[d], standardization.scale[d]
 
 
 def place(dataset: Dataset, n: int) -> str:
@@ -399,14 +385,14 @@ def place(dataset: Dataset, n: int) -> str:
     return f"sample {n} of the {PARTS[name]} part{of_data}"
 
 
-def pairs(groups: Sequence[Sequence[int]]) -> str:
-    """List the first two of each group of rows."""
-    return listed([f"{rows[0]} and {rows[1]}" for rows in groups])
+def pairs(groups: Iterable[Iterable[object]]) -> str:
+    """List the first two of each group."""
+    return listed([f"{first} and {second}" for first, second, *_ in groups])
 
 
 def named(names: Sequence[str], chosen: Iterable[bool]) -> str:
     """List those of the names that are chosen."""
-    return listed([repr(name) for name, it in zip(names, chosen, strict=True) if it])
+    return listed([repr(name) for name in itertools.compress(names, chosen)])
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:
