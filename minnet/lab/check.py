@@ -145,9 +145,7 @@ def check_class(cls: type[Any]) -> Report:
     if missing:
         return Report(name, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
 
-    def make(case: Case) -> Any:
-        return construct(cls, case)
-
+    make = functools.partial(construct, cls)
     try:
         make(CASES[0])
     except Exception as error:  # a learner's code may raise anything

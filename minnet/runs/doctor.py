@@ -7,6 +7,7 @@ diagnosis each time.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import math
@@ -31,8 +32,8 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 SAMPLES = 10_000  # of the training part, at most, for what has to be trained
 BATCH_RATES = (0.003, 0.01, 0.03)  # Adam's, in `one_batch`
 BATCH_STEPS = 1500  # at most
-RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10)
-USUAL_RATE = 0.05  # also tried by `learning_rate`, whatever the given rate
+RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10)  # of the given rate, tried beside it by `learning_rate`
+USUAL_RATE = 0.05  # also tried there, whatever the given rate
 RATE_STEPS = 2000  # of each network in `learning_rate`, at most
 RATE_WORK = 1e11  # operations on numbers there, about, in all
 
@@ -107,7 +108,7 @@ def feature_scales(dataset: Dataset) -> Finding:
     deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
     tell the others apart any more, the feature is held against the scales of the other features.
     """
-    far_off, lost, largest, usual = [], [], 0.0, np.median(dataset.standardization.scale)
+    far_off, lost, largest = [], [], 0.0
     for name, feature, mean, scale in features(dataset):
         distance, deviation = np.abs(feature - np.median(feature)), feature.std()
         differing = distance[distance > 0]
@@ -116,7 +117,7 @@ def feature_scales(dataset: Dataset) -> Finding:
         n, largest = int(distance.argmax()), max(largest, np.abs(feature).max())
         far = distance > 100 * np.median(differing)
         squeezed = far.any() and 5 * feature[~far].std() < deviation
-        if squeezed if differing.size >= 10 else distance[n] * scale > 1e6 * usual:
+        if squeezed if differing.size >= 10 else distance[n] * scale > 1e6 * np.median(dataset.standardization.scale):
             far_off.append(f"{name!r} is {feature[n] * scale + mean:.4g} in {place(dataset, n)}")
         if deviation * scale < 1e-6 * abs(mean):
             lost.append(f"{name!r} is {mean:.10g} ± {deviation * scale:.2g}")
@@ -212,7 +213,7 @@ def class_balance(dataset: Dataset, make_network: MakeNetwork) -> Finding:
 def label_leak(dataset: Dataset) -> Finding:
     """Look for features that are the class by another name: they change between classes, but never within one."""
     x, labels = dataset.train.x, dataset.labels("train")
-    within = np.max([np.ptp(x[labels == k], axis=0) for k in set(labels.tolist())], axis=0)
+    within = functools.reduce(np.maximum, (np.ptp(x[labels == k], axis=0) for k in set(labels.tolist())))
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
     if leaks.any():
         names = named(dataset.feature_names, leaks)
@@ -233,8 +234,8 @@ def counts_rows(feature: Array) -> bool:
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the loss of fresh networks with ln K, that of one which finds all classes equally probable."""
     rows = some_rows(len(dataset.train.x), 1000)
-    network = make_network(range(5))
-    loss = float(np.mean(network.forward(dataset.train.x[rows], dataset.train.t[rows]), dtype=np.float64))
+    x, t = (array[rows] for array in dataset.train)
+    loss = float(np.mean(make_network(range(5)).forward(x, t), dtype=np.float64))
     guessing = math.log(dataset.K)
     text = f"{loss:.3g}, where ln K is {guessing:.3g}"
     if not loss <= 1.5 * guessing + 1:  # NaN is wrong, too
@@ -245,7 +246,7 @@ def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
 def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Learn 16 samples by heart, which any network that fits its data can do, whatever the given learning rate."""
     rows = some_rows(len(dataset.train.x), 16)
-    x, t = dataset.train.x[rows], dataset.train.t[rows]
+    x, t = (array[rows] for array in dataset.train)
     network = make_network([0] * len(BATCH_RATES))
     optimizer = Adam(BATCH_RATES)
     floor = least_loss(network, t)
@@ -288,27 +289,27 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     difference is more than 0.35 ln K: less than that a few more epochs make up for, with sigmoids for instance, which
     are slow to leave their first plateau.
     """
-    rates = [lr * factor for factor in RATE_FACTORS] + [USUAL_RATE]
+    rates = [lr, *(lr * factor for factor in RATE_FACTORS), USUAL_RATE]
     network = make_network([0] * len(rates))
-    N, N_validation = len(dataset.train.x), len(dataset.validation.x)
-    steps = -(-N // batch_size)  # an epoch
-    work = network.theta.size * (4 * N + N_validation + 30 * steps)  # an epoch's: gradients, evaluation and updates
+    N = len(dataset.train.x)
+    steps = -(-N // batch_size)  # an epoch, whose work is gradients, evaluation and updates
+    work = network.theta.size * (4 * N + len(dataset.validation.x) + 30 * steps)
     epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / work)))
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
     losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
     losses = np.where(history.diverged(), np.inf, losses)
-    own, best = RATE_FACTORS.index(1), losses.argmin()
-    loss, lowest = losses[own], losses[best]
+    best = losses.argmin()
+    loss, lowest, better = losses[0], losses[best], rates[best]
     if np.isinf(lowest):
         return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
     if np.isinf(loss):
-        return False, f"training diverges at lr {lr:g}; at lr {rates[best]:.2g} the loss is {lowest:.2g}: use that"
+        return False, f"training diverges at lr {lr:g}; at lr {better:.2g} the loss is {lowest:.2g}: use that"
     text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
-    if best == own:
+    if best == 0:
         return True, f"{text}, the lowest of {len(rates)} rates"
-    text += f", {lowest:.2g} at lr {rates[best]:.2g}"
+    text += f", {lowest:.2g} at lr {better:.2g}"
     if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
-        return False, f"{text}: lr is too {'low' if rates[best] > lr else 'high'}, use {rates[best]:.2g}"
+        return False, f"{text}: lr is too {'low' if better > lr else 'high'}, use {better:.2g}"
     return True, text
 
 
