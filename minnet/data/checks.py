@@ -44,8 +44,8 @@ class Table:
     ignored: tuple[str, ...]
 
 
-def check_file(path: str) -> None:
-    """Raise an error that says why if there is no file to read, or if it is too large."""
+def check_file(path: str) -> Path:
+    """Return a file that can be read, or raise an error that says why it cannot, or that it is too large."""
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"{path}: is a folder: expected a file")
@@ -56,6 +56,7 @@ def check_file(path: str) -> None:
     with file.open("rb"):
         pass  # what may not be read says so here, whoever reads it later
     check_size(f"{path}: the file", file.stat().st_size)
+    return file
 
 
 def check_size(what: str, size: int) -> None:

@@ -53,7 +53,7 @@ class CSVFile:
             raise ValueError(f"{path}: has {len(self.names)} columns, at most {COLUMNS} are read: save it as an .npz")
         self.first = next((cells for _, cells in rows if not is_blank(cells)), None)
         lines = self.data.rstrip(b"\r\n")
-        ends = lines.count(b"\n") + (lines.count(b"\r") - lines.count(b"\r\n") if b"\r" in lines else 0)
+        ends = lines.count(b"\n") + lines.count(b"\r") - lines.count(b"\r\n")
         self.n_rows = ends if self.first else 0  # or less, where cells hold line ends
 
     def _line(self, at: int) -> int:
