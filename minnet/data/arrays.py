@@ -18,9 +18,9 @@ from minnet.data.checks import (
     check_size,
     check_weights,
     label_array,
+    readable,
 )
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 
 HEADER = 1000  # bytes of an .npy's, at most: arrays of numbers need 128, and some of 10,000 keep NumPy busy for 20 s
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -77,11 +77,9 @@ def read_arrays(
 def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
     """Unpack some arrays of an .npz, by role, and tell the names of all others."""
     with check_file(path).open("rb") as stream:
-        try:
+        with readable(f"{path}: not an .npz that can be read"):
             archive = zipfile.ZipFile(stream)
             entries = archive.infolist()
-        except Exception as error:  # of any kind: zipfile documents few of those that a damaged file raises
-            raise ValueError(f"{path}: not an .npz that can be read ({one_line(error)})") from None
         names = [entry.filename.removesuffix(".npy") for entry in entries]
         check_names(path, "array", names)
         check_roles(path, "array", names, {**{role: [name] for role, name in wanted.items()}, "ignore": ignore})
@@ -91,26 +89,21 @@ def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tup
             if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{place} is encrypted or compressed in an unusual way: expected what np.savez writes")
             check_size(place, max(entry.file_size, entry.compress_size))
-            try:
-                with archive.open(entry) as member:
-                    data[role] = member.read(entry.file_size)
-            except Exception as error:  # as above
-                raise ValueError(f"{place} is damaged ({one_line(error)})") from None
+            with readable(f"{place} is damaged"), archive.open(entry) as member:
+                data[role] = member.read(entry.file_size)
     return data, [name for name in names if name not in wanted.values()]
 
 
 def read_array(data: bytes, place: str) -> Array:
     """Read what is in an .npy, believing its header only as far as there are bytes."""
     stream = io.BytesIO(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(stream)
-            if version not in HEADERS:
-                raise ValueError(f"unknown version {version}")
-            shape, fortran, dtype = HEADERS[version](stream, max_header_size=HEADER)
-    except Exception as error:  # of any kind: the header is Python source, and parsing it may fail in all its ways
-        raise ValueError(f"{place} is not a NumPy array that can be read ({one_line(error)})") from None
+    # The header is Python source, and parsing it may fail in all its ways.
+    with readable(f"{place} is not a NumPy array that can be read"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = np.lib.format.read_magic(stream)
+        if version not in HEADERS:
+            raise ValueError(f"unknown version {version}")
+        shape, fortran, dtype = HEADERS[version](stream, max_header_size=HEADER)
     if dtype.hasobject:
         raise ValueError(f"{place} holds Python objects, which could run code: expected numbers or text")
     if dtype.kind not in "biufSU" or dtype.itemsize == 0:
@@ -138,11 +131,9 @@ def finite(array: Array, place: str) -> Array:
 
 def array_labels(array: Array, place: str) -> Array:
     """Make text of an array of labels."""
-    try:
+    with readable(f"{place} holds text that is none"):  # SystemError, for one, at what is no character
         if array.dtype.kind == "S":
             array = np.strings.decode(array, "utf-8")
         values = array.astype(np.float64).tolist() if array.dtype.kind == "f" else array.tolist()
         "".join(values if array.dtype.kind == "U" else ()).encode()
-    except Exception as error:  # SystemError, for one, at what is no character
-        raise ValueError(f"{place} holds text that is none ({one_line(error)})") from None
     return label_array(values, lambda i: f"{place}[{i}]")

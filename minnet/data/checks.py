@@ -1,8 +1,9 @@
 """What makes a table, whatever file it comes from? Names that are there, labels for all rows, and memory enough."""
 
+import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from minnet.support.machine import free_memory
 from minnet.support.stack import Array
-from minnet.support.text import listed
+from minnet.support.text import listed, one_line
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -42,6 +43,15 @@ class Table:
     sample_weight: Array | None
     feature_names: tuple[str, ...]
     ignored: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def readable(problem: str) -> Iterator[None]:
+    """Raise ValueError if something cannot be read, whatever else is raised: few document what damage may raise."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{problem} ({one_line(error)})") from None
 
 
 def check_file(path: str) -> Path:

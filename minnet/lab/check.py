@@ -85,9 +85,7 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
     comparisons = [c for trial in trials for c in trial.comparisons]
     quantities = dict.fromkeys(c.quantity for c in comparisons)
     compared = [[c for c in comparisons if c.quantity == quantity] for quantity in quantities]
-    report = Report(subject, [max(same, key=lambda c: c.error) for same in compared])
-    report.notes = list(dict.fromkeys(note for trial in trials for note in trial.notes))
-
+    notes = dict.fromkeys(note for trial in trials for note in trial.notes)
     found = [finding for trial in trials for finding in trial.findings]
     raised = [finding for finding in found if finding.name == "raises"]
     manners = [finding for finding in found if finding.name != "raises"]
@@ -97,21 +95,21 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
 
     wrong = [trial for trial in trials if trial.findings or any(c.wrong for c in trial.comparisons)]
     if wrong and all(trial.case.stack for trial in wrong):
-        report.findings = [Finding("no-stack", f"only in a stack: {(manners + raised + values)[0].saw}")]
+        findings = [Finding("no-stack", f"only in a stack: {(manners + raised + values)[0].saw}")]
     elif manners:
-        report.findings = manners
+        findings = manners
     elif values and not any(c.wrong for trial in fresh_trials for c in trial.run().comparisons):
         saw = f"{values[0].saw.split(':')[0]} is right for the first batch, wrong for the next"
-        report.findings = [Finding("stale-values", saw)]
+        findings = [Finding("stale-values", saw)]
     elif raised and all(finding.name == "unknown" for finding in values):
-        report.findings = raised
+        findings = raised
     else:
-        report.findings = values
+        findings = values
     if comparisons and not any(np.any(c.numeric) for c in comparisons):
-        report.findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
-    first_of_each = {finding.name: finding for finding in reversed(report.findings)}
-    report.findings = list(first_of_each.values())
-    return report
+        findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
+    first_of_each = {finding.name: finding for finding in reversed(findings)}
+    worst = [max(same, key=lambda c: c.error) for same in compared]
+    return Report(subject, worst, list(first_of_each.values()), list(notes))
 
 
 def construct(cls: type[Any], case: Case) -> Any:
