@@ -48,8 +48,9 @@ class Report:
         """Format the rows as lines of a table."""
         lines = [("quantity", "shape", "largest error", "where", "")] if self.rows else []
         for row in self.rows:
-            shape, verdict = "×".join(map(str, row.analytic.shape)), "WRONG" if row.wrong else "ok"
-            lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.worst(1)[0]) if row.wrong else "", verdict))
+            shape = "×".join(map(str, row.analytic.shape))
+            verdict = (str(row.worst(1)[0]), "WRONG") if row.wrong else ("", "ok")
+            lines.append((row.quantity, shape, f"{row.error:.1e}", *verdict))
         return [f"  {line}" for line in table(lines)]
 
     def table(self) -> str:
@@ -114,12 +115,15 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
 
 def construct(cls: type[Any], case: Case) -> Any:
     """Make a layer whose constructor takes nothing, (D) or (D, H)."""
-    parameters = inspect.signature(cls).parameters.values()
-    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    names = [p.name for p in needed]
+    names = [
+        p.name
+        for p in inspect.signature(cls).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     if len(names) > 2:
-        takes = f"{cls.__name__} takes {', '.join(names)}"
-        raise TypeError(f"{takes}: expected a constructor that takes nothing, (D) or (D, H)")
+        raise TypeError(
+            f"{cls.__name__} takes {', '.join(names)}: expected a constructor that takes nothing, (D) or (D, H)"
+        )
     sizes = {"D": case.D, "H": case.H, "K": case.H}
     return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
@@ -220,8 +224,9 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     double.forward(x, t)
     double.backward()
     if not np.abs(numeric).max() > 1e-14:
-        nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
-        raise ValueError(f"{nothing}; choose other samples or other weights")
+        raise ValueError(
+            "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
+        )
 
     stack = network.theta.shape[:-1]
     widths = [network.D, *(slot.shape[-1] for slot in slots(network.layers) if slot.name == "W")]
@@ -233,11 +238,11 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         report.notes.append(f"0 to rounding, and so not compared any closer: {'; '.join(tiny)}")
     wrong = [c for c in report.rows[:-1] if c.wrong]
     if wrong:
-        for kind in dict.fromkeys(type(part) for part in (network.output, *reversed(network.layers))):
+        for kind in dict.fromkeys(map(type, (network.output, *reversed(network.layers)))):
             alone = check_class(kind)
             report.findings += [Finding(name, f"{kind.__name__} alone: {saw}") for name, saw in alone.findings]
         if not report.findings:
             worst = max(wrong, key=lambda c: c.error)
             saw = f"each layer is right alone, but not together; {worst.quantity}: {worst.worst_entries()}"
-            report.findings = [Finding("unknown", saw)]
+            report.findings.append(Finding("unknown", saw))
     return report

@@ -140,16 +140,20 @@ class Trial:
             try:
                 if self.attempt():
                     if nudge:
-                        again = f"and were drawn again {nudge} times ({self.case})"
-                        self.notes.append(f"the first samples lay on a kink, {again}")
+                        self.notes.append(
+                            f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
+                        )
                     return self
             except Exception as error:  # a learner's code may raise anything
                 self.findings = []
                 self.find("raises", f"{type(error).__name__}: {error}")
                 return self
-        slopes_differ = f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ"
         self.findings = []
-        self.find("unknown", f"{slopes_differ}: it has kinks everywhere, or computes in float32 inside")
+        self.find(
+            "unknown",
+            f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ: it has kinks "
+            "everywhere, or computes in float32 inside",
+        )
         return self
 
     def attempt(self) -> bool:
@@ -174,7 +178,7 @@ class Trial:
 
     def compare(self, analytic: Values) -> bool:
         """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
-        before, (first, *_) = self.before, self.inputs
+        before, first = self.before, self.inputs[0]
         found = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
         if found is None:
             return False
@@ -243,7 +247,7 @@ class Trial:
 
     def gradients(self, when: str) -> dict[str, Array]:
         """Call backward and collect what can be compared."""
-        (first, *_), upstream = self.inputs, [self.given[name] for name in self.given if name not in self.inputs]
+        first, upstream = self.inputs[0], [array for name, array in self.given.items() if name not in self.inputs]
         found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
         self.unchanged(when)
         for name, before in self.parameters.items():

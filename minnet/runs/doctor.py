@@ -155,19 +155,18 @@ def duplicate_features(dataset: Dataset) -> Finding:
 
     A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
     """
-    x, names = dataset.train.x, dataset.feature_names
-    x = x[some_rows(len(x), max(1000, 20_000_000 // dataset.D))]
+    x = dataset.train.x[some_rows(len(dataset.train.x), max(1000, 20_000_000 // dataset.D))]
     x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
-    counts = np.flatnonzero((x != np.median(x, axis=0)).sum(axis=0) >= 5)
+    counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
+    names = [repr(name) for name in itertools.compress(dataset.feature_names, counts)]
     x = x[:, counts] - x[:, counts].mean(axis=0)
     x /= np.sqrt((x * x).sum(axis=0))
     same = []
-    for start in range(0, len(counts), 1000):
+    for start in range(0, len(names), 1000):
         correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
-        same += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
+        same += [(names[start + i], names[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
     if same:
-        both = pairs([(repr(names[i]), repr(names[j])) for i, j in same])
-        return False, f"the same up to scale and shift: {both}; leave one of each out"
+        return False, f"the same up to scale and shift: {pairs(same)}; leave one of each out"
     return True, f"none of {dataset.D}"
 
 
@@ -181,8 +180,10 @@ def duplicate_rows(dataset: Dataset) -> Finding:
         leaking |= shared > max(1, 0.05 * len(x))
     text = ", ".join(texts)
     if leaking:
-        remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
-        return False, f"{text}: accuracies there will be too good; {remedy}"
+        return False, (
+            f"{text}: accuracies there will be too good; leave duplicates out before splitting, unless the features "
+            "take so few values that they are natural"
+        )
     N, twins = len(dataset.train.x), contradictions(seen, dataset.labels("train"))
     count = sum(map(len, twins))
     if len(twins) > 1 and count > 0.01 * N:
@@ -215,13 +216,16 @@ def label_leak(dataset: Dataset) -> Finding:
     x, labels = dataset.train.x, dataset.labels("train")
     within = functools.reduce(np.maximum, (np.ptp(x[labels == k], axis=0) for k in set(labels.tolist())))
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
+    names = dataset.feature_names
     if leaks.any():
-        names = named(dataset.feature_names, leaks)
-        return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
+        told = f"the class can be read off {named(names, leaks)}, constant within each class"
+        return False, f"{told}; leave out what will not be known"
     counting = [counts_rows(feature * scale) for _, feature, _, scale in features(dataset)]
     if any(counting):
-        names = named(dataset.feature_names, counting)
-        return False, f"{names} numbers the rows: leave it out, since new samples get numbers never seen"
+        return (
+            False,
+            f"{named(names, counting)} numbers the rows: leave it out, since new samples get numbers never seen",
+        )
     return True, "no feature is constant within each class"
 
 
@@ -262,8 +266,10 @@ def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     text = f"{len(rows)} samples are not learned by heart: their loss is still {loss:.2g} after {step} steps"
     twins = contradictions(groups(x), dataset.labels("train")[rows])
     if twins:
-        where = pairs([rows[same] for same in twins])
-        return False, f"{text}; samples {where} of the training part are the same, their classes are not: mend them"
+        return False, (
+            f"{text}; samples {pairs(rows[same] for same in twins)} of the training part are the same, "
+            "their classes are not: mend them"
+        )
     return False, f"{text}; take more hidden units, look at the features, and check the gradients by `minnet check`"
 
 
@@ -391,7 +397,7 @@ def pairs(groups: Iterable[Iterable[object]]) -> str:
     return listed([f"{first} and {second}" for first, second, *_ in groups])
 
 
-def named(names: Sequence[str], chosen: Iterable[bool]) -> str:
+def named(names: Iterable[str], chosen: Iterable[bool]) -> str:
     """List those of the names that are chosen."""
     return listed([repr(name) for name in itertools.compress(names, chosen)])
 
