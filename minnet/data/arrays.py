@@ -18,11 +18,12 @@ from minnet.data.checks import (
     check_size,
     check_weights,
     label_array,
+    readable,
 )
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 
 HEADER = 1000  # bytes of an .npy's, at most: arrays of numbers need 128, and some of 10,000 keep NumPy busy for 20 s
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_arrays(
@@ -36,11 +37,13 @@ def read_arrays(
     """Read an .npz, a pair of .npy or a single one, as `read_table` does."""
     pair = path.split(",")
     if path.lower().endswith(".npz"):
-        check_file(path)
-        roles = {"x": "x", "y": (target or "y") if labelled else None, "w": sample_weight}
-        wanted = {role: name for role, name in roles.items() if name is not None}
-        data, names = read_npz(path, wanted, ignore)
+        wanted = {"x": "x"}
+        if labelled:
+            wanted["y"] = target or "y"
+        if sample_weight is not None:
+            wanted["w"] = sample_weight
         places = {role: f"{path}: {name}" for role, name in wanted.items()}
+        data, ignored = read_npz(path, wanted, ignore)
     else:
         if not all(file.lower().endswith(".npy") for file in pair):
             pair = [path]  # a name with a comma in it
@@ -48,11 +51,9 @@ def read_arrays(
             raise ValueError(f"{path}: .npy files hold no names: there is no target, sample_weight or ignore to name")
         if not 1 + labelled <= len(pair) <= 2:
             raise ValueError(f"{path}: expected a pair x.npy,y.npy, of samples and their labels")
-        wanted, names, data = dict(zip("xy" if labelled else "x", pair, strict=False)), pair, {}
-        for role, file in wanted.items():
-            check_file(file)
-            data[role] = Path(file).read_bytes()
+        wanted, ignored = dict(zip("xy" if labelled else "x", pair, strict=False)), pair[1 + labelled :]
         places = {role: f"{file}: {role}" for role, file in wanted.items()}
+        data = {role: check_file(file).read_bytes() for role, file in wanted.items()}
     arrays = {role: read_array(data[role], place) for role, place in places.items()}
 
     x = arrays["x"]
@@ -69,19 +70,16 @@ def read_arrays(
     if "w" in arrays:
         check_weights(arrays["w"], places["w"], lambda row: f"{places['w']}[{row}]")
     labels = array_labels(arrays["y"], places["y"]) if labelled else None
-    ignored = tuple(name for name in names if name not in wanted.values())
     feature_names = tuple(f"x{i}" for i in range(x.shape[1]))
-    return Table(Path(pair[0]).stem, arrays["x"], labels, arrays.get("w"), feature_names, ignored)
+    return Table(Path(pair[0]).stem, arrays["x"], labels, arrays.get("w"), feature_names, tuple(ignored))
 
 
 def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
-    """Unpack some arrays of an .npz, by role, and tell the names of all."""
-    with open(path, "rb") as stream:
-        try:
+    """Unpack some arrays of an .npz, by role, and tell the names of all others."""
+    with check_file(path).open("rb") as stream:
+        with readable(f"{path}: not an .npz that can be read"):
             archive = zipfile.ZipFile(stream)
             entries = archive.infolist()
-        except Exception as error:  # of any kind: zipfile documents few of those that a damaged file raises
-            raise ValueError(f"{path}: not an .npz that can be read ({one_line(error)})") from None
         names = [entry.filename.removesuffix(".npy") for entry in entries]
         check_names(path, "array", names)
         check_roles(path, "array", names, {**{role: [name] for role, name in wanted.items()}, "ignore": ignore})
@@ -91,29 +89,21 @@ def read_npz(path: str, wanted: Mapping[str, str], ignore: Sequence[str]) -> tup
             if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{place} is encrypted or compressed in an unusual way: expected what np.savez writes")
             check_size(place, max(entry.file_size, entry.compress_size))
-            try:
-                with archive.open(entry) as member:
-                    data[role] = member.read(entry.file_size)
-            except Exception as error:  # as above
-                raise ValueError(f"{place} is damaged ({one_line(error)})") from None
-    return data, names
+            with readable(f"{place} is damaged"), archive.open(entry) as member:
+                data[role] = member.read(entry.file_size)
+    return data, [name for name in names if name not in wanted.values()]
 
 
 def read_array(data: bytes, place: str) -> Array:
     """Read what is in an .npy, believing its header only as far as there are bytes."""
     stream = io.BytesIO(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=HEADER)
-            elif version == (2, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=HEADER)
-            else:
-                raise ValueError(f"unknown version {version}")
-    except Exception as error:  # of any kind: the header is Python source, and parsing it may fail in all its ways
-        raise ValueError(f"{place} is not a NumPy array that can be read ({one_line(error)})") from None
+    # The header is Python source, and parsing it may fail in all its ways.
+    with readable(f"{place} is not a NumPy array that can be read"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        version = np.lib.format.read_magic(stream)
+        if version not in HEADERS:
+            raise ValueError(f"unknown version {version}")
+        shape, fortran, dtype = HEADERS[version](stream, max_header_size=HEADER)
     if dtype.hasobject:
         raise ValueError(f"{place} holds Python objects, which could run code: expected numbers or text")
     if dtype.kind not in "biufSU" or dtype.itemsize == 0:
@@ -141,11 +131,9 @@ def finite(array: Array, place: str) -> Array:
 
 def array_labels(array: Array, place: str) -> Array:
     """Make text of an array of labels."""
-    try:
+    with readable(f"{place} holds text that is none"):  # SystemError, for one, at what is no character
         if array.dtype.kind == "S":
             array = np.strings.decode(array, "utf-8")
         values = array.astype(np.float64).tolist() if array.dtype.kind == "f" else array.tolist()
         "".join(values if array.dtype.kind == "U" else ()).encode()
-    except Exception as error:  # SystemError, for one, at what is no character
-        raise ValueError(f"{place} holds text that is none ({one_line(error)})") from None
     return label_array(values, lambda i: f"{place}[{i}]")

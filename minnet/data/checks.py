@@ -1,8 +1,9 @@
 """What makes a table, whatever file it comes from? Names that are there, labels for all rows, and memory enough."""
 
+import contextlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from minnet.support.machine import free_memory
 from minnet.support.stack import Array
-from minnet.support.text import listed
+from minnet.support.text import listed, one_line
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -44,8 +45,17 @@ class Table:
     ignored: tuple[str, ...]
 
 
-def check_file(path: str) -> None:
-    """Raise an error that says why if there is no file to read, or if it is too large."""
+@contextlib.contextmanager
+def readable(problem: str) -> Iterator[None]:
+    """Raise ValueError if something cannot be read, whatever else is raised: few document what damage may raise."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{problem} ({one_line(error)})") from None
+
+
+def check_file(path: str) -> Path:
+    """Return a file that can be read, or raise an error that says why it cannot, or that it is too large."""
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"{path}: is a folder: expected a file")
@@ -56,6 +66,7 @@ def check_file(path: str) -> None:
     with file.open("rb"):
         pass  # what may not be read says so here, whoever reads it later
     check_size(f"{path}: the file", file.stat().st_size)
+    return file
 
 
 def check_size(what: str, size: int) -> None:

@@ -47,7 +47,7 @@ class CSVFile:
         self.delimiter = self._find_delimiter(features)
         rows = self._rows()
         self.names = [name.strip() for name in next(rows)[1]]
-        if all(NUMBER.fullmatch(name) for name in self.names):
+        if all(map(NUMBER.fullmatch, self.names)):
             raise ValueError(f"{path}: the first line holds only numbers: expected a header")
         if len(self.names) > COLUMNS:
             raise ValueError(f"{path}: has {len(self.names)} columns, at most {COLUMNS} are read: save it as an .npz")
@@ -85,7 +85,7 @@ class CSVFile:
                 found.append((len({n for n in widths if n}) == 1, widths[0], delimiter))
         if found:
             return max(found)[2]
-        if features is not None and len(features) == 1:
+        if len(features or ()) == 1:
             return ","
         names = ", ".join(DELIMITERS.values())
         raise problem or ValueError(f"{self.path}: there is only one column: expected cells parted by one of {names}")
@@ -104,11 +104,10 @@ class CSVFile:
             kinds[name] = "f8" if NUMBER.fullmatch(first.get(name, "").strip()) else "O"
         if label is not None:
             kinds[label] = "O"
-        lines = io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8")
+        dtype = list(kinds.items())
+        lines = io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8")  # quicker than with newline=""
         try:
-            table = np.loadtxt(
-                lines, dtype=list(kinds.items()), delimiter=self.delimiter, comments=None, skiprows=1, ndmin=1
-            )
+            table = np.loadtxt(lines, dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)
         except ValueError:
             return None
         if len(table) != self.n_rows:

@@ -22,6 +22,9 @@ class Part(NamedTuple):
     t: Array
 
 
+SPLITS = ("train", "validation", "test")
+
+
 @dataclass(frozen=True, eq=False)
 class Standardization:
     """The map x ↦ (x − mean) / scale, by feature.
@@ -95,7 +98,7 @@ class Dataset:
         owner = f"data set {self.name!r}"
         if self.K < 2:
             raise ValueError(f"{owner} has a single class, {self.class_names}: expected at least two")
-        for part_name in ("train", "validation", "test"):
+        for part_name in SPLITS:
             part: Part = getattr(self, part_name)
             try:
                 x = expect.features(owner, part.x, self.D)
@@ -115,13 +118,17 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
+    def labels(self, split: str) -> Array:
+        """Return the class numbers of a split's samples: an array of shape (N,)."""
+        labels: Array = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
+        return labels
+
     def counts(self, split: str) -> Array:
         """Count the samples of each class in a split: an array of shape (K,)."""
-        labels = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
-        return np.bincount(labels, minlength=self.K)
+        return np.bincount(self.labels(split), minlength=self.K)
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in ("train", "validation", "test"))
+        sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in SPLITS)
         return f"Dataset({self.name!r}, {sizes}, D={self.D}, K={self.K})"
 
     @classmethod
@@ -194,9 +201,10 @@ class Dataset:
         if len(set(class_names)) < K:
             raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
         counts = np.bincount(labels, minlength=K)
-        needed = ["train", "validation"] if test else ["train", "validation", "test"]
-        if counts.min() < len(needed):
-            few = f"{counts.min()} sample{'s' if counts.min() != 1 else ''}"
+        needed = SPLITS[:2] if test else SPLITS
+        fewest = counts.min()
+        if fewest < len(needed):
+            few = f"{fewest} sample{'s' if fewest != 1 else ''}"
             raise ValueError(
                 f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(needed)} of "
                 f"each class, one for each part ({', '.join(needed)})"
@@ -230,19 +238,17 @@ def stratified_split(labels: Array, seed: int, validation: float, test: float) -
             if len(rest) - held_out < K:
                 raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
             rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
-            rest, part = share_rare_classes(rest, part, labels, needed)
+            for k in range(K):  # one for the part, and for the rest as many as the other parts need
+                rest, part = even_out(labels, k, rest, part, 1)
+                part, rest = even_out(labels, k, part, rest, needed)
             parts.append(part)
     return [rest, *reversed(parts)]
 
 
-def share_rare_classes(rest: Array, part: Array, labels: Array, needed: int) -> tuple[Array, Array]:
-    """Move samples so that a part has one of each class, and the rest as many as the other parts need."""
-    for k in range(int(labels.max()) + 1):
-        if not (labels[part] == k).any():
-            moved = np.flatnonzero(labels[rest] == k)[:1]
-            rest, part = np.delete(rest, moved), np.append(part, rest[moved])
-        lacking = needed - int((labels[rest] == k).sum())
-        if lacking > 0:
-            moved = np.flatnonzero(labels[part] == k)[:lacking]
-            rest, part = np.append(rest, part[moved]), np.delete(part, moved)
-    return rest, part
+def even_out(labels: Array, k: int, giver: Array, taker: Array, needed: int) -> tuple[Array, Array]:
+    """Move row numbers from one split to another that has fewer than needed of class k."""
+    lacking = needed - int((labels[taker] == k).sum())
+    if lacking <= 0:
+        return giver, taker
+    moved = np.flatnonzero(labels[giver] == k)[:lacking]
+    return np.delete(giver, moved), np.append(taker, giver[moved])

@@ -171,8 +171,5 @@ def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, va
     OSError
         If it has to be fetched and cannot be.
     """
-    raw = load_raw(name)
-    return Dataset.from_arrays(
-        raw.x, raw.t, name=name, class_names=raw.class_names, feature_names=raw.feature_names, seed=seed, dtype=dtype,
-        validation=validation,
-    )  # fmt: skip
+    raw = load_raw(name)._asdict()
+    return Dataset.from_arrays(**raw, name=name, seed=seed, dtype=dtype, validation=validation)

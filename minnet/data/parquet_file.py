@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minnet.data.checks import readable
 from minnet.support.stack import Array
 from minnet.support.text import one_line
 
@@ -27,7 +28,7 @@ class ParquetFile:
         except ImportError:
             raise ValueError(f"reading {path} needs pyarrow: pip install pyarrow") from None
         self.path = path
-        try:
+        with readable(f"{path}: not a Parquet file that can be read"):
             file = pyarrow.parquet.ParquetFile(path)
             schema, self.n_rows = file.schema_arrow, file.metadata.num_rows
             self.kinds = {field.name.strip(): one_line(field.type) for field in schema}
@@ -35,8 +36,6 @@ class ParquetFile:
             self.hidden = [str(name).strip() for name in (schema.pandas_metadata or {}).get("index_columns", ())]
             text = [name for name in schema.names if self.kinds[name.strip()] in ("string", "large_string")]
             self.file = pyarrow.parquet.ParquetFile(path, read_dictionary=text)
-        except Exception as error:  # of any kind: pyarrow documents none of what a damaged file may raise
-            raise ValueError(f"{path}: not a Parquet file that can be read ({one_line(error)})") from None
 
     def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[Any]]:
         """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels, None for none."""
@@ -49,15 +48,13 @@ class ParquetFile:
         for name, (kinds, what) in expected.items():
             if not kinds.fullmatch(self.kinds[name]):
                 raise ValueError(f"{self.path}: column {name!r:.60} holds {self.kinds[name]:.60}, expected {what}")
-        try:
+        with readable(f"{self.path}: the file is damaged"):
             originals = [name for name in self.file.schema_arrow.names if name.strip() in expected]
             self.table = self.file.read(columns=originals, use_threads=False)
             self.table = self.table.rename_columns([name.strip() for name in self.table.column_names])
             self.table.validate(full=True)
             if self.table.num_rows != self.n_rows or set(self.table.column_names) != set(expected):
                 raise ValueError("it holds something else than it says")
-        except Exception as error:  # as above
-            raise ValueError(f"{self.path}: the file is damaged ({one_line(error)})") from None
         numbers = np.empty((self.n_rows, len(names)))
         for j, name in enumerate(names):
             numbers[:, j] = self.table.column(name).cast("float64", safe=False).to_numpy()

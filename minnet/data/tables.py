@@ -28,7 +28,7 @@ from minnet.support.stack import Array
 from minnet.support.text import listed
 
 NOT_FINITE = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
-DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]+)")
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 
 
 def is_file_name(name: str) -> bool:
@@ -116,13 +116,12 @@ def check_cells(file: CSVFile | ParquetFile, names: Sequence[str], numbers: Arra
         return
     name, count = next(iter(unusable.items()))
     place, cell = file.cell(name, int(bad[:, names.index(name)].argmax()))
-    comma = DECIMAL_COMMA.fullmatch(cell)
     if not cell:
         problem = "the value is missing; fill it in, or remove the row"
     elif NOT_FINITE.fullmatch(cell) or NUMBER.fullmatch(cell):
         problem = f"expected a finite number that float64 can hold, got {cell:.60}"
-    elif comma:
-        problem = f"expected a number, got {cell!r:.60}; write a decimal point: {f'{comma[1]}.{comma[2]}':.60}"
+    elif DECIMAL_COMMA.fullmatch(cell):
+        problem = f"expected a number, got {cell!r:.60}; write a decimal point: {cell.replace(',', '.'):.60}"
     else:
         problem = f"expected a number, got {cell!r:.60}"
         if not needed:  # all columns of text at once
@@ -162,20 +161,18 @@ def class_numbers(labels: Array, class_names: Sequence[str] | None = None) -> tu
     """
     values = [str(label) for label in labels]
     if class_names is None:
-        found = set(values)
-        if len(found) < 2:
-            raise ValueError(f"the only class is {listed(found)}: expected at least two")
-        class_names = sorted(found)
-        if all(NUMBER.fullmatch(label) for label in found):
-            if len(values) > 20 and len(found) > len(values) / 2:
+        class_names = sorted(set(values))
+        if len(class_names) < 2:
+            raise ValueError(f"the only class is {listed(class_names)}: expected at least two")
+        if all(map(NUMBER.fullmatch, class_names)):
+            if len(values) > 20 and 2 * len(class_names) > len(values):
                 raise ValueError(
-                    f"the target has {len(found)} different numbers in {len(values)} rows: it looks like a quantity to "
-                    "predict, and minnet trains classifiers"
+                    f"the target has {len(class_names)} different numbers in {len(values)} rows: it looks like a "
+                    "quantity to predict, and minnet trains classifiers"
                 )
             class_names.sort(key=float)
     number = {label_text(name): k for k, name in enumerate(class_names)}  # names from elsewhere may be "1.0"
     for row, label in enumerate(values, 1):
         if label not in number:
-            known = listed(class_names, label)
-            raise ValueError(f"row {row}: unknown class {label!r:.60}; the classes are: {known}")
+            raise ValueError(f"row {row}: unknown class {label!r:.60}; the classes are: {listed(class_names, label)}")
     return np.array([number[label] for label in values], dtype=np.int64), tuple(class_names)

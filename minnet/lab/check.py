@@ -48,8 +48,9 @@ class Report:
         """Format the rows as lines of a table."""
         lines = [("quantity", "shape", "largest error", "where", "")] if self.rows else []
         for row in self.rows:
-            shape, verdict = "×".join(map(str, row.analytic.shape)), "WRONG" if row.wrong else "ok"
-            lines.append((row.quantity, shape, f"{row.error:.1e}", str(row.worst(1)[0]) if row.wrong else "", verdict))
+            shape = "×".join(map(str, row.analytic.shape))
+            verdict = (str(row.worst(1)[0]), "WRONG") if row.wrong else ("", "ok")
+            lines.append((row.quantity, shape, f"{row.error:.1e}", *verdict))
         return [f"  {line}" for line in table(lines)]
 
     def table(self) -> str:
@@ -85,9 +86,7 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
     comparisons = [c for trial in trials for c in trial.comparisons]
     quantities = dict.fromkeys(c.quantity for c in comparisons)
     compared = [[c for c in comparisons if c.quantity == quantity] for quantity in quantities]
-    report = Report(subject, [max(same, key=lambda c: c.error) for same in compared])
-    report.notes = list(dict.fromkeys(note for trial in trials for note in trial.notes))
-
+    notes = dict.fromkeys(note for trial in trials for note in trial.notes)
     found = [finding for trial in trials for finding in trial.findings]
     raised = [finding for finding in found if finding.name == "raises"]
     manners = [finding for finding in found if finding.name != "raises"]
@@ -97,31 +96,34 @@ def conclude(subject: str, trials: Sequence[Trial], fresh_trials: Sequence[Trial
 
     wrong = [trial for trial in trials if trial.findings or any(c.wrong for c in trial.comparisons)]
     if wrong and all(trial.case.stack for trial in wrong):
-        report.findings = [Finding("no-stack", f"only in a stack: {(manners + raised + values)[0].saw}")]
+        findings = [Finding("no-stack", f"only in a stack: {(manners + raised + values)[0].saw}")]
     elif manners:
-        report.findings = manners
+        findings = manners
     elif values and not any(c.wrong for trial in fresh_trials for c in trial.run().comparisons):
         saw = f"{values[0].saw.split(':')[0]} is right for the first batch, wrong for the next"
-        report.findings = [Finding("stale-values", saw)]
+        findings = [Finding("stale-values", saw)]
     elif raised and all(finding.name == "unknown" for finding in values):
-        report.findings = raised
+        findings = raised
     else:
-        report.findings = values
+        findings = values
     if comparisons and not any(np.any(c.numeric) for c in comparisons):
-        report.findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
-    first_of_each = {finding.name: finding for finding in reversed(report.findings)}
-    report.findings = list(first_of_each.values())
-    return report
+        findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
+    first_of_each = {finding.name: finding for finding in reversed(findings)}
+    worst = [max(same, key=lambda c: c.error) for same in compared]
+    return Report(subject, worst, list(first_of_each.values()), list(notes))
 
 
 def construct(cls: type[Any], case: Case) -> Any:
     """Make a layer whose constructor takes nothing, (D) or (D, H)."""
-    parameters = inspect.signature(cls).parameters.values()
-    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    names = [p.name for p in needed]
+    names = [
+        p.name
+        for p in inspect.signature(cls).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     if len(names) > 2:
-        takes = f"{cls.__name__} takes {', '.join(names)}"
-        raise TypeError(f"{takes}: expected a constructor that takes nothing, (D) or (D, H)")
+        raise TypeError(
+            f"{cls.__name__} takes {', '.join(names)}: expected a constructor that takes nothing, (D) or (D, H)"
+        )
     sizes = {"D": case.D, "H": case.H, "K": case.H}
     return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
@@ -145,9 +147,7 @@ def check_class(cls: type[Any]) -> Report:
     if missing:
         return Report(name, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
 
-    def make(case: Case) -> Any:
-        return construct(cls, case)
-
+    make = functools.partial(construct, cls)
     try:
         make(CASES[0])
     except Exception as error:  # a learner's code may raise anything
@@ -224,8 +224,9 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     double.forward(x, t)
     double.backward()
     if not np.abs(numeric).max() > 1e-14:
-        nothing = "checked nothing: every gradient is 0 to rounding, or NaN"
-        raise ValueError(f"{nothing}; choose other samples or other weights")
+        raise ValueError(
+            "checked nothing: every gradient is 0 to rounding, or NaN; choose other samples or other weights"
+        )
 
     stack = network.theta.shape[:-1]
     widths = [network.D, *(slot.shape[-1] for slot in slots(network.layers) if slot.name == "W")]
@@ -237,11 +238,11 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         report.notes.append(f"0 to rounding, and so not compared any closer: {'; '.join(tiny)}")
     wrong = [c for c in report.rows[:-1] if c.wrong]
     if wrong:
-        for kind in dict.fromkeys(type(part) for part in (network.output, *reversed(network.layers))):
+        for kind in dict.fromkeys(map(type, (network.output, *reversed(network.layers)))):
             alone = check_class(kind)
             report.findings += [Finding(name, f"{kind.__name__} alone: {saw}") for name, saw in alone.findings]
         if not report.findings:
             worst = max(wrong, key=lambda c: c.error)
             saw = f"each layer is right alone, but not together; {worst.quantity}: {worst.worst_entries()}"
-            report.findings = [Finding("unknown", saw)]
+            report.findings.append(Finding("unknown", saw))
     return report

@@ -121,6 +121,9 @@ class Trial:
         How it was checked.
     """
 
+    comparisons: list[Comparison]
+    findings: list[Finding]
+    notes: list[str]
     inputs: tuple[str, ...] = ("x",)
     shapes: Mapping[str, tuple[int, ...]]
     given: dict[str, Array]  # arrays of the caller's
@@ -128,9 +131,6 @@ class Trial:
 
     def __init__(self, make: Callable[[Case], Any], case: Case, fresh: bool = False) -> None:
         self.make, self.case, self.fresh = make, case, fresh
-        self.comparisons: list[Comparison] = []
-        self.findings: list[Finding] = []
-        self.notes: list[str] = []
 
     def run(self) -> Self:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
@@ -139,16 +139,21 @@ class Trial:
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
                 if self.attempt():
-                    drawn = f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
-                    self.notes += [drawn] if nudge else []
+                    if nudge:
+                        self.notes.append(
+                            f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
+                        )
                     return self
             except Exception as error:  # a learner's code may raise anything
                 self.findings = []
                 self.find("raises", f"{type(error).__name__}: {error}")
                 return self
-        slopes_differ = f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ"
         self.findings = []
-        self.find("unknown", f"{slopes_differ}: it has kinks everywhere, or computes in float32 inside")
+        self.find(
+            "unknown",
+            f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ: it has kinks "
+            "everywhere, or computes in float32 inside",
+        )
         return self
 
     def attempt(self) -> bool:
@@ -173,22 +178,24 @@ class Trial:
 
     def compare(self, analytic: Values) -> bool:
         """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
-        before, (first, *_) = self.before, self.inputs
+        before, first = self.before, self.inputs[0]
         found = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
         if found is None:
             return False
         numeric, problem = found
-        tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
+        tolerance = COMPLEX_TOLERANCE
         if problem:
-            exact = f"which are exact to about {tolerance:.0e} only"
-            self.notes.append(f"{problem}, so central differences were used, {exact}")
+            tolerance = DIFFERENCE_TOLERANCE
+            self.notes.append(
+                f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
+            )
         width = before.get("doutput", before[first]).shape[-1]
         given, in_stack = {**before, **self.parameters}, bool(self.case.stack)
         if "z" in before:
             given["y"] = np.exp(log_softmax(before["z"]))
         for name, gradient in analytic.items():
-            pair = gradient, numeric[name]
-            self.comparisons.append(Comparison("d" + name, *pair, tolerance, self.case.N, width, given, in_stack))
+            sizes = self.case.N, width
+            self.comparisons.append(Comparison("d" + name, gradient, numeric[name], tolerance, *sizes, given, in_stack))
         return True
 
     def prepare(self) -> None:
@@ -240,7 +247,7 @@ class Trial:
 
     def gradients(self, when: str) -> dict[str, Array]:
         """Call backward and collect what can be compared."""
-        (first, *_), upstream = self.inputs, [self.given[name] for name in self.given if name not in self.inputs]
+        first, upstream = self.inputs[0], [array for name, array in self.given.items() if name not in self.inputs]
         found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
         self.unchanged(when)
         for name, before in self.parameters.items():

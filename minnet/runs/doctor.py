@@ -7,7 +7,9 @@ diagnosis each time.
 """
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,8 +32,8 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 SAMPLES = 10_000  # of the training part, at most, for what has to be trained
 BATCH_RATES = (0.003, 0.01, 0.03)  # Adam's, in `one_batch`
 BATCH_STEPS = 1500  # at most
-RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10)
-USUAL_RATE = 0.05  # also tried by `learning_rate`, whatever the given rate
+RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10)  # of the given rate, tried beside it by `learning_rate`
+USUAL_RATE = 0.05  # also tried there, whatever the given rate
 RATE_STEPS = 2000  # of each network in `learning_rate`, at most
 RATE_WORK = 1e11  # operations on numbers there, about, in all
 
@@ -106,10 +108,8 @@ def feature_scales(dataset: Dataset) -> Finding:
     deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
     tell the others apart any more, the feature is held against the scales of the other features.
     """
-    x, mean, scale = all_samples(dataset), dataset.standardization.mean, dataset.standardization.scale
     far_off, lost, largest = [], [], 0.0
-    for d, name in enumerate(dataset.feature_names):
-        feature = x[:, d].astype(np.float64)
+    for name, feature, mean, scale in features(dataset):
         distance, deviation = np.abs(feature - np.median(feature)), feature.std()
         differing = distance[distance > 0]
         if not differing.size:
@@ -117,10 +117,10 @@ def feature_scales(dataset: Dataset) -> Finding:
         n, largest = int(distance.argmax()), max(largest, np.abs(feature).max())
         far = distance > 100 * np.median(differing)
         squeezed = far.any() and 5 * feature[~far].std() < deviation
-        if squeezed if differing.size >= 10 else distance[n] * scale[d] > 1e6 * np.median(scale):
-            far_off.append(f"{name!r} is {feature[n] * scale[d] + mean[d]:.4g} in {place(dataset, n)}")
-        if deviation * scale[d] < 1e-6 * abs(mean[d]):
-            lost.append(f"{name!r} is {mean[d]:.10g} ± {deviation * scale[d]:.2g}")
+        if squeezed if differing.size >= 10 else distance[n] * scale > 1e6 * np.median(dataset.standardization.scale):
+            far_off.append(f"{name!r} is {feature[n] * scale + mean:.4g} in {place(dataset, n)}")
+        if deviation * scale < 1e-6 * abs(mean):
+            lost.append(f"{name!r} is {mean:.10g} ± {deviation * scale:.2g}")
     if far_off:
         return False, f"far off: {listed(far_off)}; mend such entries, clip them, or take the feature's logarithm"
     if lost:
@@ -134,8 +134,7 @@ def constant_features(dataset: Dataset) -> Finding:
     It is a picture, or something of its kind, if half of the features that change have the same minimum.
     """
     x, names, standardization = dataset.train.x, dataset.feature_names, dataset.standardization
-    lowest, constant = x.min(axis=0), np.ptp(x, axis=0) == 0
-    minimum = lowest * standardization.scale + standardization.mean
+    constant, minimum = np.ptp(x, axis=0) == 0, x.min(axis=0) * standardization.scale + standardization.mean
     if constant.all():
         return False, "all features are constant in the training part: there is nothing to learn from"
     scales = np.sort(standardization.scale[~constant])
@@ -156,19 +155,18 @@ def duplicate_features(dataset: Dataset) -> Finding:
 
     A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
     """
-    x, names = dataset.train.x, dataset.feature_names
-    rows = some_rows(len(x), max(1000, 20_000_000 // dataset.D))
-    x = x[rows].astype(np.float64)  # float32 could not tell such a correlation from 1
-    counts = np.flatnonzero((x != np.median(x, axis=0)).sum(axis=0) >= 5)
+    x = dataset.train.x[some_rows(len(dataset.train.x), max(1000, 20_000_000 // dataset.D))]
+    x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
+    counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
+    names = [repr(name) for name in itertools.compress(dataset.feature_names, counts)]
     x = x[:, counts] - x[:, counts].mean(axis=0)
     x /= np.sqrt((x * x).sum(axis=0))
     same = []
-    for start in range(0, len(counts), 1000):
+    for start in range(0, len(names), 1000):
         correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
-        same += [(counts[start + i], counts[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
+        same += [(names[start + i], names[j]) for i, j in np.argwhere(np.abs(correlation) > 0.9999999)]
     if same:
-        text = listed([f"{names[i]!r} and {names[j]!r}" for i, j in same])
-        return False, f"the same up to scale and shift: {text}; leave one of each out"
+        return False, f"the same up to scale and shift: {pairs(same)}; leave one of each out"
     return True, f"none of {dataset.D}"
 
 
@@ -182,9 +180,11 @@ def duplicate_rows(dataset: Dataset) -> Finding:
         leaking |= shared > max(1, 0.05 * len(x))
     text = ", ".join(texts)
     if leaking:
-        remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
-        return False, f"{text}: accuracies there will be too good; {remedy}"
-    N, twins = len(dataset.train.x), contradictions(seen, labels_of(dataset))
+        return False, (
+            f"{text}: accuracies there will be too good; leave duplicates out before splitting, unless the features "
+            "take so few values that they are natural"
+        )
+    N, twins = len(dataset.train.x), contradictions(seen, dataset.labels("train"))
     count = sum(map(len, twins))
     if len(twins) > 1 and count > 0.01 * N:
         return False, (
@@ -196,51 +196,50 @@ def duplicate_rows(dataset: Dataset) -> Finding:
 
 def class_balance(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
-    class_weights = getattr(make_network(0).output, "class_weight", None)
-    counts = {name: np.bincount(labels_of(dataset, name), minlength=dataset.K) for name in PARTS}
-    for name, count in counts.items():
+    weighted = getattr(make_network(0).output, "class_weight", None) is not None
+    for name in PARTS:
+        count = dataset.counts(name)
         if not count.all():
             missing = named(dataset.class_names, count == 0)
             return False, f"the {PARTS[name]} part has no sample of {missing}; split so that each part has some"
-    few, many = counts["train"].min(), counts["train"].max()
-    text = f"{few} to {many} training samples a class"
-    if many <= 10 * few:
-        return True, text
-    if class_weights is not None:
-        return True, f"{text}, for which class weights make up"
-    rare, common = (dataset.class_names[k] for k in (counts["train"].argmin(), counts["train"].argmax()))
+    count = dataset.counts("train")
+    few, many = count.min(), count.max()
+    if many <= 10 * few or weighted:
+        made_up = ", for which class weights make up" if many > 10 * few else ""
+        return True, f"{few} to {many} training samples a class{made_up}"
+    rare, common = dataset.class_names[count.argmin()], dataset.class_names[count.argmax()]
     return False, f"{many} training samples of {common!r}, only {few} of {rare!r}; try --class-weight balanced"
 
 
 def label_leak(dataset: Dataset) -> Finding:
-    """Look for features that are the class by another name: they change between classes, but never within one."""
-    x, labels = dataset.train.x, labels_of(dataset)
-    within = np.zeros(dataset.D)
-    for k in set(labels.tolist()):
-        within = np.maximum(within, np.ptp(x[labels == k], axis=0))
+    """Look for features that are the class by another name: they change between classes, but never within one.
+
+    A row number is another: integers one apart, each of which occurs once, up to an offset.
+    """
+    x, labels = dataset.train.x, dataset.labels("train")
+    within = functools.reduce(np.maximum, (np.ptp(x[labels == k], axis=0) for k in set(labels.tolist())))
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
+    names = dataset.feature_names
     if leaks.any():
-        names = named(dataset.feature_names, leaks)
-        return False, f"the class can be read off {names}, constant within each class; leave out what will not be known"
-    features = zip(all_samples(dataset).T, dataset.standardization.scale, strict=True)
-    counting = [counts_rows(feature.astype(np.float64) * scale) for feature, scale in features]
+        told = f"the class can be read off {named(names, leaks)}, constant within each class"
+        return False, f"{told}; leave out what will not be known"
+    counting = []
+    for _, feature, _, scale in features(dataset):
+        gaps = np.diff(np.sort(feature * scale))  # all 1 if it is a row number, up to what float32 can tell
+        counting.append(len(feature) >= 20 and np.abs(gaps - 1).max() < max(1e-6 * len(feature), 0.01))
     if any(counting):
-        names = named(dataset.feature_names, counting)
-        return False, f"{names} numbers the rows: leave it out, since new samples get numbers never seen"
+        return (
+            False,
+            f"{named(names, counting)} numbers the rows: leave it out, since new samples get numbers never seen",
+        )
     return True, "no feature is constant within each class"
-
-
-def counts_rows(feature: Array) -> bool:
-    """Whether a feature is a row number: integers one apart, each of which occurs once, up to an offset."""
-    tolerance = max(1e-6 * len(feature), 0.01)  # of float32
-    return len(feature) >= 20 and bool((np.abs(np.diff(np.sort(feature)) - 1) < tolerance).all())
 
 
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the loss of fresh networks with ln K, that of one which finds all classes equally probable."""
     rows = some_rows(len(dataset.train.x), 1000)
-    network = make_network(range(5))
-    loss = float(np.mean(network.forward(dataset.train.x[rows], dataset.train.t[rows]), dtype=np.float64))
+    x, t = (array[rows] for array in dataset.train)
+    loss = float(np.mean(make_network(range(5)).forward(x, t), dtype=np.float64))
     guessing = math.log(dataset.K)
     text = f"{loss:.3g}, where ln K is {guessing:.3g}"
     if not loss <= 1.5 * guessing + 1:  # NaN is wrong, too
@@ -251,7 +250,7 @@ def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
 def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Learn 16 samples by heart, which any network that fits its data can do, whatever the given learning rate."""
     rows = some_rows(len(dataset.train.x), 16)
-    x, t = dataset.train.x[rows], dataset.train.t[rows]
+    x, t = (array[rows] for array in dataset.train)
     network = make_network([0] * len(BATCH_RATES))
     optimizer = Adam(BATCH_RATES)
     floor = least_loss(network, t)
@@ -265,19 +264,21 @@ def one_batch(dataset: Dataset, make_network: MakeNetwork) -> Finding:
             network.backward()
             optimizer.step(network)
     text = f"{len(rows)} samples are not learned by heart: their loss is still {loss:.2g} after {step} steps"
-    twins = contradictions(groups(x), labels_of(dataset)[rows])
+    twins = contradictions(groups(x), dataset.labels("train")[rows])
     if twins:
-        where = pairs([rows[same].tolist() for same in twins])
-        return False, f"{text}; samples {where} of the training part are the same, their classes are not: mend them"
+        return False, (
+            f"{text}; samples {pairs(rows[same] for same in twins)} of the training part are the same, "
+            "their classes are not: mend them"
+        )
     return False, f"{text}; take more hidden units, look at the features, and check the gradients by `minnet check`"
 
 
 def dead_units(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum: float, batch_size: int) -> Finding:
     """Count units that do not answer to their input any more, after an epoch at the given learning rate."""
     network, shares = make_network(0), []
-    before = [idle for _, _, idle in idle_units(network, dataset.train.x)]
+    before = list(idle_units(network, dataset.train.x))
     train(network, SGD(lr, momentum), dataset, 1, batch_size)
-    for (k, kind, idle), earlier in zip(idle_units(network, dataset.train.x), before, strict=True):
+    for (k, kind, idle), (_, _, earlier) in zip(idle_units(network, dataset.train.x), before, strict=True):
         shares.append(f"{idle.sum()} of {idle.size}")
         if idle.mean() > 0.5:
             cause = "; lower the learning rate"
@@ -294,27 +295,27 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     difference is more than 0.35 ln K: less than that a few more epochs make up for, with sigmoids for instance, which
     are slow to leave their first plateau.
     """
-    rates = [lr * factor for factor in RATE_FACTORS] + [USUAL_RATE]
+    rates = [lr, *(lr * factor for factor in RATE_FACTORS), USUAL_RATE]
     network = make_network([0] * len(rates))
-    N, N_validation = len(dataset.train.x), len(dataset.validation.x)
-    steps = -(-N // batch_size)  # an epoch
-    work = network.theta.size * (4 * N + N_validation + 30 * steps)  # an epoch's: gradients, evaluation and updates
+    N = len(dataset.train.x)
+    steps = -(-N // batch_size)  # an epoch, whose work is gradients, evaluation and updates
+    work = network.theta.size * (4 * N + len(dataset.validation.x) + 30 * steps)
     epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / work)))
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
     losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
     losses = np.where(history.diverged(), np.inf, losses)
-    own, best = RATE_FACTORS.index(1), losses.argmin()
-    loss, lowest = losses[own], losses[best]
+    best = losses.argmin()
+    loss, lowest, better = losses[0], losses[best], rates[best]
     if np.isinf(lowest):
         return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
     if np.isinf(loss):
-        return False, f"training diverges at lr {lr:g}; at lr {rates[best]:.2g} the loss is {lowest:.2g}: use that"
+        return False, f"training diverges at lr {lr:g}; at lr {better:.2g} the loss is {lowest:.2g}: use that"
     text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
-    if best == own:
+    if best == 0:
         return True, f"{text}, the lowest of {len(rates)} rates"
-    text += f", {lowest:.2g} at lr {rates[best]:.2g}"
+    text += f", {lowest:.2g} at lr {better:.2g}"
     if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
-        return False, f"{text}: lr is too {'low' if rates[best] > lr else 'high'}, use {rates[best]:.2g}"
+        return False, f"{text}: lr is too {'low' if better > lr else 'high'}, use {better:.2g}"
     return True, text
 
 
@@ -351,12 +352,6 @@ def some_rows(N: int, most: int) -> Array:
     return np.sort(np.random.default_rng(0).permutation(N)[:most])
 
 
-def labels_of(dataset: Dataset, part: str = "train") -> Array:
-    """Return the class numbers of a part's samples."""
-    labels: Array = expect.targets(getattr(dataset, part).t, dataset.K).argmax(axis=1)
-    return labels
-
-
 def least_loss(network: Network, t: Array) -> float:
     """Return the lowest possible mean loss for targets: the entropy of soft or smoothed ones, else 0."""
     smoothing = getattr(network.output, "label_smoothing", 0.0)
@@ -374,17 +369,15 @@ def groups(x: Array) -> dict[bytes, list[int]]:
 
 def contradictions(same: dict[bytes, list[int]], labels: Array) -> list[list[int]]:
     """Give those groups of equal rows that have several classes, two rows of different ones first."""
-    found = []
-    for first, *others in same.values():
-        different = [n for n in others if labels[n] != labels[first]]
-        if different:
-            found.append([first, *different, *(n for n in others if labels[n] == labels[first])])
-    return found
+    mixed = [rows for rows in same.values() if np.ptp(labels[rows])]
+    return [sorted(rows, key=lambda n: (n != rows[0], labels[n] == labels[rows[0]])) for rows in mixed]
 
 
-def all_samples(dataset: Dataset) -> Array:
-    """Return the samples of the three parts, one after another."""
-    return np.concatenate([getattr(dataset, name).x for name in PARTS])
+def features(dataset: Dataset) -> Iterator[tuple[str, Array, Any, Any]]:
+    """Give the name, the samples of the three parts one after another, the mean and the scale of each feature."""
+    x, standardization = np.concatenate([getattr(dataset, name).x for name in PARTS]), dataset.standardization
+    for d, name in enumerate(dataset.feature_names):
+        yield name, x[:, d].astype(np.float64), standardization.mean[d], standardization.scale[d]
 
 
 def place(dataset: Dataset, n: int) -> str:
@@ -399,14 +392,14 @@ def place(dataset: Dataset, n: int) -> str:
     return f"sample {n} of the {PARTS[name]} part{of_data}"
 
 
-def pairs(groups: Sequence[Sequence[int]]) -> str:
-    """List the first two of each group of rows."""
-    return listed([f"{rows[0]} and {rows[1]}" for rows in groups])
+def pairs(groups: Iterable[Iterable[object]]) -> str:
+    """List the first two of each group."""
+    return listed([f"{first} and {second}" for first, second, *_ in groups])
 
 
-def named(names: Sequence[str], chosen: Iterable[bool]) -> str:
+def named(names: Iterable[str], chosen: Iterable[bool]) -> str:
     """List those of the names that are chosen."""
-    return listed([repr(name) for name, it in zip(names, chosen, strict=True) if it])
+    return listed([repr(name) for name in itertools.compress(names, chosen)])
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:

@@ -356,3 +356,11 @@ def test_the_spiral_is_what_its_script_makes() -> None:
     root = Path(__file__).parents[2]
     make_spiral = runpy.run_path(str(root / "scripts" / "make_spiral.py"))["make_spiral"]
     assert make_spiral() == (root / "data" / "spiral.csv").read_text(encoding="utf-8")
+
+
+def test_labels_and_counts_are_those_of_class_numbers_and_of_soft_targets_alike() -> None:
+    dataset = load_dataset("iris")
+    soft = dataclasses.replace(dataset, test=Part(dataset.test.x, 0.9 * np.eye(3)[dataset.test.t] + 0.1 / 3))
+    for each in (dataset, soft):
+        np.testing.assert_array_equal(each.labels("test"), dataset.test.t)
+        assert each.counts("test").tolist() == np.bincount(dataset.test.t).tolist()
