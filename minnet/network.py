@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minnet.layers import Array, Layer
-from minnet.output import OutputLayer, SoftmaxCrossEntropy
+from minnet.output import OutputLayer, SoftmaxCrossEntropy, mean_loss
 from minnet.support import expect, fit
 from minnet.support.stack import RandomNumbers
 
@@ -154,10 +154,8 @@ class Network:
         """
         fit.check_member(self, s)
         member = self.at(self.theta[s].copy())
-        member.seed, member.random = (
-            np.atleast_1d(self.seed).tolist()[s],
-            RandomNumbers([member.random.generators[s]], stacked=False),
-        )
+        member.seed = np.atleast_1d(self.seed).tolist()[s]
+        member.random = RandomNumbers([member.random.generators[s]], stacked=False)
         member._bind(member.theta)
         return member
 
@@ -211,8 +209,7 @@ class Network:
         for layer in self.layers:
             x = layer.forward(x)
         self._forward_ran = True
-        output: Any = self.output
-        return output.forward(x, t) if sample_weight is None else output.forward(x, t, sample_weight)
+        return mean_loss(self.output, x, t, sample_weight)
 
     def backward(self) -> None:
         """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned.

@@ -233,11 +233,12 @@ class Training:
         """Evaluate, append to the history, and keep the weights if they are to be kept."""
         network, history = self.network, self.history
         network.check_views()
-        measured = {"train": self.evaluate("train"), "validation": self.evaluate("validation")}
-        for split, (loss, accuracy) in measured.items():
+        figures = {"train": self.evaluate("train"), "validation": self.evaluate("validation")}
+        for split, (loss, _) in figures.items():
             if self.must_be_finite and not self.overflows.harmless(loss):
                 self.end("diverged", split)
                 return
+        for split, (loss, accuracy) in figures.items():  # only now: all columns stay of one length
             getattr(history, f"{split}_loss").append(loss)
             getattr(history, f"{split}_accuracy").append(accuracy)
         norms = history.batch_norm[-self.steps :]

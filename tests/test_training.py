@@ -170,6 +170,17 @@ def test_a_network_that_overflows_only_when_it_is_evaluated_diverged_too(iris: D
         np.testing.assert_array_equal(network.theta, before)
 
 
+def test_an_epoch_that_diverges_in_validation_leaves_no_column_longer_than_the_others(iris: Dataset) -> None:
+    validation = Part(iris.validation.x.copy(), iris.validation.t)
+    validation.x[5, 2] = 1e38
+    data = dataclasses.replace(iris, validation=validation)
+    network = Network([Linear(4, 16), ReLU(), Linear(16, 3)], dtype="float32")
+    training = module.Training(network, SGD(10.0), data, 3, 106)
+    training.run()
+    assert training.ended.reason == "diverged"
+    assert {name: len(column) for name, column in training.history.by_epoch().items() if column} == {}
+
+
 @pytest.mark.parametrize(
     ("value", "cause"),
     [
