@@ -38,8 +38,7 @@ def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tup
     from minnet.data.tables import read_table
 
     model = minnet.load(run)
-    names: dict[str, Any] = {"features": model.feature_names, "class_names": model.class_names}
-    table = read_table(file, target, labelled=labelled, **names)
+    table = read_table(file, target, labelled=labelled, features=model.feature_names, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
     return model, table

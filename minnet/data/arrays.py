@@ -23,8 +23,6 @@ class ArrayFile:
     The columns of x are called x0, x1, …; other arrays are used only where they are asked for.
     """
 
-    target = "y"
-
     def __init__(self, path: str) -> None:
         self.path = path
         files = re.split(r"(?<=\.npy),", path, maxsplit=1, flags=re.IGNORECASE)
@@ -41,6 +39,7 @@ class ArrayFile:
         if self.x.ndim != 2:
             raise ValueError(f"{path}: x has shape {self.x.shape}: expected (N, D)")
         self.n_rows, D = self.x.shape
+        check_memory(f"{path}: reading it", 500 * D)  # names are objects of Python
         self.columns = {f"x{d}": d for d in range(D)}
         self.hidden = [name for name in names if name != "x"]
         self.names = [*self.hidden, *self.columns]
@@ -50,10 +49,7 @@ class ArrayFile:
         # A header is Python source, and parsing it may fail in all its ways.
         with readable(f"{self.path}: {name} cannot be read"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if name in self.pair:
-                data = Path(self.pair[name]).read_bytes()
-            else:
-                data = unpack(self.path, name)
+            data = Path(self.pair[name]).read_bytes() if self.pair else unpack(self.path, name)
             stream = io.BytesIO(data)
             np.lib.format.read_magic(stream)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=HEADER)

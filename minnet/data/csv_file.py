@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +25,7 @@ class CSVFile:
     not say which cell is no number. Where one of these could matter, the file is read by the csv module.
     """
 
-    target, hidden = None, ()
+    hidden: Sequence[str] = ()
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -33,27 +34,22 @@ class CSVFile:
         try:
             self.data.decode()
         except UnicodeDecodeError as error:
-            line, byte = self.data.count(b"\n", 0, error.start) + 1, self.data[error.start]
-            raise ValueError(f"{path}: line {line}: byte 0x{byte:02x} is not UTF-8: save it as UTF-8") from None
-        headers = [(self._header(delimiter), delimiter) for delimiter in ",;\t|"]
-        self.names, self.delimiter = max(headers, key=lambda header: len(header[0]))
+            line = self.data.count(b"\n", 0, error.start) + 1
+            byte = f"byte 0x{self.data[error.start]:02x}"
+            raise ValueError(f"{path}: line {line}: {byte} is not UTF-8: save it as UTF-8") from None
+        header = re.sub(r'"[^"]*"', "", self.data.partition(b"\n")[0].decode())
+        self.delimiter = max(",;\t|", key=header.count)
+        self.names = [name.strip() for name in next(self._rows(), (1, []))[1]]
         if all(map(NUMBER.fullmatch, self.names)):
             raise ValueError(f"{path}: expected a header in the first line, names of columns, got {listed(self.names)}")
         self.n_rows = self.data.count(b"\n")  # or less, where cells hold line ends
 
-    def _header(self, delimiter: str) -> list[str]:
-        """Read the names of the columns, none if this delimiter makes no sense of the quotes."""
-        try:
-            return [name.strip() for name in next(self._rows(delimiter), (1, []))[1]]
-        except ValueError:
-            return []
-
     def _lines(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")
 
-    def _rows(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Go through the rows, the header first, each with the number of its first line."""
-        rows = csv.reader(self._lines(), delimiter=delimiter, skipinitialspace=True, strict=True)
+        rows = csv.reader(self._lines(), delimiter=self.delimiter, skipinitialspace=True, strict=True)
         line = 1
         try:
             for cells in rows:
@@ -70,10 +66,13 @@ class CSVFile:
         """Read columns by NumPy, or give None if cells are quoted, one is no number, or lines were skipped."""
         if b'"' in self.data:
             return None
-        _, first = next(itertools.islice(self._rows(self.delimiter), 1, None))
+        _, first = next(itertools.islice(self._rows(), 1, None))
         truths = {name for name, cell in zip(self.names, first, strict=False) if cell.strip().lower() in TRUTH}
-        kinds = dict.fromkeys(self.names, "U1") | dict.fromkeys(names, "f8")  # one letter of what is not used
-        kinds |= dict.fromkeys(truths.intersection(names), "O") | ({} if label is None else {label: "O"})
+        kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
+        for name in names:
+            kinds[name] = "O" if name in truths else "f8"
+        if label is not None:
+            kinds[label] = "O"
         dtype = list(kinds.items())
         try:
             table = np.loadtxt(self._lines(), dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)
@@ -89,7 +88,7 @@ class CSVFile:
         column = {name: j for j, name in enumerate(self.names)}
         wanted = [column[name] for name in names]
         numbers, labels = array("d"), list[str]()
-        for row, (line, cells) in enumerate(itertools.islice(self._rows(self.delimiter), 1, None), 1):
+        for row, (line, cells) in enumerate(itertools.islice(self._rows(), 1, None), 1):
             if len(cells) != len(column):
                 expected = f"expected {len(column)} cells, as the header has"
                 raise ValueError(f"{self.path}: row {row} (line {line}): {expected}, got {len(cells)}")
@@ -100,7 +99,7 @@ class CSVFile:
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell in the file: where it is, and what it says."""
-        line, cells = next(itertools.islice(self._rows(self.delimiter), row + 1, None))
+        line, cells = next(itertools.islice(self._rows(), row + 1, None))
         place = f"{self.path}: column {name!r:.60}, row {row + 1} (line {line})"
         return place, cells[self.names.index(name)].strip()
 

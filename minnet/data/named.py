@@ -74,7 +74,7 @@ def load_openml(name: str) -> Table:
         raise ValueError(f"{name} has no classes for its target: expected a data set for classification")
     try:
         x = bunch.data.astype(np.float64)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         raise ValueError(f"{name} has features that are not numbers, which minnet cannot train on") from None
     class_names, t = np.unique(bunch.target, return_inverse=True)
     return Table(name, x, t, [str(label) for label in class_names], bunch.feature_names)
@@ -132,5 +132,7 @@ def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, va
         If it has to be fetched and cannot be.
     """
     raw = load_raw(name)
-    names: dict[str, Any] = {"name": name, "class_names": raw.class_names, "feature_names": raw.feature_names}
-    return Dataset.from_arrays(raw.x, raw.t, seed=seed, dtype=dtype, validation=validation, **names)
+    return Dataset.from_arrays(
+        raw.x, raw.t, name=name, class_names=raw.class_names, feature_names=raw.feature_names, seed=seed, dtype=dtype,
+        validation=validation,
+    )  # fmt: skip

@@ -24,8 +24,6 @@ class ParquetFile:
     of a dictionary, so that a small file stays small.
     """
 
-    target = None
-
     def __init__(self, path: str) -> None:
         self.path = path
         check_file(path)

@@ -71,13 +71,15 @@ def read_table(
     if not is_file_name(path):
         raise ValueError(f"{path}: expected a file of {', '.join(FORMATS)}, or a pair x.npy,y.npy")
     file = FORMATS[Path(path).suffix.lower()](path)
-    label = (target or file.target) if labelled else None
+    if isinstance(file, ArrayFile):
+        target = target or "y"
+        if features is not None:
+            if len(features) != len(file.columns):
+                raise ValueError(f"{path}: x has {len(file.columns)} features, expected {len(features)}")
+            features = list(file.columns)
+    label = target if labelled else None
     if labelled and label is None:
         raise ValueError(f"{path}: which column is the target? Name it with --target; there are: {listed(file.names)}")
-    if isinstance(file, ArrayFile) and features is not None:
-        if len(features) != len(file.columns):
-            raise ValueError(f"{path}: x has {len(file.columns)} features, expected {len(features)}")
-        features = list(file.columns)
     others = [name for name in (label, sample_weight) if name is not None]
     asked = [*others, *ignore, *(features or ())]
     if "" in file.names:

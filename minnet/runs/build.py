@@ -30,21 +30,15 @@ def make_dataset(config: Config) -> Dataset:
     else:
         table = read_table(config.dataset, target, ignore=config.ignore, sample_weight=weight)
         if config.test is not None:
-            names: dict[str, Any] = {"features": table.feature_names, "class_names": table.class_names}
-            test = read_table(config.test, target, sample_weight=weight, **names)
+            test = read_table(
+                config.test, target, sample_weight=weight, features=table.feature_names, class_names=table.class_names
+            )
     with np.errstate(over="ignore"):
         return Dataset.from_arrays(
-            table.x,
-            table.t,
-            name=table.name,
-            class_names=table.class_names,
-            feature_names=table.feature_names,
-            seed=seed,
-            dtype=config.dtype,
-            sample_weight=table.sample_weight,
-            validation=config.validation,
+            table.x, table.t, name=table.name, class_names=table.class_names, feature_names=table.feature_names,
+            seed=seed, dtype=config.dtype, sample_weight=table.sample_weight, validation=config.validation,
             test=test and (test.x, test.t, test.sample_weight),
-        )
+        )  # fmt: skip
 
 
 def make_layers(config: Config, D: int, K: int) -> list[Layer]:
@@ -127,13 +121,7 @@ def make_training(configs: Sequence[Config], dataset: Dataset, stacked: bool) ->
     config = configs[0]
     seed = [each.seed for each in configs] if stacked else config.seed
     return Training(
-        make_network(config, dataset, seed),
-        make_optimizer(configs, stacked),
-        dataset,
-        config.epochs,
-        config.batch_size,
-        schedule=make_schedule(config),
-        clip_norm=config.clip_norm,
-        patience=config.patience,
+        make_network(config, dataset, seed), make_optimizer(configs, stacked), dataset, config.epochs,
+        config.batch_size, schedule=make_schedule(config), clip_norm=config.clip_norm, patience=config.patience,
         monitor=config.monitor,
-    )
+    )  # fmt: skip

@@ -188,7 +188,7 @@ REMEDY = "; fill it in, or leave out the row, or --ignore the column (such cells
         ("", {}, HEADER),
         ("\ufeff", {}, HEADER),
         ("\na,kind\n1,p\n", {}, HEADER),
-        ('"a"b,kind\n1,p\n', {}, HEADER),
+        ('"a"b,kind\n1,p\n', {}, "line 1: the cells cannot be told apart (',' expected after '\"')"),
         ("a,kind\n", {}, "there is no row"),
         ("a b kind\n1 2 p\n", {}, "there is no column 'kind'; there are: 'a b kind'"),
         ("1,2.5\n3,4\n", {}, f"{HEADER}'1', '2.5'"),
