@@ -41,7 +41,7 @@ import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 import minnet.plots
 from minnet.cli.main import main
 from minnet.data import checks, tables
-from minnet.runs import build, job, report
+from minnet.runs import job, report
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.runs.config import Config
 from minnet.support.files import checksum, read_arrays
@@ -269,15 +269,14 @@ def use_run(run: Path, file: Path, good: bytes) -> None:
 
 
 def use_table(run: Path, file: Path, good: bytes) -> None:
-    """Read a table, and number its classes."""
+    """Read a table with its classes."""
     pair = file.suffix == ".npy"
     path = f"{run}/x.npy,{run}/y.npy" if pair else str(file)
     table = tables.read_table(path, None if pair else "y")
-    labels: Any = table.labels
-    build.number_classes(labels, path)
     assert table.x.dtype == np.float64 and np.isfinite(table.x).all(), "a table of other than finite numbers"
-    assert table.x.shape == (len(labels), len(table.feature_names)), "shapes that do not fit"
-    assert all(type(label) is str and label for label in labels.tolist()), "labels that are no text"
+    assert table.x.shape == (len(table.t), len(table.feature_names)), "shapes that do not fit"
+    assert all(type(name) is str and name for name in table.class_names), "names of classes that are no text"
+    assert {*table.t.tolist()} == {*range(len(table.class_names))}, "classes that do not occur"
 
 
 KINDS = {

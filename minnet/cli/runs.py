@@ -11,7 +11,6 @@ import minnet
 from minnet.cli.flags import Parser, add_command
 from minnet.cli.output import writable, write_csv
 from minnet.data.named import DATASETS, load_raw
-from minnet.runs.build import number_classes
 from minnet.runs.config import Column, PathName, Switch
 from minnet.support import expect
 from minnet.support.text import listed, say
@@ -39,7 +38,7 @@ def read_samples(run: str, file: str, target: str | None, labelled: bool) -> tup
     from minnet.data.tables import read_table
 
     model = minnet.load(run)
-    table = read_table(file, target, labelled=labelled, features=model.feature_names)
+    table = read_table(file, target, labelled=labelled, features=model.feature_names, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
     return model, table
@@ -69,8 +68,7 @@ def evaluate(settings: dict[str, Any], parser: Parser, run: str, file: str, **op
     if target is None and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
     model, table = read_samples(run, file, target, labelled=True)
-    t, _ = number_classes(table.labels, file, model.class_names)
-    network, x = model.network, model.standardize(table.x)
+    t, network, x = table.t, model.network, model.standardize(table.x)
     stack = network.theta.ndim == 2
     y = network.predict_proba(x, average=stack)
     predicted = y.argmax(axis=1)
@@ -125,9 +123,8 @@ def compare(settings: dict[str, Any], parser: Parser, runs: list[str], out: str 
 def datasets(settings: dict[str, Any], parser: Parser) -> int:
     """``minnet datasets``: list the built-in data sets."""
     print(f"{'name':<15}{'samples':>8}{'features':>10}{'classes':>9}  what it is, and where it comes from")
-    for name, loader in DATASETS.items():
+    for name, (about, *_) in DATASETS.items():
         raw = load_raw(name)
-        about = (loader.__doc__ or "").rstrip(".")
         print(f"{name:<15}{len(raw.x):>8}{len(raw.feature_names):>10}{len(raw.class_names):>9}  {about}")
     print(f"{'openml:<name or number>':<42}  any data set for classification on openml.org, such as openml:mnist_784")
     return 0

@@ -6,13 +6,41 @@ with the statistics of the training part alone, so that nothing of the other two
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from minnet.support import expect
 from minnet.support.stack import Array
+
+
+class Table(NamedTuple):
+    """Samples as their source gives them, neither split nor standardised.
+
+    Attributes
+    ----------
+    name : str
+        What they are called; of a file, its name without folder and ending.
+    x : array of shape (N, D)
+        The features.
+    t : array of shape (N,), or None
+        Class numbers; None if they were not asked for.
+    class_names, feature_names : sequences of str
+        K and D names; of arrays "x0", "x1", …
+    sample_weight : array of shape (N,), or None
+        How much each sample counts; None if all count the same.
+    ignored : sequence of str
+        The columns or arrays of the file that were not used.
+    """
+
+    name: str
+    x: Array
+    t: Any
+    class_names: Sequence[str]
+    feature_names: Sequence[str]
+    sample_weight: Array | None = None
+    ignored: Sequence[str] = ()
 
 
 class Part(NamedTuple):
@@ -47,7 +75,7 @@ class Standardization:
         # The square of a number beyond these bounds would overflow or vanish.
         extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
         unit = np.where(extreme, largest, 1)
-        scaler = StandardScaler().fit(x.astype(np.float64, copy=False) / unit)
+        scaler = StandardScaler().fit(x / unit)
         return cls(scaler.mean_ * unit, scaler.scale_ * unit)
 
     def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
@@ -138,13 +166,13 @@ class Dataset:
         t: npt.ArrayLike,
         *,
         name: str = "arrays",
-        class_names: Sequence[str] | None = None,
-        feature_names: Sequence[str] | None = None,
+        class_names: Sequence[object] | None = None,
+        feature_names: Sequence[object] | None = None,
         seed: int = 0,
         dtype: npt.DTypeLike = np.float32,
         sample_weight: npt.ArrayLike | None = None,
         validation: float = 0.15,
-        test: Sequence[npt.ArrayLike] | None = None,
+        test: Sequence[Any] | None = None,
     ) -> Self:
         """Split arrays of one's own 70/15/15, stratified by class, and standardise them.
 
@@ -179,37 +207,23 @@ class Dataset:
             single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
         """
         owner = f"data set {name!r}"
-        seed = expect.integer("Dataset seed", seed, 0, 2**32 - 1)
         validation = expect.number("Dataset validation", validation, above=0, below=0.8)
-        if isinstance(t, np.ma.MaskedArray):
-            raise TypeError(f"{owner} expected plain class numbers, got a masked array: leave out what is missing")
-        if test is not None and len(test) not in (2, 3):
-            raise ValueError(f"{owner} expected (x, t) or (x, t, sample_weight) as test part, got {len(test)} of them")
         x, t = expect.features(owner, x), np.asarray(t)
         if t.ndim != 1:
             raise ValueError(f"{owner} expected one class number a sample, got t of shape {t.shape}")
         expect.pair(owner, x, t)
         if class_names is None:
-            class_names = list(map(str, range(len(set(t.tolist())))))
+            class_names = range(len(set(t.tolist())))
         if feature_names is None:
             feature_names = [f"x{d}" for d in range(x.shape[1])]
-        class_names, feature_names = tuple(map(str, class_names)), tuple(map(str, feature_names))
-        K = len(class_names)
+        K, own = len(class_names), SPLITS[:2] if test else SPLITS
         labels = expect.targets(t, K).argmax(axis=1)
-        if len(feature_names) != x.shape[1]:
-            raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
-        if len(set(class_names)) < K:
-            raise ValueError(f"{owner} has several classes of one name: {', '.join(class_names)}")
         counts = np.bincount(labels, minlength=K)
-        needed = SPLITS[:2] if test else SPLITS
-        fewest = counts.min()
-        if fewest < len(needed):
-            few = f"{fewest} sample{'s' if fewest != 1 else ''}"
-            raise ValueError(
-                f"{owner} has {few} of class {class_names[counts.argmin()]!r}: expected at least {len(needed)} of "
-                f"each class, one for each part ({', '.join(needed)})"
-            )
-        rows = dict(zip(needed, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
+        if counts.min() < len(own):
+            fewest = f"{counts.min()} of class {str(class_names[int(counts.argmin())])!r:.60}"
+            needed = f"at least {len(own)} of each class, one for each part ({', '.join(own)})"
+            raise ValueError(f"{owner} has too few samples, {fewest}: expected {needed}; a quantity is no class")
+        rows = dict(zip(own, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
         standardization = Standardization.of(x[rows["train"]])
         parts = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
         weights = dict[str, Array]()
@@ -217,13 +231,14 @@ class Dataset:
             sample_weight = expect.weights(f"{owner}: sample_weight", sample_weight, len(x))
             weights = {part: sample_weight[chosen] for part, chosen in rows.items()}
         if test:
-            x_test = expect.features(f"{owner}, its test part,", test[0], x.shape[1])
-            parts["test"] = Part(standardization(x_test, dtype), expect.targets(test[1], K).argmax(axis=1))
-            if len(test) == 3:
-                weights["test"] = np.asarray(test[2])
+            x_test, t_test, w_test = (*test, None)[:3]
+            x_test = expect.features(f"{owner}, its test part,", x_test, x.shape[1])
+            parts["test"] = Part(standardization(x_test, dtype), np.asarray(t_test))
+            if w_test is not None:
+                weights["test"] = np.asarray(w_test)
         return cls(
-            name, **parts, class_names=class_names, feature_names=feature_names, standardization=standardization,
-            sample_weight=weights, rows=rows,
+            name, **parts, class_names=tuple(map(str, class_names)), feature_names=tuple(map(str, feature_names)),
+            standardization=standardization, sample_weight=weights, rows=rows,
         )  # fmt: skip
 
 

@@ -6,63 +6,61 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.checks import readable
+from minnet.data.checks import check_file, readable
 from minnet.support.stack import Array
 from minnet.support.text import one_line
 
 # What pyarrow calls the types of columns that can be read.
-NUMBERS = re.compile(r"bool|u?int\d+|halffloat|float|double|decimal.*|null")
-LABELS = re.compile(r"(dictionary<values=)?(bool|u?int\d+|halffloat|float|double|(large_)?string)(, .*)?")
+KINDS = {
+    "numbers": re.compile(r"bool|u?int\d+|halffloat|float|double|decimal.*|null"),
+    "labels": re.compile(r"(dictionary<values=)?(bool|u?int\d+|halffloat|float|double|(large_)?string)(, .*)?"),
+}
 
 
 class ParquetFile:
     """A Parquet file of columns, read by pyarrow.
 
-    Columns that once were a data frame's index are listed as ignored, and texts are read as numbers of a dictionary, so
-    that a small file stays small.
+    Columns that once were a data frame's index are used only where they are asked for, and texts are read as numbers
+    of a dictionary, so that a small file stays small.
     """
 
     def __init__(self, path: str) -> None:
+        self.path = path
+        check_file(path)
         try:
             import pyarrow.parquet
         except ImportError:
             raise ValueError(f"reading {path} needs pyarrow: pip install pyarrow") from None
-        self.path = path
         with readable(f"{path}: not a Parquet file that can be read"):
-            file = pyarrow.parquet.ParquetFile(path)
-            schema, self.n_rows = file.schema_arrow, file.metadata.num_rows
-            self.kinds = {field.name.strip(): one_line(field.type) for field in schema}
-            self.names = [name.strip() for name in schema.names]
-            self.hidden = [str(name).strip() for name in (schema.pandas_metadata or {}).get("index_columns", ())]
-            text = [name for name in schema.names if self.kinds[name.strip()] in ("string", "large_string")]
+            schema = pyarrow.parquet.read_schema(path)
+            self.names, self.kinds = schema.names, {field.name: one_line(field.type) for field in schema}
+            self.hidden = [str(name) for name in (schema.pandas_metadata or {}).get("index_columns", ())]
+            text = [name for name, kind in self.kinds.items() if kind in ("string", "large_string")]
             self.file = pyarrow.parquet.ParquetFile(path, read_dictionary=text)
+            self.n_rows = self.file.metadata.num_rows
 
     def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[Any]]:
         """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels, None for none."""
-        expected = {
-            name: (NUMBERS, f"numbers; leave it out with --ignore {name!r:.60}, or code it as numbers")
-            for name in names
-        }
+        wanted = dict.fromkeys(names, "numbers")
         if label is not None:
-            expected[label] = LABELS, "labels: text or integers"
-        for name, (kinds, what) in expected.items():
-            if not kinds.fullmatch(self.kinds[name]):
-                raise ValueError(f"{self.path}: column {name!r:.60} holds {self.kinds[name]:.60}, expected {what}")
+            wanted[label] = "labels"
+        for name, what in wanted.items():
+            if not KINDS[what].fullmatch(self.kinds[name]):
+                kind = self.kinds[name]
+                raise ValueError(f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}: --ignore it?")
         with readable(f"{self.path}: the file is damaged"):
-            originals = [name for name in self.file.schema_arrow.names if name.strip() in expected]
-            self.table = self.file.read(columns=originals, use_threads=False)
-            self.table = self.table.rename_columns([name.strip() for name in self.table.column_names])
+            self.table = self.file.read(columns=list(wanted), use_threads=False)
             self.table.validate(full=True)
-            if self.table.num_rows != self.n_rows or set(self.table.column_names) != set(expected):
+            if self.table.shape != (self.n_rows, len(wanted)):
                 raise ValueError("it holds something else than it says")
         numbers = np.empty((self.n_rows, len(names)))
         for j, name in enumerate(names):
             numbers[:, j] = self.table.column(name).cast("float64", safe=False).to_numpy()
-        labels = []
-        for chunk in [] if label is None else self.table.column(label).dictionary_encode().chunks:
-            words = [*chunk.dictionary.to_pylist(), None]  # rows share their text: each is made once
-            labels += [words[i] for i in chunk.indices.fill_null(len(words) - 1).to_pylist()]
-        return numbers, labels
+        if label is None:
+            return numbers, []
+        labels = self.table.column(label).dictionary_encode().combine_chunks()
+        words = labels.dictionary.to_pylist()  # rows share their text: each is made once
+        return numbers, [None if i is None else words[i] for i in labels.indices.to_pylist()]
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell of a column: where it is, and what it says."""

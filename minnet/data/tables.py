@@ -4,36 +4,30 @@ A file is checked before it is believed: whatever is in it, either a table of fi
 one line that names the file, the column or array, and the row. Nothing in a file can run code.
 """
 
-import re
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minnet.data.arrays import read_arrays
-from minnet.data.checks import (
-    NUMBER,
-    Table,
-    check_file,
-    check_memory,
-    check_names,
-    check_roles,
-    check_weights,
-    label_array,
-    label_text,
-)
+from minnet.data.arrays import ArrayFile
+from minnet.data.checks import NUMBER, check_memory
 from minnet.data.csv_file import CSVFile
+from minnet.data.dataset import Table
 from minnet.data.parquet_file import ParquetFile
 from minnet.support.stack import Array
 from minnet.support.text import listed
 
-NOT_FINITE = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
-DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+File = CSVFile | ParquetFile | ArrayFile
+FORMATS: dict[str, Callable[[str], File]] = dict.fromkeys((".csv", ".tsv", ".txt"), CSVFile)
+FORMATS |= {".parquet": ParquetFile, ".npz": ArrayFile, ".npy": ArrayFile}
 
 
 def is_file_name(name: str) -> bool:
     """Say whether a name is one that `read_table` takes: by its ending, not by whether there is such a file."""
-    return name.lower().endswith((".csv", ".tsv", ".txt", ".parquet", ".npz", ".npy"))
+    return Path(name).suffix.lower() in FORMATS
 
 
 def read_table(
@@ -44,6 +38,7 @@ def read_table(
     features: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     sample_weight: str | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Table:
     """Read a file of samples.
 
@@ -53,9 +48,9 @@ def read_table(
         A .csv, .tsv or .txt with a header, a .parquet, an .npz with arrays ``x`` (N, D) and ``y`` (N,), a pair
         "x.npy,y.npy", or, where no labels are needed, "x.npy".
     target : str, optional
-        The column of labels; of an .npz the array, "y" by default.
+        The column of labels; of arrays the one to use, "y" by default.
     labelled : bool, default True
-        Whether labels are needed. If not, the target is only left out of the features.
+        Whether labels are needed. If not, the table has no ``t``.
     features : sequence of str, optional
         The columns to use, in that order; by default all that have no other use, in the file's order. Of arrays only
         their number is compared.
@@ -63,6 +58,8 @@ def read_table(
         Columns to leave out.
     sample_weight : str, optional
         The column, or the array of an .npz, that says how much each row counts.
+    class_names : sequence of str, optional
+        The classes, where they are known; by default those that occur, sorted as numbers if all are, else by letter.
 
     Raises
     ------
@@ -71,108 +68,94 @@ def read_table(
     ValueError
         If it is not a table of finite numbers with what was asked for.
     """
-    ending = path.lower().rpartition(".")[2]
     if not is_file_name(path):
-        raise ValueError(f"{path}: expected a .csv, .tsv, .txt, .parquet or .npz file, or a pair x.npy,y.npy")
-    if ending in ("npz", "npy"):
-        return read_arrays(path, target, labelled, features, ignore, sample_weight)
-    check_file(path)
-    file = ParquetFile(path) if ending == "parquet" else CSVFile(path, features)
-    check_names(path, "column", file.names)
-    if file.n_rows < 1:
-        raise ValueError(f"{path}: there is a header, but no row")
-    if labelled and target is None:
+        raise ValueError(f"{path}: expected a file of {', '.join(FORMATS)}, or a pair x.npy,y.npy")
+    file = FORMATS[Path(path).suffix.lower()](path)
+    if isinstance(file, ArrayFile):
+        target = target or "y"
+        if features is not None:
+            if len(features) != len(file.columns):
+                raise ValueError(f"{path}: x has {len(file.columns)} features, expected {len(features)}")
+            features = list(file.columns)
+    label = target if labelled else None
+    if labelled and label is None:
         raise ValueError(f"{path}: which column is the target? Name it with --target; there are: {listed(file.names)}")
-    label, weight = target if labelled else None, [] if sample_weight is None else [sample_weight]
-    roles = {"target": [] if label is None else [label], "sample_weight": weight, "ignore": ignore}
-    check_roles(path, "column", file.names, roles | {"features": features or ()})
-    ignorable = features is None
+    others = [name for name in (label, sample_weight) if name is not None]
+    asked = [*others, *ignore, *(features or ())]
+    if "" in file.names:
+        at = file.names.index("") + 1
+        raise ValueError(f"{path}: column {at} has no name; pandas writes its index so: leave it out with index=False")
+    if twice := repeated(file.names):
+        raise ValueError(f"{path}: there are several columns {listed(twice)}: each needs a name of its own")
+    if missing := sorted({*asked} - {*file.names}):
+        raise ValueError(f"{path}: there is no column {listed(missing)}; there are: {listed(file.names, missing[0])}")
+    if twice := repeated(asked):
+        raise ValueError(f"{path}: column {listed(twice)} is asked for twice")
     if features is None:
-        used = {target, *weight, *ignore, *file.hidden}
+        used = {*asked, *file.hidden}
         features = [name for name in file.names if name not in used]
     if not features:
         raise ValueError(f"{path}: no column is left for the features; there are: {listed(file.names)}")
-    check_memory(path, 16 * file.n_rows * (len(features) + 6))  # a label is an object of Python
+    if file.n_rows < 1:
+        raise ValueError(f"{path}: there is no row")
+    check_memory(f"{path}: reading it", 16 * file.n_rows * (len(features) + 6))  # a label is an object of Python
 
-    numbers, values = file.load([*features, *weight], label)
-    x, w, labels = numbers[:, : len(features)], None, None
-    check_cells(file, features, x, needed=not ignorable)
-    if sample_weight is not None:
-        w = numbers[:, -1].copy()
-        check_cells(file, weight, numbers[:, -1:], needed=True)
-        check_weights(w, f"{path}: column {sample_weight!r:.60}", lambda row: file.cell(sample_weight, row)[0])
-    if label is not None:
-        labels = label_array(values, lambda row: file.cell(label, row)[0])
-    kept = {*features, *weight, label}
-    ignored = tuple(name for name in file.names if name not in kept)
-    return Table(Path(path).stem, np.ascontiguousarray(x), labels, w, tuple(features), ignored)
+    columns = [*features] if sample_weight is None else [*features, sample_weight]
+    numbers, labels = file.load(columns, label)
+    check_cells(file, columns, numbers)
+    x = np.ascontiguousarray(numbers[:, : len(features)])
+    weights = None if sample_weight is None else numbers[:, -1]
+    t, class_names = (None, ()) if label is None else number_classes(file, label, labels, class_names)
+    kept = {label, *columns}
+    ignored = [name for name in file.names if name not in kept]
+    return Table(Path(path.partition(".npy,")[0]).stem, x, t, class_names, features, weights, ignored)
 
 
-def check_cells(file: CSVFile | ParquetFile, names: Sequence[str], numbers: Array, needed: bool) -> None:
-    """Raise a ValueError that tells of columns (N, D) with cells that are no finite numbers, by name and how many."""
+def repeated(names: Sequence[str]) -> list[str]:
+    """Find the names that are there more than once."""
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def check_cells(file: File, names: Sequence[str], numbers: Array) -> None:
+    """Raise ValueError if a cell is no finite number: where the first is, what it says, how many there are."""
     bad = ~np.isfinite(numbers)
-    unusable = {name: int(count) for name, count in zip(names, bad.sum(axis=0), strict=True) if count}
-    if not unusable:
+    if not bad.any():
         return
-    name, count = next(iter(unusable.items()))
+    counts = {name: count for name, count in zip(names, bad.sum(axis=0).tolist(), strict=True) if count}
+    name = next(iter(counts))
     place, cell = file.cell(name, int(bad[:, names.index(name)].argmax()))
-    if not cell:
-        problem = "the value is missing; fill it in, or remove the row"
-    elif NOT_FINITE.fullmatch(cell) or NUMBER.fullmatch(cell):
-        problem = f"expected a finite number that float64 can hold, got {cell:.60}"
-    elif DECIMAL_COMMA.fullmatch(cell):
-        problem = f"expected a number, got {cell!r:.60}; write a decimal point: {cell.replace(',', '.'):.60}"
-    else:
-        problem = f"expected a number, got {cell!r:.60}"
-        if not needed:  # all columns of text at once
-            text = [each for each, n in unusable.items() if each == name or (2 * n > len(numbers) and "," not in each)]
-            out = "the column" if len(text) == 1 else "such columns"
-            problem += f"; leave {out} out with --ignore {','.join(text[:12])!r:.200}, or code it as numbers"
-    if count > 1:
-        problem += f" ({count} cells of this column cannot be used)"
-    if len(unusable) > 1:
-        others = [f"{each!r:.60} ({n} cells)" for each, n in list(unusable.items())[1:7]]
-        problem += f"; nor can cells of {', '.join(others)}" + (" and others" if len(unusable) > 7 else "")
-    raise ValueError(f"{place}: {problem}")
+    remedy = "write a decimal point" if "," in cell else "fill it in, or leave out the row, or --ignore the column"
+    found = ", ".join(f"{count} in {each!r:.60}" for each, count in list(counts.items())[:8])
+    raise ValueError(
+        f"{place}: expected a number that float64 can hold, got {cell!r:.60}; {remedy} (such cells are: {found})"
+    )
 
 
-def class_numbers(labels: Array, class_names: Sequence[str] | None = None) -> tuple[Array, tuple[str, ...]]:
-    """Number the classes from 0.
-
-    Parameters
-    ----------
-    labels : array of shape (N,)
-        Of str.
-    class_names : sequence of str, optional
-        The classes, where they are known; by default those that occur, sorted as numbers if all are, else by letter.
-
-    Returns
-    -------
-    t : array of shape (N,), int
-        The number of each label's class.
-    class_names : tuple of str
-        The classes.
-
-    Raises
-    ------
-    ValueError
-        If a label is not among the names; or, without names, if there is a single class, or the labels look like a
-        quantity: numbers, of which more than half differ.
-    """
-    values = [str(label) for label in labels]
+def number_classes(
+    file: File, label: str, values: Sequence[Any], class_names: Sequence[str] | None
+) -> tuple[Array, Sequence[str]]:
+    """Number the classes of labels from 0, those that are known or else those that occur, and name them."""
+    texts = {value: label_text(value) for value in dict.fromkeys(values)}
     if class_names is None:
-        class_names = sorted(set(values))
-        if len(class_names) < 2:
-            raise ValueError(f"the only class is {listed(class_names)}: expected at least two")
+        expected = "a label"
+        class_names = sorted({*texts.values()} - {""})
         if all(map(NUMBER.fullmatch, class_names)):
-            if len(values) > 20 and 2 * len(class_names) > len(values):
-                raise ValueError(
-                    f"the target has {len(class_names)} different numbers in {len(values)} rows: it looks like a "
-                    "quantity to predict, and minnet trains classifiers"
-                )
             class_names.sort(key=float)
+    else:
+        expected = f"one of the classes {listed(class_names)}"
     number = {label_text(name): k for k, name in enumerate(class_names)}  # names from elsewhere may be "1.0"
-    for row, label in enumerate(values, 1):
-        if label not in number:
-            raise ValueError(f"row {row}: unknown class {label!r:.60}; the classes are: {listed(class_names, label)}")
-    return np.array([number[label] for label in values], dtype=np.int64), tuple(class_names)
+    for value, text in texts.items():
+        if text not in number:
+            place, _ = file.cell(label, values.index(value))
+            raise ValueError(f"{place}: expected {expected}, got {value!r:.60}")
+    return np.array([number[texts[value]] for value in values]), class_names
+
+
+def label_text(value: Any) -> str:
+    """Make text of a label, the same in every format: "1" of 1, of 1.0 and of their texts; "" of none."""
+    if value is None or value != value:
+        return ""
+    text = str(value).strip()
+    is_float = NUMBER.fullmatch(text) and not text.lstrip("+-").isdigit()
+    number = float(text) if is_float else math.nan
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else text

@@ -422,6 +422,6 @@ def test_running_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, caps
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("minnet.runs.build.load_dataset", full)
+    monkeypatch.setattr("minnet.runs.build.load_raw", full)
     assert main(["train", "iris"]) == 1
     assert capsys.readouterr().err == "minnet: error: MemoryError\n"
