@@ -5,11 +5,9 @@ is kept alive; in a notebook it shows as the cell's last value once ``%matplotli
 and Ito's, which colour-blind readers can tell apart, and no meaning hangs on colour alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +16,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from minnet.history import History
+from minnet.support import expect
 from minnet.support.files import replacing
 from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
-
-if TYPE_CHECKING:
-    from minnet.history import History
-
 
 COLOURS = (
     "#0072B2",  # blue
@@ -80,8 +76,16 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=120, format="png")
 
 
-def draw_curve(panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str, **more: Any) -> None:
-    """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it."""
+def draw_curve(
+    panel: Axes,
+    k: int,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    label: str = "",
+    band: Sequence[Array] = (),
+    **more: Any,
+) -> None:
+    """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
     look: dict[str, Any] = {
         "color": COLOURS[k % 8],
         "linestyle": DASHES[(k + k // 8) % 4],
@@ -90,11 +94,8 @@ def draw_curve(panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: s
         "markevery": max(1, np.size(x) // 8),
     }
     panel.plot(x, y, label=literal(label, 60), **look | more)
-
-
-def draw_band(panel: Axes, k: int, x: npt.ArrayLike, low: Array, high: Array) -> None:
-    """Draw a band around the k-th curve of a panel."""
-    panel.fill_between(x, low, high, color=COLOURS[k % 8], alpha=0.2, linewidth=0)
+    if band:
+        panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
 
 def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> tuple[float, float]:
@@ -115,8 +116,14 @@ def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50)
 
 def legend_above(panel: Axes, columns: int = 2) -> None:
     """Put a panel's legend where it hides no data."""
-    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
-    panel.legend(**place, frameon=False, fontsize="small", columnspacing=1.2)
+    panel.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize="small",
+        columnspacing=1.2,
+    )
 
 
 def label_epochs(panel: Axes, what: str) -> None:
@@ -202,9 +209,9 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
             values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
             mean, deviation = values.mean(axis=1), values.std(axis=1)
             lost = f", {len(members) - len(kept)} diverged" if len(kept) < len(members) else ""
-            draw_curve(panel, k, history.epoch, mean, f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}")
+            label = f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}"
             band = np.maximum(mean - deviation, 0.5 * mean), mean + deviation  # above 0, for the logarithm
-            draw_band(panel, k, history.epoch, *band)
+            draw_curve(panel, k, history.epoch, mean, label, band)
             bands += band
         if measure == "loss":
             scale_losses(panel, bands)
@@ -213,21 +220,15 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
     return figure
 
 
-def plot_rates(
-    lr: Array,
-    losses: Mapping[str, Array],
-    diverged: Mapping[str, Array],
-    chance: float,
-    title: str = "",
-) -> Figure:
+def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str = "") -> Figure:
     """Plot the final validation loss against the learning rate: the mean over seeds, in a band from least to largest.
 
     Parameters
     ----------
     lr : array of shape (R,)
         The learning rates, rising, at least two.
-    losses, diverged : mappings of str to array of shape (R, seeds)
-        Final losses, and which networks diverged, for each curve by name.
+    losses : mapping of str to array of shape (R, seeds)
+        Final losses for each curve by name, NaN of networks that diverged.
     chance : float
         The loss of guessing, ln K, for a line.
     title : str, optional
@@ -239,19 +240,15 @@ def plot_rates(
         xscale="log", xlim=(0.7 * lr[0], 1.5 * lr[-1]), xlabel="learning rate", ylabel="final validation loss (nats)"
     )
     ax.xaxis.set_major_formatter("{x:g}")
-    means: list[npt.ArrayLike] = [chance]
+    means = np.array([values.mean(axis=1) for values in losses.values()])
     for k, (name, values) in enumerate(losses.items()):
-        values = np.where(diverged[name].any(axis=1, keepdims=True), np.nan, values)
-        means.append(values.mean(axis=1))
-        draw_curve(ax, k, lr, means[-1], name)
-        draw_band(ax, k, lr, values.min(axis=1), values.max(axis=1))
-    lost = np.array([*diverged.values()]).any(axis=(0, 2))
-    if lost.any():
-        first = int(lost.argmax())
-        between = np.sqrt(lr[first] * lr[max(first - 1, 0)])
-        ax.axvspan(between, 1.5 * lr[-1], color="0.9", zorder=0, label="some diverged")
+        draw_curve(ax, k, lr, means[k], name, (values.min(axis=1), values.max(axis=1)))
+    if np.isnan(means).any():
+        first = np.isnan(means).any(axis=0).argmax()
+        before = np.sqrt(lr[first] * lr[max(first - 1, 0)])
+        ax.axvspan(before, 1.5 * lr[-1], color="0.9", zorder=0, label="some diverged")
     ax.axhline(chance, color="0.4", linestyle=":", label="guessing")
-    scale_losses(ax, means, most=8 * chance)
+    scale_losses(ax, [*means, chance], most=8 * chance)
     ax.grid(alpha=0.3)
     legend_above(ax, 4)
     return figure
@@ -269,15 +266,15 @@ def plot_runs(histories: Mapping[str, History], split: str = "validation", title
     title : str, optional
         Stands above.
     """
-    names = [shortened(name, 40) for name in histories]
-    figure = new_figure(9.6 + 0.09 * max(map(len, names)), max(3.8, 0.8 + 0.2 * len(names)), title)
-    loss, accuracy = figure.subplots(1, 2)
     losses = [getattr(history, f"{SPLITS[split]}_loss") for history in histories.values()]
+    width = 9.6 + 0.09 * min(60, max(map(len, histories)))
+    figure = new_figure(width, max(3.8, 0.8 + 0.2 * len(losses)), title)
+    loss, accuracy = figure.subplots(1, 2)
     limits = scale_losses(loss, losses)
-    for k, (name, history) in enumerate(zip(names, histories.values(), strict=True)):
-        end = f"{losses[k][-1]:.3g}, {history.validation_accuracy[-1]:.1%}"
-        draw_curve(loss, k, history.epoch, np.clip(losses[k], *limits), f"{name}: {end}")
-        draw_curve(accuracy, k, history.epoch, history.validation_accuracy, "")
+    for k, (name, history) in enumerate(histories.items()):
+        label = f"{name}: {losses[k][-1]:.3g}, {history.validation_accuracy[-1]:.1%}"
+        draw_curve(loss, k, history.epoch, np.clip(losses[k], *limits), label)
+        draw_curve(accuracy, k, history.epoch, history.validation_accuracy)
     label_epochs(loss, f"{split} loss (nats)")
     label_epochs(accuracy, "validation accuracy (share of samples)")
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")
@@ -331,8 +328,7 @@ def plot_confusion(
                 ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     else:
         figure.colorbar(image, ax=ax, label="share of the true class")
-    ax.set_xlabel("predicted class")
-    ax.set_ylabel("true class")
+    ax.set(xlabel="predicted class", ylabel="true class")
     above = f"{literal(title, 200)}\n" if title else ""
     ax.set_title(f"{above}{counts.trace()} of {counts.sum()} right", fontsize="medium", wrap=True)
     return figure
@@ -366,27 +362,23 @@ def plot_decision_boundary(
 
     Raises
     ------
-    ValueError
-        If the samples have not exactly two features.
+    TypeError, ValueError
+        If the samples are not floating-point numbers with exactly two features.
     """
-    x, t = np.asarray(x), class_numbers(t)
-    if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"a decision boundary needs samples of shape (N, 2), got {x.shape}")
-    if class_names is None:
-        class_names = list(map(str, range(t.max() + 1)))
+    x, t = expect.features("a decision boundary", x, D=2), class_numbers(t)
     ax = ax or new_figure(5.4, 4.6).add_subplot()
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     across, up = np.linspace(low - margin, high + margin, 300, axis=1)
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
     regions = classifier.predict(grid).reshape(300, 300)
-    colours = ListedColormap(COLOURS)
-    ax.pcolormesh(across, up, regions % 8, cmap=colours, vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True)
+    ax.pcolormesh(
+        across, up, regions % 8, cmap=ListedColormap(COLOURS), vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True
+    )
     dots: dict[str, Any] = {"linestyle": "", "markevery": 1, "markeredgecolor": "white", "markeredgewidth": 0.4}
-    for k, name in enumerate(class_names):
+    for k, name in enumerate(class_names or map(str, range(t.max() + 1))):
         mine = x[t == k]
         draw_curve(ax, k, mine[:, 0], mine[:, 1], shortened(name, 24), **dots)
-    ax.set_xlabel(literal(feature_names[0]))
-    ax.set_ylabel(literal(feature_names[1]))
-    ax.legend(loc="best")
+    ax.set(xlabel=literal(feature_names[0]), ylabel=literal(feature_names[1]))
+    ax.legend()
     return figure_of(ax)

@@ -174,10 +174,10 @@ def read(path: Path) -> Model:
         if not isinstance(header[field], list) or list(map(type, header[field])) != [str] * length:
             raise ValueError(f"{field} is not a list of {length} strings")
     for name, array in arrays.items():
-        if array.ndim == 1 and not np.isfinite(array).all():  # of a stack, some networks may have diverged
-            raise ValueError(f"{name} has entries that are not finite")
-    if not (arrays["scale"] > 0).all():
-        raise ValueError("scale has entries that are not above 0")
+        above = 0 if name == "scale" else -math.inf
+        diverging = array.ndim == 2  # some networks of a stack may have diverged
+        if not diverging and not expect.within(array, None, above, None, None).all():
+            raise ValueError(f"{name}: expected finite numbers above {above}")
     network.theta[...] = theta
     standardization = Standardization(arrays["mean"], arrays["scale"])
     return Model(network, standardization, tuple(header["class_names"]), tuple(header["feature_names"]))

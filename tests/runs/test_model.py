@@ -128,9 +128,9 @@ def linear(D: object, H: object) -> dict[str, object]:
         ({}, {"extra": np.zeros(2)}, "the arrays are"),
         ({}, {"theta": np.zeros(15, np.int32)}, "dtype: expected one of float32, float64, got 'int32'"),
         ({}, {"mean": np.zeros(4, np.float32)}, "the arrays are"),
-        ({}, {"theta": np.full(15, np.nan, np.float32)}, "theta has entries that are not finite"),
-        ({}, {"mean": np.full(4, np.inf)}, "mean has entries that are not finite"),
-        ({}, {"scale": np.zeros(4)}, "scale has entries that are not above 0"),
+        ({}, {"theta": np.full(15, np.nan, np.float32)}, "theta: expected finite numbers"),
+        ({}, {"mean": np.full(4, np.inf)}, "mean: expected finite numbers"),
+        ({}, {"scale": np.zeros(4)}, "scale: expected finite numbers above 0"),
     ],
 )
 def test_a_model_file_that_makes_no_sense_is_refused_by_field(
@@ -266,7 +266,7 @@ def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="class_names is not a list of 3 strings"):
         save(tmp_path / "m", Model(model.network, model.standardization, ("a",), model.feature_names))
     model.network.theta[0] = np.nan
-    with pytest.raises(ValueError, match="theta has entries that are not finite"):
+    with pytest.raises(ValueError, match="theta: expected finite numbers"):
         save(tmp_path / "m", model)
     assert not os.listdir(tmp_path)
 
@@ -290,7 +290,7 @@ def test_a_model_file_takes_its_name_once_and_only_when_it_can_be_loaded(
     save(tmp_path / "m", model)
     assert replaced == ["m", "m"]
     model.network.theta[0] = np.nan
-    with pytest.raises(ValueError, match=r"m: .* theta has entries that are not finite"):
+    with pytest.raises(ValueError, match=r"m: .* theta: expected finite numbers"):
         save(tmp_path / "m", model)
     assert len(replaced) == 2
     assert np.isfinite(load(tmp_path / "m").network.theta).all()
