@@ -7,7 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -77,23 +77,19 @@ def save_picture(figure: Figure, path: Path) -> None:
 
 
 def draw_curve(
-    panel: Axes,
-    k: int,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    label: str = "",
-    band: Sequence[Array] = (),
-    **more: Any,
+    panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", band: Sequence[Array] = ()
 ) -> None:
     """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
-    look: dict[str, Any] = {
-        "color": COLOURS[k % 8],
-        "linestyle": DASHES[(k + k // 8) % 4],
-        "marker": MARKERS[k % 8],
-        "markersize": 4,
-        "markevery": max(1, np.size(x) // 8),
-    }
-    panel.plot(x, y, label=literal(label, 60), **look | more)
+    panel.plot(
+        x,
+        y,
+        label=literal(label, 60),
+        color=COLOURS[k % 8],
+        linestyle=DASHES[(k + k // 8) % 4],
+        marker=MARKERS[k % 8],
+        markersize=4,
+        markevery=max(1, np.size(x) // 8),
+    )
     if band:
         panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
@@ -319,8 +315,8 @@ def plot_confusion(
     figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if names:
-        turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if longest > 2 else {}
-        ax.set_xticks(range(K), names, **turned)
+        turned = 40 * (longest > 2)
+        ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -375,10 +371,17 @@ def plot_decision_boundary(
     ax.pcolormesh(
         across, up, regions % 8, cmap=ListedColormap(COLOURS), vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True
     )
-    dots: dict[str, Any] = {"linestyle": "", "markevery": 1, "markeredgecolor": "white", "markeredgewidth": 0.4}
     for k, name in enumerate(class_names or map(str, range(t.max() + 1))):
-        mine = x[t == k]
-        draw_curve(ax, k, mine[:, 0], mine[:, 1], shortened(name, 24), **dots)
+        ax.plot(
+            *x[t == k].T,
+            label=literal(name, 24),
+            color=COLOURS[k % 8],
+            linestyle="",
+            marker=MARKERS[k % 8],
+            markersize=4,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
     ax.set(xlabel=literal(feature_names[0]), ylabel=literal(feature_names[1]))
     ax.legend()
     return figure_of(ax)

@@ -49,7 +49,7 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     from sklearn.metrics import classification_report, precision_recall_fscore_support
 
     of_all: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [f"{one_line(name)} " for name in class_names]  # never "accuracy", which is one of the report's own
+    names = [one_line(name) for name in class_names]
     text = classification_report(t, predicted, target_names=names, digits=4, **of_all)
     scores = precision_recall_fscore_support(t, predicted, **of_all)
     rows = zip(class_names, *(column.tolist() for column in scores), strict=True)
@@ -109,8 +109,8 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     if plan.values:
         best = history.best()
         ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
-        more, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
-        results |= more
+        of_all, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
+        results |= of_all
         lines.append(f"losses         {describe_loss(network)}")
         network = network[best]
     else:
@@ -240,11 +240,10 @@ def curve(history: History, width: int = 72, height: int = 14) -> str:
         Of the plot, in characters, without its labels.
     """
     losses = np.array([history.train_loss, history.validation_loss], float)
-    possible = losses[np.isfinite(losses) & (losses > 0)]
+    possible = np.minimum(losses[np.isfinite(losses) & (losses > 0)], 1e308)  # the last power of ten
     if not possible.size:
         return "no loss is finite and above 0: there is no curve to draw"
-    with np.errstate(over="ignore"):  # on the way to the largest float; the last level is exact
-        levels = np.geomspace(possible.min(), possible.max(), height)
+    levels = np.geomspace(possible.min(), possible.max(), height)
     epochs = np.linspace(0, len(history.epoch) - 1, width).round().astype(int)
     rows = np.interp(losses[:, epochs], levels, np.arange(height)).round()  # NaN is in none of them
     training, validation = rows[:, np.newaxis] == np.arange(height)[:, np.newaxis]

@@ -270,5 +270,5 @@ def test_a_curve_reaches_as_far_as_floats_do() -> None:
     for losses in ([1.7976931348623157e308], [1.7976931348623157e308, 5e-324]):
         epochs = list(range(1, len(losses) + 1))
         lines = curve(History(epochs, losses, [0.0] * len(losses))).splitlines()
-        assert "◉" in lines[-3]  # a loss of 0 is drawn at the bottom
-        assert len(losses) == 1 or lines[1].startswith("1.8e+308 ┤●")
+        assert lines[1].startswith("  1e+308 ┤●")
+        assert lines[-3][11] in "○◉"  # a loss of 0 is drawn at the bottom
