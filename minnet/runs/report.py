@@ -146,10 +146,10 @@ def compare_networks(
         means = {name: figures[name][who].mean() if who.size else None for name in shown}
         results["ranking"].append({**setting.values, "diverged": setting.diverged, **means})
         cells = [mean_and_deviation(figures[name][who]) for name in shown]
-        lost = f"{setting.diverged} of {len(setting.networks)}"
-        rows.append([*map(str, setting.values.values()), *cells, lost])
+        cells.append(f"{setting.diverged} of {len(setting.networks)}")
+        rows.append([*map(str, setting.values.values()), *cells])
     which = ", ".join(f"{name} {own[name]}" for name in plan.values)
-    fared = ", ".join(f"{name.replace('_', ' ')} {figure(own[name])}" for name in shown)
+    fared = f"validation loss {figure(own['validation_loss'])}, test accuracy {figure(own['test_accuracy'])}"
     return results, [*table(rows, ">" * len(rows[0])), f"best network   {which}: {fared}"]
 
 
@@ -221,12 +221,12 @@ def show(folder: Path) -> str:
         lines += ["", load(folder).network.summary()]
     if history is not None:
         lines += ["", curve(history)]
-    rows = []
+    lines.append("")
     for name in ("networks", "diverged", "seed", "lr", *FIGURES):
         if figures.get(name) is not None:
-            rows.append([name.replace("_", " "), form(name, figures[name])])
-    rows.append(["ended", figures["ended"]])
-    return "\n".join([*lines, "", *table(rows)])
+            lines.append(f"{name.replace('_', ' '):<16} {form(name, figures[name])}")
+    lines.append(f"{'ended':<16} {figures['ended']}")
+    return "\n".join(lines)
 
 
 def curve(history: History, width: int = 72, height: int = 14) -> str:
