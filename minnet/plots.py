@@ -5,12 +5,9 @@ is kept alive; in a notebook it shows as the cell's last value once ``%matplotli
 and Ito's, which colour-blind readers can tell apart, and no meaning hangs on colour alone.
 """
 
-from __future__ import annotations
-
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +16,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from minnet.history import History
+from minnet.support import expect
 from minnet.support.files import replacing
 from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
-
-if TYPE_CHECKING:
-    from minnet.history import History
-
 
 COLOURS = (
     "#0072B2",  # blue
@@ -72,10 +67,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that axes belong to."""
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("expected ax to belong to a figure")
-    return figure
+    return cast(Figure, ax.get_figure(root=True))
 
 
 def save_picture(figure: Figure, path: Path) -> None:
@@ -84,16 +76,22 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=120, format="png")
 
 
-def draw_curve(panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", **more: Any) -> None:
-    """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it."""
-    look: dict[str, Any] = {
-        "color": COLOURS[k % 8],
-        "linestyle": DASHES[(k + k // 8) % 4],
-        "marker": MARKERS[k % 8],
-        "markersize": 4,
-        "markevery": max(1, np.size(x) // 8),
-    }
-    panel.plot(x, y, label=label, **look | more)
+def draw_curve(
+    panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", band: Sequence[Array] = ()
+) -> None:
+    """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
+    panel.plot(
+        x,
+        y,
+        label=literal(label, 60),
+        color=COLOURS[k % 8],
+        linestyle=DASHES[(k + k // 8) % 4],
+        marker=MARKERS[k % 8],
+        markersize=4,
+        markevery=max(1, np.size(x) // 8),
+    )
+    if band:
+        panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
 
 def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> tuple[float, float]:
@@ -124,13 +122,11 @@ def legend_above(panel: Axes, columns: int = 2) -> None:
     )
 
 
-def label_epochs(panel: Axes, what: str, legend: bool = True) -> None:
+def label_epochs(panel: Axes, what: str) -> None:
     """Label a panel of curves against epochs, once they are drawn."""
     panel.set(xlabel="epoch", ylabel=what, xlim=(0, None))
     panel.locator_params(axis="x", integer=True)
     panel.grid(alpha=0.3)
-    if legend:
-        legend_above(panel)
 
 
 def plot_history(
@@ -176,6 +172,7 @@ def plot_history(
         if kept is not None:
             panel.axvline(kept, color="0.3", linestyle=":", label=f"weights of epoch {kept}")
         label_epochs(panel, what)
+        legend_above(panel)
     return figure_of(loss)
 
 
@@ -194,7 +191,7 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
     """
     diverged = history.diverged()
     if groups:
-        curves = [(literal(name), "validation", members) for name, members in groups.items()]
+        curves = [(name, "validation", members) for name, members in groups.items()]
     else:
         curves = [(name, split, np.arange(len(diverged))) for name, split in SPLITS.items()]
     figure = new_figure(9, 3.8 + 0.09 * len(curves), title)
@@ -208,31 +205,26 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
             values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
             mean, deviation = values.mean(axis=1), values.std(axis=1)
             lost = f", {len(members) - len(kept)} diverged" if len(kept) < len(members) else ""
-            draw_curve(panel, k, history.epoch, mean, f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}")
+            label = f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}"
             band = np.maximum(mean - deviation, 0.5 * mean), mean + deviation  # above 0, for the logarithm
-            panel.fill_between(history.epoch, *band, color=COLOURS[k % 8], alpha=0.2, linewidth=0)
+            draw_curve(panel, k, history.epoch, mean, label, band)
             bands += band
         if measure == "loss":
             scale_losses(panel, bands)
         label_epochs(panel, f"validation {what}" if groups else what)
+        legend_above(panel)
     return figure
 
 
-def plot_rates(
-    lr: Array,
-    losses: Mapping[str, Array],
-    diverged: Mapping[str, Array],
-    chance: float,
-    title: str = "",
-) -> Figure:
+def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str = "") -> Figure:
     """Plot the final validation loss against the learning rate: the mean over seeds, in a band from least to largest.
 
     Parameters
     ----------
     lr : array of shape (R,)
         The learning rates, rising, at least two.
-    losses, diverged : mappings of str to array of shape (R, seeds)
-        Final losses, and which networks diverged, for each curve by name.
+    losses : mapping of str to array of shape (R, seeds)
+        Final losses for each curve by name, NaN of networks that diverged.
     chance : float
         The loss of guessing, ln K, for a line.
     title : str, optional
@@ -240,79 +232,47 @@ def plot_rates(
     """
     figure = new_figure(6.6, 4.4, title)
     ax = figure.add_subplot()
-    logarithms = np.pad(np.log(lr), 1, mode="reflect", reflect_type="odd")
-    edges = np.exp((logarithms[:-1] + logarithms[1:]) / 2)  # halfway between neighbours
-    shown = [np.array(chance)]
-    for k, (name, values) in enumerate(losses.items()):
-        area: dict[str, Any] = {"color": COLOURS[k % 8], "linewidth": 0}
-        lost = diverged[name].any(axis=1, keepdims=True)
-        for i in np.flatnonzero(lost):  # each curve has a lane of its own at the top
-            ax.axvspan(edges[i], edges[i + 1], 0.95 - 0.05 * k, 1 - 0.05 * k, alpha=0.45, **area)
-        values = np.where(lost, np.nan, values)
-        draw_curve(ax, k, lr, values.mean(axis=1), literal(name, 40))
-        ax.fill_between(lr, values.min(axis=1), values.max(axis=1), alpha=0.2, **area)
-        shown.append(values.ravel())
-    lost = np.array([*diverged.values()]).any(axis=(0, 2))
-    if lost.any():
-        ax.axvspan(edges[lost.argmax()], edges[-1], color="0.9", zorder=0, label="some diverged")
-    ax.axhline(chance, color="0.4", linestyle=":", label="guessing")
-    ax.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate", ylabel="final validation loss (nats)")
+    ax.set(
+        xscale="log", xlim=(0.7 * lr[0], 1.5 * lr[-1]), xlabel="learning rate", ylabel="final validation loss (nats)"
+    )
     ax.xaxis.set_major_formatter("{x:g}")
-    scale_losses(ax, shown, most=8 * chance)
+    means = np.array([values.mean(axis=1) for values in losses.values()])
+    for k, (name, values) in enumerate(losses.items()):
+        draw_curve(ax, k, lr, means[k], name, (values.min(axis=1), values.max(axis=1)))
+    if np.isnan(means).any():
+        first = np.isnan(means).any(axis=0).argmax()
+        before = np.sqrt(lr[first] * lr[max(first - 1, 0)])
+        ax.axvspan(before, 1.5 * lr[-1], color="0.9", zorder=0, label="some diverged")
+    ax.axhline(chance, color="0.4", linestyle=":", label="guessing")
+    scale_losses(ax, [*means, chance], most=8 * chance)
     ax.grid(alpha=0.3)
     legend_above(ax, 4)
     return figure
 
 
-def plot_comparison(histories: Mapping[str, History], axes: Sequence[Axes] | None = None, title: str = "") -> Figure:
-    """Lay the curves of several runs over each other: training loss and validation accuracy against epochs.
+def plot_runs(histories: Mapping[str, History], split: str = "validation", title: str = "") -> Figure:
+    """Lay the curves of any number of runs over each other: a loss and the validation accuracy against epochs.
 
     Parameters
     ----------
     histories : mapping of str to History
         The runs by name, each with at least one epoch.
-    axes : pair of Axes, optional
-        Where to draw; by default a new figure.
+    split : {"validation", "training"}, default "validation"
+        Of which split the loss is.
     title : str, optional
         Stands above.
     """
-    if axes is None:
-        axes = new_figure(9, 3.8, title).subplots(1, 2)
-    loss, accuracy = axes
-    limits = scale_losses(loss, [each.train_loss for each in histories.values()])
-    for k, (name, history) in enumerate(histories.items()):
-        name, width = literal(name, 40), 1.5 if k else 3
-        finite = np.isfinite(history.train_loss)
-        end = f"{history.train_loss[-1]:.3g}" if finite.all() else f"NaN from epoch {finite.argmin() + 1}"
-        clipped = np.clip(history.train_loss, *limits)
-        draw_curve(loss, k, history.epoch, clipped, f"{name}: {end}", linewidth=width)
-        label = f"{name}: {history.validation_accuracy[-1]:.1%}"
-        draw_curve(accuracy, k, history.epoch, history.validation_accuracy, label, linewidth=width)
-    accuracy.set_ylim(-0.02, 1.02)
-    label_epochs(loss, "training loss (nats)")
-    label_epochs(accuracy, "validation accuracy")
-    return figure_of(loss)
-
-
-def plot_runs(histories: Mapping[str, History], title: str = "") -> Figure:
-    """Lay the curves of any number of runs over each other: validation loss and accuracy against epochs.
-
-    Parameters
-    ----------
-    histories : mapping of str to History
-        The runs by name, each with at least one epoch.
-    title : str, optional
-        Stands above.
-    """
-    names = [literal(name, 40) for name in histories]
-    figure = new_figure(8.7 + 0.09 * max(map(len, names)), max(3.8, 0.8 + 0.2 * len(names)), title)
+    losses = [getattr(history, f"{SPLITS[split]}_loss") for history in histories.values()]
+    width = 9.6 + 0.09 * min(60, max(map(len, histories)))
+    figure = new_figure(width, max(3.8, 0.8 + 0.2 * len(losses)), title)
     loss, accuracy = figure.subplots(1, 2)
-    limits = scale_losses(loss, [each.validation_loss for each in histories.values()])
-    for k, (name, history) in enumerate(zip(names, histories.values(), strict=True)):
-        draw_curve(loss, k, history.epoch, np.clip(history.validation_loss, *limits), name)
+    limits = scale_losses(loss, losses)
+    for k, (name, history) in enumerate(histories.items()):
+        label = f"{name}: {losses[k][-1]:.3g}, {history.validation_accuracy[-1]:.1%}"
+        draw_curve(loss, k, history.epoch, np.clip(losses[k], *limits), label)
         draw_curve(accuracy, k, history.epoch, history.validation_accuracy)
-    label_epochs(loss, "validation loss (nats)", legend=False)
-    label_epochs(accuracy, "validation accuracy (share of samples)", legend=False)
+    label_epochs(loss, f"{split} loss (nats)")
+    label_epochs(accuracy, "validation accuracy (share of samples)")
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return figure
 
@@ -346,8 +306,7 @@ def plot_confusion(
         Stands above, over the number of samples that are right.
     """
     K = len(class_names)
-    counts = np.zeros((K, K), dtype=int)
-    np.add.at(counts, (class_numbers(t), predicted), 1)
+    counts = np.bincount(K * class_numbers(t) + predicted, minlength=K * K).reshape(K, K)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [literal(name, 24) for name in class_names] if K <= 30 else []
     longest = max(map(len, names), default=0)
@@ -356,8 +315,8 @@ def plot_confusion(
     figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if names:
-        turned: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if longest > 2 else {}
-        ax.set_xticks(range(K), names, **turned)
+        turned = 40 * (longest > 2)
+        ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -365,10 +324,9 @@ def plot_confusion(
                 ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     else:
         figure.colorbar(image, ax=ax, label="share of the true class")
-    ax.set_xlabel("predicted class")
-    ax.set_ylabel("true class")
-    above = "".join(f"{literal(line)}\n" for line in textwrap.wrap(title, 26 + 2 * K))
-    ax.set_title(f"{above}{counts.trace()} of {counts.sum()} right", fontsize="medium")
+    ax.set(xlabel="predicted class", ylabel="true class")
+    above = f"{literal(title, 200)}\n" if title else ""
+    ax.set_title(f"{above}{counts.trace()} of {counts.sum()} right", fontsize="medium", wrap=True)
     return figure
 
 
@@ -400,27 +358,30 @@ def plot_decision_boundary(
 
     Raises
     ------
-    ValueError
-        If the samples have not exactly two features.
+    TypeError, ValueError
+        If the samples are not floating-point numbers with exactly two features.
     """
-    x, t = np.asarray(x), class_numbers(t)
-    if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"a decision boundary needs samples of shape (N, 2), got {x.shape}")
-    if class_names is None:
-        class_names = list(map(str, range(t.max() + 1)))
+    x, t = expect.features("a decision boundary", x, D=2), class_numbers(t)
     ax = ax or new_figure(5.4, 4.6).add_subplot()
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     across, up = np.linspace(low - margin, high + margin, 300, axis=1)
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
     regions = classifier.predict(grid).reshape(300, 300)
-    colours = ListedColormap(COLOURS)
-    ax.pcolormesh(across, up, regions % 8, cmap=colours, vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True)
-    dots: dict[str, Any] = {"linestyle": "", "markevery": 1, "markeredgecolor": "white", "markeredgewidth": 0.4}
-    for k, name in enumerate(class_names):
-        mine = x[t == k]
-        draw_curve(ax, k, mine[:, 0], mine[:, 1], literal(name, 24), **dots)
-    ax.set_xlabel(literal(feature_names[0]))
-    ax.set_ylabel(literal(feature_names[1]))
-    ax.legend(loc="best")
+    ax.pcolormesh(
+        across, up, regions % 8, cmap=ListedColormap(COLOURS), vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True
+    )
+    for k, name in enumerate(class_names or map(str, range(t.max() + 1))):
+        ax.plot(
+            *x[t == k].T,
+            label=literal(name, 24),
+            color=COLOURS[k % 8],
+            linestyle="",
+            marker=MARKERS[k % 8],
+            markersize=4,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+    ax.set(xlabel=literal(feature_names[0]), ylabel=literal(feature_names[1]))
+    ax.legend()
     return figure_of(ax)

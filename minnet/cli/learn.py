@@ -160,10 +160,10 @@ def mystery(seed: int) -> Bug:
 def show_bug(bug: Bug, dataset: Dataset, epochs: int, seed: int, name: str, out: Path) -> str:
     """Train the right program and the wrong one side by side, save one picture of both, and tell both results."""
     from minnet.lab.bugs import compare
-    from minnet.plots import plot_comparison, save_picture
+    from minnet.plots import plot_runs, save_picture
 
     right, wrong = compare(bug, dataset, epochs, seed)
-    picture = plot_comparison({"right": right, name: wrong}, title=f"{dataset.name}, seed {seed}: {name}")
+    picture = plot_runs({"right": right, name: wrong}, "training", f"{dataset.name}, seed {seed}: {name}")
     save_picture(picture, out)
     lines = [f"{'':<{len(name)}}  {'training loss':>14}  {'validation accuracy':>20}"]
     for label, history in (("right", right), (name, wrong)):

@@ -87,7 +87,7 @@ def evaluate(settings: dict[str, Any], parser: Parser, run: str, file: str, **op
         print(json.dumps({"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}))
         return 0
     print(f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)")
-    print(f"loss           {figure(loss)}  ({describe_loss(network.output)}; guessing gives {math.log(network.K):.4f})")
+    print(f"loss           {figure(loss)}  ({describe_loss(network)})")
     print(f"\n{text.rstrip()}")
     return 0
 
@@ -107,7 +107,7 @@ def compare(settings: dict[str, Any], parser: Parser, runs: list[str], out: str 
     picture = writable(out)
     found = [report.read_run(folder) for folder in report.find_runs([Path(run) for run in runs])]
     rows, table = report.compare(found)
-    curves = report.histories(found)
+    curves = {str(run.folder): run.history for run in found if run.history is not None}
     if curves:
         from minnet.plots import plot_runs, save_picture
 

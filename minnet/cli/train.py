@@ -157,14 +157,14 @@ def draw_rates(ranking: Sequence[Setting], history: History, dataset: Dataset, o
     """Draw what each learning rate led to."""
     from minnet.plots import plot_rates, save_picture
 
-    losses, diverged = {}, {}
+    losses = {}
+    final = np.where(history.diverged(), np.nan, history.final("validation_loss"))
     for momentum in MOMENTA:
         settings = [setting for setting in ranking if setting.values["momentum"] == momentum]
         settings.sort(key=lambda setting: setting.values["lr"])
-        losses[f"momentum {momentum:g}"] = np.array([history.final("validation_loss")[s.networks] for s in settings])
-        diverged[f"momentum {momentum:g}"] = np.array([history.diverged()[s.networks] for s in settings])
+        losses[f"momentum {momentum:g}"] = np.array([final[setting.networks] for setting in settings])
     title = f"{dataset.name}, after {history.epoch[-1]} epochs"
-    save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
+    save_picture(plot_rates(np.array(RATES), losses, math.log(dataset.K), title), out)
 
 
 def doctor(settings: dict[str, Any], parser: Parser, json: bool = False) -> int:

@@ -3,9 +3,11 @@
 import inspect
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +22,9 @@ from minnet.support.stack import Array
 from minnet.support.text import one_line
 
 FORMAT = 3
-SAVABLE_LAYERS: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)
-}
+Parts = dict[str, type[Any]]
+LAYERS: Parts = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
+OUTPUTS: Parts = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +86,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     OSError
         If the file cannot be written.
     """
-    network = model.network
-    for part in (*network.layers, network.output):
-        if type(part) not in (*SAVABLE_LAYERS.values(), SoftmaxCrossEntropy):
-            raise TypeError(f"{part!r} cannot be saved: a model file holds only minnet's own layers, not code")
+    network, standardization = model.network, model.standardization
     header = {
         "format": FORMAT,
         "layers": [describe(layer) for layer in network.layers],
@@ -96,23 +95,23 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "class_names": model.class_names,
         "feature_names": model.feature_names,
     }
-    standardization = model.standardization
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
-
-    def check(beside: Path) -> None:
-        """Load what was written: what could not be loaded is never left behind."""
-        try:
-            load(beside)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(beside), str(path))) from None
-
-    write_arrays(Path(path), arrays, header, check)
+    with refusals(path):
+        write_arrays(Path(path), arrays, header, check=read)  # what could not be loaded is never left behind
 
 
-def describe(layer: Layer | OutputLayer) -> dict[str, Any]:
+def describe(part: Layer | OutputLayer) -> dict[str, Any]:
     """Give a layer's type and the arguments to make it again, which it keeps as attributes of the same name."""
-    arguments = {name: getattr(layer, name) for name in inspect.signature(type(layer)).parameters}
-    return {"type": type(layer).__name__, **arguments}
+    if type(part) not in (*LAYERS.values(), *OUTPUTS.values()):
+        raise TypeError(f"{part!r} cannot be saved: a model file holds only minnet's own layers, not code")
+    arguments = {name: getattr(part, name) for name in inspect.signature(type(part)).parameters}
+    return {"type": type(part).__name__, **arguments}
+
+
+def make(description: dict[str, Any], parts: Parts) -> Any:
+    """Make one of these layers from what `describe` gave."""
+    arguments = dict(description)
+    return parts[expect.one_of("type", arguments.pop("type"), parts)](**arguments)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -133,7 +132,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not a model written by minnet; the message names the file and the field.
+        If the file is not a model written by minnet; the message names the file and says why.
     """
     path = Path(path)
     if path.is_dir():
@@ -143,58 +142,41 @@ def load(path: str | os.PathLike[str]) -> Model:
         hint = f"; the run has no network yet: go on with minnet train --resume {path.parent}" if begun else ""
         raise FileNotFoundError(f"{path}: there is no such model file{hint}")
 
-    def refuse(field: str, problem: str) -> NoReturn:
-        raise ValueError(f"{path}: not a model that this version of minnet can load: {field} {one_line(problem, 500)}")
+    with refusals(path):
+        return read(path)
 
+
+@contextmanager
+def refusals(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a file that it is not a model, if reading it raises an error."""
     try:
-        header, arrays = read_arrays(path)
-        if header.get("format") != FORMAT:
-            refuse("format", f"is {header.get('format')!r}, expected {FORMAT}: another version of minnet wrote it")
-        layers = [make_layer(description) for description in header["layers"]]
-        output = make_output(header["output"])
-        n = sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
-        D = next((layer.D for layer in layers if hasattr(layer, "D")), 0)
-        stack = [len(header["seed"])] if isinstance(header["seed"], list) else []
-        shapes = {name: list(array.shape) for name, array in arrays.items()}
-        if shapes != {"theta": [*stack, n], "mean": [D], "scale": [D]}:
-            refuse("tensors", f"have the shapes {shapes}, expected theta {[*stack, n]}, mean and scale [{D}]")
-        dtypes = {name: array.dtype.name for name, array in arrays.items()}
-        if dtypes["theta"] not in ("float32", "float64") or not dtypes["mean"] == dtypes["scale"] == "float64":
-            refuse("tensors", f"have the dtypes {dtypes}, expected theta float32 or float64, mean and scale float64")
-        network = Network(layers, output, seed=header["seed"], dtype=arrays["theta"].dtype)
-    except KeyError as error:
-        refuse("field", f"{error} is missing")
-    except (RecursionError, TypeError, ValueError, OverflowError) as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        refuse("contents", f"make no sense ({error})")
+        yield
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        problem = f"field {error} is missing" if isinstance(error, KeyError) else one_line(error, 500)
+        raise ValueError(f"{path}: not a model that this version of minnet can load: {problem}") from None
+
+
+def read(path: Path) -> Model:
+    """Read a model file, taking no more memory than it is long, or raise an error that does not name it."""
+    header, arrays = read_arrays(path)
+    if header.get("format") != FORMAT:
+        raise ValueError(f"format is {header.get('format')!r}, expected {FORMAT}: another version of minnet wrote it")
+    layers = [make(description, LAYERS) for description in header["layers"]]
+    n = sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
+    D = next((layer.D for layer in layers if hasattr(layer, "D")), 0)
+    theta, seed = arrays["theta"], header["seed"]
+    expected = {"theta": f"{theta.dtype}{[*np.shape(seed), n]}", "mean": f"float64[{D}]", "scale": f"float64[{D}]"}
+    found = {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
+    if found != expected:
+        raise ValueError(f"the arrays are {found}, expected {expected}")
+    network = Network(layers, make(header["output"], OUTPUTS), seed, theta.dtype)
     for field, length in (("class_names", network.K), ("feature_names", network.D)):
-        names = header.get(field)
-        if not (isinstance(names, list) and len(names) == length and all(isinstance(name, str) for name in names)):
-            refuse(field, f"is not a list of {length} strings")
+        if not isinstance(header[field], list) or list(map(type, header[field])) != [str] * length:
+            raise ValueError(f"{field} is not a list of {length} strings")
     for name, array in arrays.items():
-        if array.ndim == 1 and not np.isfinite(array).all():  # of a stack, some networks may have diverged
-            refuse(name, "has entries that are not finite")
-    if not (arrays["scale"] > 0).all():
-        refuse("scale", "has entries that are not above 0")
-    network.theta[...] = arrays["theta"]
+        above = 0 if name == "scale" else -math.inf
+        if array.ndim == 1 and not expect.within(array, None, above, None, None).all():  # in a stack, some may diverge
+            raise ValueError(f"{name}: expected finite numbers above {above}")
+    network.theta[...] = theta
     standardization = Standardization(arrays["mean"], arrays["scale"])
     return Model(network, standardization, tuple(header["class_names"]), tuple(header["feature_names"]))
-
-
-def make_layer(description: dict[str, Any]) -> Layer:
-    """Make a layer from what `describe` gave."""
-    arguments = dict(description)
-    name = arguments.pop("type")
-    if name not in SAVABLE_LAYERS:
-        raise ValueError(f"unknown layer {name!r}")
-    layer: Layer = SAVABLE_LAYERS[name](**arguments)
-    return layer
-
-
-def make_output(description: dict[str, Any]) -> SoftmaxCrossEntropy:
-    """Make an output layer from what `describe` gave."""
-    arguments = dict(description)
-    if arguments.pop("type") != "SoftmaxCrossEntropy":
-        raise ValueError(f"unknown output layer {description['type']!r}")
-    return SoftmaxCrossEntropy(**arguments)

@@ -18,8 +18,8 @@ import minnet
 from minnet import load
 from minnet.cli import main
 from minnet.data.named import DATASETS
+from minnet.runs.config import FIELDS
 from minnet.runs.folder import RUN_FILES as FILES
-from minnet.runs.report import DESCRIPTIONS
 from tests.conftest import read_until
 
 RUN_FILES = (*FILES, "checkpoints")
@@ -75,7 +75,7 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
     assert main(["train", "wine", *flags]) == 0
     config = json.loads(Path("r/config.json").read_text())
-    assert {key: config[key] for key in config if key not in DESCRIPTIONS} == {
+    assert {key: config[key] for key in config if key in FIELDS} == {
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
         "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "split_seed": None,
         "target": None, "ignore": [], "sample_weight": None, "test": None, "validation": 0.15, "normalize": "none",

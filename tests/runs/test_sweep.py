@@ -65,9 +65,8 @@ def test_learning_rates_are_ranked_and_the_diverged_come_last(capsys: pytest.Cap
     assert main([*train, "--out", "r"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["0.1", "0.001", "1e+20"]
-    assert lines[3].endswith("2 of 2 diverged")
-    assert "best network   seed" in lines[4]
-    assert "lr 0.1:" in lines[4]
+    assert lines[3].split() == ["1e+20", "-", "-", "-", "2", "of", "2"]
+    assert re.match("best network   lr 0.1, seed [01]: validation loss 0", lines[4])
     assert main([*train, "--json", "--out", "s"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert [entry["lr"] for entry in results["ranking"]] == [0.1, 0.001, 1e20]
