@@ -41,9 +41,11 @@ class Case(NamedTuple):
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
 
 
-def slopes(
-    loss: Callable[[Values], Any], values: Values, rng: np.random.Generator
-) -> tuple[dict[str, Array], str] | None:
+class OnKink(Exception):
+    """There is no gradient where a layer was tried: the slopes to the left and to the right differ."""
+
+
+def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> tuple[dict[str, Array], str]:
     """Differentiate a loss numerically with respect to each of its arguments.
 
     Parameters
@@ -62,36 +64,35 @@ def slopes(
     problem : str
         Why not by complex steps, if the loss does not take complex numbers, or disagrees with central differences.
 
-    None if the values lie on a kink.
+    Raises
+    ------
+    OnKink
+        If the values lie on a kink.
     """
-    h, ih = DIFFERENCE_STEP, 1j * COMPLEX_STEP
+    h = DIFFERENCE_STEP
 
     def at(step: complex, direction: Values) -> Any:
         return loss({name: values[name] + step * along for name, along in direction.items()})
 
+    def complex_step(direction: Values) -> float:
+        return float(at(1j * COMPLEX_STEP, direction).imag) / COMPLEX_STEP
+
+    def central_difference(direction: Values) -> float:
+        return float(at(h, direction) - at(-h, direction)) / (2 * h)
+
     direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
     here, right, left = (at(step, direction) for step in (0, h, -h))
-    right, left = (right - here) / h, (here - left) / h
-    size = abs(right) + abs(left) + 1e-3 * abs(here) + 1e-6
-    if abs(right - left) > 1e-2 * size:
-        return None
+    size = (abs(right - here) + abs(left - here)) / h + 1e-3 * abs(here) + 1e-6
+    if abs(right - here + left - here) > 1e-2 * h * size:
+        raise OnKink
     problem = ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            above, below = (at(step, direction).imag / COMPLEX_STEP for step in (ih, -ih))
-        if not abs(above - (right + left) / 2) <= 1e-3 * size:
-            problem = "it loses the imaginary part of complex numbers"
-        elif abs(above + below) > 1e-6 * size:
-            return None
+        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
+            if not abs(complex_step(direction) - (right - left) / (2 * h)) <= 1e-3 * size:
+                problem = "it loses the imaginary part of complex numbers"
     except Exception as error:  # a learner's code may raise anything
         problem = f"complex numbers make it raise {type(error).__name__}"
-
-    def slope(direction: Values) -> float:
-        if problem:
-            return float(at(h, direction) - at(-h, direction)) / (2 * h)
-        return float(at(ih, direction).imag) / COMPLEX_STEP
-
+    slope = central_difference if problem else complex_step
     gradients = {}
     for name, value in values.items():
         units = np.eye(value.size).reshape(-1, *value.shape)
@@ -117,98 +118,76 @@ class Trial:
         Each quantity's gradient, analytic beside numeric.
     findings : list of Finding
         What is wrong beyond values.
-    notes : list of str
-        How it was checked.
+    note : str
+        How it was checked, if not by complex steps.
     """
 
-    comparisons: list[Comparison]
-    findings: list[Finding]
-    notes: list[str]
     inputs: tuple[str, ...] = ("x",)
-    shapes: Mapping[str, tuple[int, ...]]
     given: dict[str, Array]  # arrays of the caller's
     like: Array  # what forward returns should be like this
 
     def __init__(self, make: Callable[[Case], Any], case: Case, fresh: bool = False) -> None:
-        self.make, self.case, self.fresh = make, case, fresh
+        self.make, self.case, self.fresh, self.note = make, case, fresh, ""
+        self.comparisons, self.findings, self.views = list[Comparison](), list[Finding](), dict[str, Array]()
 
     def run(self) -> Self:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
         for nudge in range(NUDGES):
-            self.comparisons, self.findings, self.notes = [], [], []
+            self.findings.clear()
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
-                if self.attempt():
-                    if nudge:
-                        self.notes.append(
-                            f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
-                        )
-                    return self
+                self.attempt()
+            except OnKink:
+                continue
             except Exception as error:  # a learner's code may raise anything
-                self.findings = []
+                self.findings.clear()
                 self.find("raises", f"{type(error).__name__}: {error}")
-                return self
-        self.findings = []
-        self.find(
-            "unknown",
-            f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ: it has kinks "
-            "everywhere, or computes in float32 inside",
-        )
+            return self
+        self.findings.clear()
+        kinks = "it has kinks everywhere, or computes in float32 inside"
+        self.find("unknown", f"in {NUDGES} places, its slopes to the left and to the right differ: {kinks}")
         return self
 
-    def attempt(self) -> bool:
-        """Try the layer; return False if it stood on a kink, where there is no gradient."""
+    def attempt(self) -> None:
+        """Try the layer; raise OnKink where it has no gradient."""
         self.layer = self.make(self.case)
         self.prepare()
         self.before = {name: array.copy() for name, array in self.given.items()}
-        self.parameters = {name: getattr(self.layer, name).copy() for name in self.shapes}
+        self.before |= {name: getattr(self.layer, name).copy() for name in self.views}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
         if not self.usable(output):
-            return True
+            return
         analytic = self.gradients("backward")
         if not self.findings:
-            again = self.gradients("the second backward")
-            for name, array in analytic.items():
-                if not np.array_equal(array, again.get(name, array)):
-                    ratio = "twice " if np.allclose(again[name], 2 * array) else "other than "
-                    self.find("gradients-accumulated", f"a second backward gives d{name} {ratio}what the first gave")
-        return self.compare(analytic)
-
-    def compare(self, analytic: Values) -> bool:
-        """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
-        before, first = self.before, self.inputs[0]
-        found = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
-        if found is None:
-            return False
-        numeric, problem = found
-        tolerance = COMPLEX_TOLERANCE
+            for name, array in self.gradients("the second backward").items():
+                if not np.array_equal(array, analytic[name]):
+                    self.find("gradients-accumulated", f"a second backward gives another d{name} than the first")
+        upstream = self.before.get("doutput", 1)
+        values = {name: self.before[name] for name in analytic}
+        numeric, problem = slopes(lambda values: (upstream * self.again(values)).sum(), values, self.rng)
+        tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
         if problem:
-            tolerance = DIFFERENCE_TOLERANCE
-            self.notes.append(
-                f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-            )
-        width = before.get("doutput", before[first]).shape[-1]
-        given, in_stack = {**before, **self.parameters}, bool(self.case.stack)
-        if "z" in before:
-            given["y"] = np.exp(log_softmax(before["z"]))
+            self.note = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
+        given = dict(self.before)
+        if "z" in given:
+            given["y"] = np.exp(log_softmax(given["z"]))
         for name, gradient in analytic.items():
-            sizes = self.case.N, width
-            self.comparisons.append(Comparison("d" + name, gradient, numeric[name], tolerance, *sizes, given, in_stack))
-        return True
+            compared = Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
+            self.comparisons.append(compared)
 
     def prepare(self) -> None:
         """Fill the layer's parameters, and choose what it is given."""
         layer, case, rng = self.layer, self.case, self.rng
-        self.shapes, self.arrays = shapes_of(layer), dict[str, Array]()
-        for name, shape in self.shapes.items():
-            for attribute in (name, "d" + name):
-                self.arrays[attribute] = np.zeros((*case.stack, *shape))
-                setattr(layer, attribute, self.arrays[attribute])
+        for name, shape in shapes_of(layer).items():
+            parameter, self.views[name] = np.zeros((2, *case.stack, *shape))
+            setattr(layer, name, parameter)
+            setattr(layer, "d" + name, self.views[name])
         getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, None)
-        for name in self.shapes:
-            self.arrays[name] += rng.normal(0, 0.3, self.arrays[name].shape)
+        for name in self.views:
+            parameter = getattr(layer, name)
+            parameter += rng.normal(0, 0.3, parameter.shape)
         if hasattr(layer, "random"):
             generators = [np.random.default_rng([1, s]) for s in range(math.prod(case.stack))]
             layer.random = RandomNumbers(generators, bool(case.stack))
@@ -225,17 +204,13 @@ class Trial:
 
     def again(self, values: Values) -> Any:
         """Call forward of a copy that draws the random numbers that the layer drew, with copies of some values."""
-        values = {name: value.copy() for name, value in {**self.before, **self.parameters, **values}.items()}
+        values = {name: value.copy() for name, value in {**self.before, **values}.items()}
         twin = copy.copy(self.layer)
         if self.random is not None:
             twin.random = copy.deepcopy(self.random)
-        for name in self.shapes:
+        for name in self.views:
             setattr(twin, name, values[name])
         return self.forward(twin, values)
-
-    def loss(self, values: Values) -> Any:
-        """Make one number of what forward returns, whose gradient at the output is what backward was given."""
-        return (self.before.get("doutput", 1) * self.again(values)).sum()
 
     def usable(self, output: Any) -> bool:
         """Tell whether what forward returned is worth going on with."""
@@ -250,13 +225,10 @@ class Trial:
         first, upstream = self.inputs[0], [array for name, array in self.given.items() if name not in self.inputs]
         found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
         self.unchanged(when)
-        for name, before in self.parameters.items():
-            parameter, view = getattr(self.layer, name), getattr(self.layer, "d" + name)
-            if not name.startswith("running_") and not np.array_equal(parameter, before):
-                self.find("update-before-dx", f"{when} changed the parameters")
-                parameter[...] = before
-            found[name] = self.comparable(view, before, "d" + name)
-            if found[name] is not None and view is not self.arrays["d" + name]:
+        for name, mine in self.views.items():
+            view = getattr(self.layer, "d" + name)
+            found[name] = self.comparable(view, mine, "d" + name)
+            if found[name] is not None and view is not mine:
                 self.find("view-replaced", f"after {when}, d{name} is not a view into dtheta any more")
         return {name: array for name, array in found.items() if array is not None}
 
@@ -265,11 +237,16 @@ class Trial:
         self.findings.append(Finding(name, f"{saw} ({self.case})"))
 
     def unchanged(self, when: str) -> None:
-        """Note a mistake if the caller's arrays are not what they were, and put them right."""
-        for name, array in self.given.items():
-            if not np.array_equal(array, self.before[name], equal_nan=True):
+        """Note a mistake if arrays that are not the layer's to change are not what they were, and put them right."""
+        for name, before in self.before.items():
+            array: Any = self.given.get(name, getattr(self.layer, name, None))
+            if name.startswith("running_") or np.array_equal(array, before, equal_nan=True):
+                continue
+            if name in self.given:
                 self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
-                array[...] = self.before[name]
+            else:
+                self.find("update-before-dx", f"{when} changed the parameters")
+            array[...] = before
 
     def comparable(self, value: Any, like: Array, what: str) -> Array | None:
         """Return what a pass gave back if it can be compared with an array like this, else note why not."""
@@ -292,7 +269,7 @@ class OutputTrial(Trial):
 
     def prepare(self) -> None:
         """Choose logits and targets, one-hot in one case."""
-        self.shapes, (N, _, K, stack) = {}, self.case
+        N, _, K, stack = self.case
         soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
         t = soft if N != 5 else np.eye(K)[self.rng.integers(K, size=(*stack, N))]
         if not self.fresh:
@@ -308,7 +285,7 @@ class OutputTrial(Trial):
         """Tell likewise; the loss must be a mean."""
         if not super().usable(output):
             return False
-        twice = self.again({name: np.concatenate([array, array], axis=-2) for name, array in self.before.items()})
+        twice = self.again({name: np.concatenate([array, array], axis=-2) for name, array in self.given.items()})
         if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
             self.find("not-a-mean", "the same batch twice over costs twice as much")
             return False
