@@ -16,6 +16,7 @@ import numpy as np
 from minnet.layers import Array
 from minnet.support.fit import relative_errors
 
+COMPLEX_TOLERANCE = 1e-10
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -37,7 +38,7 @@ class Comparison:
     analytic, numeric : arrays of the same shape (..., rows, columns)
         What backward says, and what the loss says.
     tolerance : float
-        Up to which error they count as equal.
+        Up to which error they count as equal; by default that of complex steps.
     N : int
         The number of samples in the batch.
     given : mapping of str to array
@@ -49,8 +50,8 @@ class Comparison:
     quantity: str
     analytic: Array
     numeric: Array
-    tolerance: float
-    N: int
+    tolerance: float = COMPLEX_TOLERANCE
+    N: int = 1
     given: Mapping[str, Array] = field(default_factory=dict)
     rounding: float = 0.0
 

@@ -143,5 +143,5 @@ def divergence(training: Training) -> dict[str, Any]:
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"
     text = f"training diverged {where}; {cause}; the network has {weights} again"
-    place = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step}
-    return {**place, **found, "cause": cause, "weights_of_epoch": kept, "text": text}
+    found = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step, **found}
+    return {**found, "cause": cause, "weights_of_epoch": kept, "text": text}

@@ -8,11 +8,12 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from minnet.lab.mistakes import Comparison, Finding
+from minnet.lab.mistakes import COMPLEX_TOLERANCE, Comparison, Finding
 from minnet.layers import Array, Layer
 from minnet.output import log_softmax
 from minnet.support.fit import shapes_of
@@ -20,7 +21,7 @@ from minnet.support.stack import RandomNumbers
 
 Values = Mapping[str, Array]
 
-COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-10
+COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP, DIFFERENCE_TOLERANCE = 6e-6, 1e-6  # the step is the cube root of the rounding unit: the least error
 NUDGES = 5
 
@@ -100,15 +101,18 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     return gradients, problem
 
 
+@dataclass
 class Trial:
-    """A layer, tried in one case: what it says, what is true, and what it did that it should not.
+    """A layer or output layer, tried in one case: what it says, what is true, and what it did that it should not.
 
     Parameters
     ----------
     make : callable
-        Makes the layer, or for an `OutputTrial` the output layer, of a case's sizes.
+        Makes it of a case's sizes.
     case : Case
         The sizes.
+    is_output : bool
+        Whether it is an output layer.
     fresh : bool
         Whether to try it without an earlier batch behind it.
 
@@ -122,13 +126,18 @@ class Trial:
         How it was checked, if not by complex steps.
     """
 
-    inputs: tuple[str, ...] = ("x",)
-    given: dict[str, Array]  # arrays of the caller's
-    like: Array  # what forward returns should be like this
+    make: Callable[[Case], Any]
+    case: Case
+    is_output: bool
+    fresh: bool = False
+    comparisons: list[Comparison] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    note: str = ""
 
-    def __init__(self, make: Callable[[Case], Any], case: Case, fresh: bool = False) -> None:
-        self.make, self.case, self.fresh, self.note = make, case, fresh, ""
-        self.comparisons, self.findings, self.views = list[Comparison](), list[Finding](), dict[str, Array]()
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What forward takes."""
+        return ("z", "t") if self.is_output else ("x",)
 
     def run(self) -> Self:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
@@ -150,35 +159,45 @@ class Trial:
 
     def attempt(self) -> None:
         """Try the layer; raise OnKink where it has no gradient."""
-        self.layer = self.make(self.case)
-        self.prepare()
+        self.layer, self.views = self.make(self.case), dict[str, Array]()
+        like = self.prepare_output() if self.is_output else self.prepare()
         self.before = {name: array.copy() for name, array in self.given.items()}
         self.before |= {name: getattr(self.layer, name).copy() for name in self.views}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
-        if not self.usable(output):
+        if self.comparable(output, like, "what forward returns") is None:
             return
+        if not np.array_equal(self.again({}), output):
+            self.find("random", f"two calls of forward with the same {self.inputs[0]} differ")
+            return
+        if self.is_output:
+            twice = self.again({name: np.concatenate([self.before[name]] * 2, axis=-2) for name in self.inputs})
+            if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
+                self.find("not-a-mean", "the same batch twice over costs twice as much")
         analytic = self.gradients("backward")
         if not self.findings:
             for name, array in self.gradients("the second backward").items():
                 if not np.array_equal(array, analytic[name]):
                     self.find("gradients-accumulated", f"a second backward gives another d{name} than the first")
-        upstream = self.before.get("doutput", 1)
-        values = {name: self.before[name] for name in analytic}
-        numeric, problem = slopes(lambda values: (upstream * self.again(values)).sum(), values, self.rng)
+        self.compare(analytic)
+
+    def compare(self, analytic: Values) -> None:
+        """Hold gradients against the slopes of a loss."""
+        given, doutput = dict(self.before), self.before.get("doutput", 1)
+        if self.is_output:
+            given["y"] = np.exp(log_softmax(given["z"]))
+        values = {name: given[name] for name in analytic}
+        numeric, problem = slopes(lambda values: (doutput * self.again(values)).sum(), values, self.rng)
         tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
         if problem:
             self.note = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-        given = dict(self.before)
-        if "z" in given:
-            given["y"] = np.exp(log_softmax(given["z"]))
         for name, gradient in analytic.items():
             compared = Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
             self.comparisons.append(compared)
 
-    def prepare(self) -> None:
-        """Fill the layer's parameters, and choose what it is given."""
+    def prepare(self) -> Array:
+        """Fill the layer's parameters, and choose what it is given; return an array like its output."""
         layer, case, rng = self.layer, self.case, self.rng
         for name, shape in shapes_of(layer).items():
             parameter, self.views[name] = np.zeros((2, *case.stack, *shape))
@@ -195,12 +214,25 @@ class Trial:
         if not self.fresh:
             layer.backward(rng.normal(size=layer.forward(rng.normal(size=shape)).shape))
         x = rng.normal(size=shape)
-        self.like = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
-        self.given = {"x": x, "doutput": self.like}
+        doutput = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
+        self.given = {"x": x, "doutput": doutput}
+        return doutput
+
+    def prepare_output(self) -> Array:
+        """Choose logits and targets, one-hot in one case; return an array like the loss."""
+        N, _, K, stack = self.case
+        soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
+        t = soft if N != 5 else np.eye(K)[soft.argmax(axis=-1)]
+        if not self.fresh:
+            self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
+            self.layer.backward()
+        self.given = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}
+        return np.zeros(stack)
 
     def forward(self, layer: Any, values: Values) -> Any:
-        """Call a layer's forward with its inputs."""
-        return layer.forward(*(values[name] for name in self.inputs))
+        """Call a layer's forward with its inputs; the loss of one network may be any number."""
+        output = layer.forward(*(values[name] for name in self.inputs))
+        return np.asarray(output) if self.is_output else output
 
     def again(self, values: Values) -> Any:
         """Call forward of a copy that draws the random numbers that the layer drew, with copies of some values."""
@@ -212,18 +244,11 @@ class Trial:
             setattr(twin, name, values[name])
         return self.forward(twin, values)
 
-    def usable(self, output: Any) -> bool:
-        """Tell whether what forward returned is worth going on with."""
-        usable = self.comparable(output, self.like, "what forward returns") is not None
-        if usable and not np.array_equal(self.again({}), output):
-            self.find("random", f"two calls of forward with the same {self.inputs[0]} differ")
-            return False
-        return usable
-
     def gradients(self, when: str) -> dict[str, Array]:
         """Call backward and collect what can be compared."""
-        first, upstream = self.inputs[0], [array for name, array in self.given.items() if name not in self.inputs]
-        found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
+        x = self.inputs[0]
+        dx = self.layer.backward(*(array for name, array in self.given.items() if name not in self.inputs))
+        found = {x: self.comparable(dx, self.given[x], "d" + x)}
         self.unchanged(when)
         for name, mine in self.views.items():
             view = getattr(self.layer, "d" + name)
@@ -260,33 +285,3 @@ class Trial:
         else:
             return value.copy()
         return None
-
-
-class OutputTrial(Trial):
-    """An output layer, tried in one case."""
-
-    inputs = ("z", "t")
-
-    def prepare(self) -> None:
-        """Choose logits and targets, one-hot in one case."""
-        N, _, K, stack = self.case
-        soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
-        t = soft if N != 5 else np.eye(K)[self.rng.integers(K, size=(*stack, N))]
-        if not self.fresh:
-            self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
-            self.layer.backward()
-        self.given, self.like = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}, np.empty(stack)
-
-    def forward(self, layer: Any, values: Values) -> Array:
-        """Call forward with logits and targets; the loss of one network may be any number."""
-        return np.asarray(super().forward(layer, values))
-
-    def usable(self, output: Array) -> bool:
-        """Tell likewise; the loss must be a mean."""
-        if not super().usable(output):
-            return False
-        twice = self.again({name: np.concatenate([array, array], axis=-2) for name, array in self.given.items()})
-        if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
-            self.find("not-a-mean", "the same batch twice over costs twice as much")
-            return False
-        return True
