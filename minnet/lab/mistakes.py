@@ -16,7 +16,7 @@ import numpy as np
 from minnet.layers import Array
 from minnet.support.fit import relative_errors
 
-COMPLEX_TOLERANCE = 1e-10
+COMPLEX_TOLERANCE = 1e-10  # complex steps are exact to rounding
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -136,11 +136,7 @@ ALL_MISTAKES = (
     ),
     times("times-width", "multiplied by K, the number of columns: a sum too many", "10", "K", lambda c: c.width),
     times(
-        "wrong-divisor",
-        "divided by K, the number of columns, too: the mean is over N",
-        "10",
-        "1/K",
-        lambda c: 1 / c.width,
+        "wrong-divisor", "divided by K, the number of columns: the mean is over N", "10", "1/K", lambda c: 1 / c.width
     ),
     times(
         "mean-over-all-forgotten",
@@ -277,8 +273,7 @@ MISTAKES = {mistake.name: mistake for mistake in ALL_MISTAKES}
 
 def explains(guess: Array, analytic: Array) -> bool:
     """Tell whether a prediction is the analytic gradient."""
-    largest = max(np.abs(guess).max(), np.abs(analytic).max())
-    return bool(np.abs(guess - analytic).max() <= EXPLAINED * largest)
+    return bool(np.abs(guess - analytic).max() <= EXPLAINED * np.abs(analytic).max())
 
 
 def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
@@ -291,7 +286,9 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
         explains all shapes.
     """
     wrong = [c for c in comparisons if c.wrong]
-    return [Finding(name, f"{c.quantity}: {saw}") for c in wrong[:1] for name, saw in named(comparisons, wrong)]
+    if not wrong:
+        return []
+    return [Finding(name, f"{wrong[0].quantity}: {saw}") for name, saw in named(comparisons, wrong)]
 
 
 def named(comparisons: Sequence[Comparison], wrong: Sequence[Comparison]) -> list[tuple[str, str]]:
@@ -300,12 +297,10 @@ def named(comparisons: Sequence[Comparison], wrong: Sequence[Comparison]) -> lis
         return [("rounding", f"the error is only {max(c.error for c in wrong):.1e}, but exact code has about 1e-16")]
     for sign, mistake in itertools.product((1, -1), ALL_MISTAKES):
         if fits(mistake, sign, comparisons):
+            if sign > 0:
+                return [(mistake.name, mistake.seen)]
             flipped = "sign-flipped", "its sign is the opposite of what it should be"
-            return (
-                [(mistake.name, mistake.seen)]
-                if sign > 0
-                else [flipped, (mistake.name, f"{mistake.seen}, but for the sign")]
-            )
+            return [flipped, (mistake.name, f"{mistake.seen}, but for the sign")]
     factor = constant_factor(comparisons)
     if factor:
         return [factor]

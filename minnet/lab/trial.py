@@ -85,7 +85,8 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     here, right, left = (at(step, direction) for step in (0, h, -h))
     size = (abs(right - here) + abs(left - here)) / h + 1e-3 * abs(here) + 1e-6
     if abs(right - here + left - here) > 1e-2 * h * size:
-        raise OnKink
+        kinks = "it has kinks everywhere, or computes in float32 inside"
+        raise OnKink(f"wherever it was tried, its slopes to the left and to the right differ: {kinks}")
     problem = ""
     try:
         with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
@@ -146,23 +147,25 @@ class Trial:
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
                 self.attempt()
-            except OnKink:
-                continue
+                return self
+            except OnKink as kink:
+                name, saw = "unknown", str(kink)
             except Exception as error:  # a learner's code may raise anything
-                self.findings.clear()
-                self.find("raises", f"{type(error).__name__}: {error}")
-            return self
+                name, saw = "raises", f"{type(error).__name__}: {error}"
+                break
         self.findings.clear()
-        kinks = "it has kinks everywhere, or computes in float32 inside"
-        self.find("unknown", f"in {NUDGES} places, its slopes to the left and to the right differ: {kinks}")
+        self.find(name, saw)
         return self
+
+    def arrays(self) -> dict[str, Array]:
+        """Return what the layer may read, but not change: its parameters, and what it is given."""
+        return {name: getattr(self.layer, name) for name in self.views} | self.given
 
     def attempt(self) -> None:
         """Try the layer; raise OnKink where it has no gradient."""
         self.layer, self.views = self.make(self.case), dict[str, Array]()
         like = self.prepare_output() if self.is_output else self.prepare()
-        self.before = {name: array.copy() for name, array in self.given.items()}
-        self.before |= {name: getattr(self.layer, name).copy() for name in self.views}
+        self.before = {name: array.copy() for name, array in self.arrays().items()}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
@@ -263,15 +266,14 @@ class Trial:
 
     def unchanged(self, when: str) -> None:
         """Note a mistake if arrays that are not the layer's to change are not what they were, and put them right."""
-        for name, before in self.before.items():
-            array: Any = self.given.get(name, getattr(self.layer, name, None))
-            if name.startswith("running_") or np.array_equal(array, before, equal_nan=True):
+        for name, array in self.arrays().items():
+            if name.startswith("running_") or np.array_equal(array, self.before[name], equal_nan=True):
                 continue
             if name in self.given:
                 self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
             else:
                 self.find("update-before-dx", f"{when} changed the parameters")
-            array[...] = before
+            array[...] = self.before[name]
 
     def comparable(self, value: Any, like: Array, what: str) -> Array | None:
         """Return what a pass gave back if it can be compared with an array like this, else note why not."""
