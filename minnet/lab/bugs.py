@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.dataset import Dataset
+from minnet.data.dataset import SPLITS, Dataset, Standardization
 from minnet.history import History
 from minnet.lab.check import Report, check_class
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, Mistake
@@ -126,7 +126,7 @@ class CallerArrayChanged(ReLU):
 
 def changed(dataset: Dataset, part: str, change: Callable[[Array], Array]) -> Dataset:
     """Change the samples "x" or the targets "t" of all splits in the same way."""
-    splits: dict[str, Any] = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    splits: dict[str, Any] = {name: getattr(dataset, name) for name in SPLITS}
     for name, split in splits.items():
         splits[name] = split._replace(**{part: change(getattr(split, part))})
     return replace(dataset, **splits)
@@ -150,10 +150,8 @@ def integer_arrays(dataset: Dataset) -> Dataset:
 
 def scaler_before_split(dataset: Dataset) -> Dataset:
     """Standardise with the statistics of all splits, the test split included."""
-    everything = np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])
-    mean, scale = everything.mean(axis=0), everything.std(axis=0)
-    scale[scale == 0] = 1
-    return changed(dataset, "x", lambda x: (x - mean) / scale)
+    everything = np.concatenate([getattr(dataset, split).x for split in SPLITS])
+    return changed(dataset, "x", Standardization.of(everything))
 
 
 # The training
