@@ -154,7 +154,8 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     Parameters
     ----------
     network : Network
-        Or a stack of them. It is not changed; the check runs in double precision.
+        Or a stack of them. It is not changed; the check runs in double precision, and with parameters moved by about
+        0.001, so that no unit stands exactly on its kink, where there is no gradient.
     x : array of shape (N, D)
         Samples; a few are enough.
     t : array of shape (N,) or (N, K)
@@ -168,7 +169,6 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     """
     x = x.astype(np.float64)
     double = network.at(network.theta.astype(np.float64))
-    # No unit stands exactly on its kink then, where there is no gradient, as one may that everything was dropped of.
     double.theta += np.random.default_rng(0).normal(0, 1e-3, double.theta.shape)
     numeric = numeric_gradient(double, x, t)
     double.forward(x, t)
