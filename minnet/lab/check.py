@@ -71,7 +71,8 @@ class Report:
         for name, saw in self.findings:
             mistake = MISTAKES[name]
             lines += [f"WRONG: {name}", f"  seen:  {saw}", f"  means: {mistake.meaning}"]
-            lines += [f"  read:  docs/derivation.md, equation ({mistake.equation})"] if mistake.equation else []
+            if mistake.equation:
+                lines.append(f"  read:  docs/derivation.md, equation ({mistake.equation})")
         return "\n".join(lines)
 
 
@@ -96,7 +97,8 @@ def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[li
     # A mistake that has a name explains why something is raised in other shapes.
     explained = any(name != "unknown" for name, _ in values) and all(name == "raises" for name, _ in found)
     findings = values if explained or not found else found
-    if findings and not any(trial.findings or any(c.wrong for c in trial.comparisons) for trial in singles):
+    single_wrong = any(trial.findings or any(c.wrong for c in trial.comparisons) for trial in singles)
+    if findings and not single_wrong:
         findings = [Finding("no-stack", f"only in a stack: {findings[0].saw}")]
     if worst and not any(np.any(c.numeric) for trial in trials for c in trial.comparisons):
         findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
@@ -139,7 +141,8 @@ def check_class(cls: type[Any]) -> Report:
     report.subject += f", {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes"
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # overflows and the like are looked for
         trials = [Trial(make, case, output).run() for case in CASES]
-        report.rows, report.findings = conclude(trials, [Trial(make, case, output, fresh=True) for case in CASES])
+        fresh_trials = [Trial(make, case, output, fresh=True) for case in CASES]
+        report.rows, report.findings = conclude(trials, fresh_trials)
         report.notes = list(dict.fromkeys(trial.note for trial in trials if trial.note))
         if output and {finding.name for finding in report.findings} <= {"other-loss", "unknown"}:
             # A loss that is not what it should be explains a gradient that does not fit it; a name already found stays.

@@ -35,8 +35,10 @@ def check_extremes(output: Any) -> Finding | None:
         y = np.asarray(output.probabilities(z))
         sums = y.sum(axis=-1)
         # Softmax over another axis, or over all entries, and not another kind of output such as sigmoid's.
-        if not np.allclose(sums, 1) and (np.allclose(y.sum(axis=-2), 1) or np.allclose(y.sum(), 1)):
-            return Finding("softmax-axis", f"the probabilities of four samples sum to {np.round(sums, 3).tolist()}")
+        elsewhere = np.allclose(y.sum(axis=-2), 1) or np.allclose(y.sum(), 1)
+        if elsewhere and not np.allclose(sums, 1):
+            saw = f"the probabilities of four samples sum to {np.round(sums, 3).tolist()}"
+            return Finding("softmax-axis", saw)
     certain = math.log(1 + 2 * math.exp(-1))
     if math.isclose(loss_of(output, [(50, 0, 0)]), certain, abs_tol=1e-3):
         saw = f"a sample classified with full certainty still costs {certain:.3f}, not 0 (K = 3)"
@@ -46,7 +48,8 @@ def check_extremes(output: Any) -> Finding | None:
     if not np.allclose(said, true, rtol=1e-4):
         return None  # it is another loss, to which the rest does not apply
     for name, rows, dtype in EXTREMES:
-        cost, right = loss_of(output, rows, dtype=dtype), loss_of(exact, rows)
+        cost = loss_of(output, rows, dtype=dtype)
+        right = loss_of(exact, rows)
         if not math.isfinite(cost) or (name == "log-epsilon" and not math.isclose(cost, right, rel_tol=1e-4)):
             where = f"at the logits {', '.join(map(str, rows))} in {dtype}"
             return Finding(name, f"{where} the loss is {cost:.4g}; exact is {right:.4g}")
