@@ -128,7 +128,7 @@ def test_every_gradient_is_right(
 def test_minnet_check_passes_every_option(flags: str, seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "wine", "--hidden", "8,7", *flags.split(), "--seeds", seeds]) == 0
     out = capsys.readouterr().out
-    assert ("a stack of 3 networks" in out) == (seeds == "3")
+    assert ("theta of shape (3, " in out) == (seeds == "3")
     assert out.splitlines()[-1] == "right: every gradient agrees with the slope of the loss"
 
 

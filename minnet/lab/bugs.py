@@ -1,21 +1,20 @@
 """What does each classic mistake look like? Mutants of the real code, one mistake each, to train beside the right one.
 
-A mutant replaces one part of the right program, by a subclass or another data set; the real code knows nothing of it.
+A mutant takes the place of one part of the right program, a class or the data set; the real code knows nothing of it.
 The mistakes were collected from issue threads of public projects, where people made them.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from minnet.data.dataset import Dataset, Part
+from minnet.data.dataset import SPLITS, Dataset, Standardization
 from minnet.history import History
 from minnet.lab.check import Report, check_class
-from minnet.lab.mistakes import MISTAKES, Finding, Mistake
-from minnet.layers import Array, Layer, Linear, ReLU
+from minnet.lab.mistakes import MISTAKES, Comparison, Finding, Mistake
+from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD
 from minnet.output import SoftmaxCrossEntropy, log_softmax
@@ -23,22 +22,17 @@ from minnet.support import expect
 from minnet.training import Training
 
 HIDDEN, BATCH_SIZE, LR, MOMENTUM = 64, 32, 0.05, 0.9
-UNIT = 100  # times as large are unscaled features
+UNIT = 100  # times as large are features that were recorded in a smaller unit, which makes logits huge
 
-# The output layer: another gradient
-
-
-def wrong_dz(dz: Callable[[Array, Array, int], Array]) -> type[SoftmaxCrossEntropy]:
-    """Make an output layer whose dz is another function of y, t and N than (y − t)/N."""
-
-    class WrongGradient(SoftmaxCrossEntropy):
-        def backward(self) -> Array:
-            return dz(self.y, self.t, self.y.shape[-2])
-
-    return WrongGradient
+# The output layer
 
 
-# The output layer: another loss
+class NominalBatchSize(SoftmaxCrossEntropy):
+    """The gradient is divided by the same number in each batch."""
+
+    def backward(self) -> Array:
+        """dz = (y − t)/32."""
+        return (self.y - self.t) / BATCH_SIZE
 
 
 class OtherLoss(SoftmaxCrossEntropy):
@@ -47,8 +41,7 @@ class OtherLoss(SoftmaxCrossEntropy):
     def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """C = (1/N) Σ_n ½ Σ_k (y_nk − t_nk)²."""
         super().forward(z, t)
-        loss: Array = ((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2]
-        return loss
+        return np.asarray(((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2])
 
 
 class SoftmaxTwice(SoftmaxCrossEntropy):
@@ -62,12 +55,11 @@ class SoftmaxTwice(SoftmaxCrossEntropy):
     def backward(self) -> Array:
         """dz through both, by the Jacobian of eq. 7: every gradient is right, of the wrong loss."""
         dy = super().backward()
-        dz: Array = self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True))
-        return dz
+        return np.asarray(self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True)))
 
 
 class AsFirstWritten(SoftmaxCrossEntropy):
-    """Softmax and cross-entropy as one writes them first; the mutants below change one of the three."""
+    """Softmax and cross-entropy as one writes them first; mutants change one of the three numbers."""
 
     axis = -1
     shift_axes: tuple[int, ...] | None = (-1,)
@@ -76,45 +68,13 @@ class AsFirstWritten(SoftmaxCrossEntropy):
     def probabilities(self, z: Array) -> Array:
         """y = e^z / Σ e^z, of z shifted by its maximum."""
         e = np.exp(z if self.shift_axes is None else z - z.max(axis=self.shift_axes, keepdims=True))
-        y: Array = e / e.sum(axis=self.axis, keepdims=True)
-        return y
+        return np.asarray(e / e.sum(axis=self.axis, keepdims=True))
 
     def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
         self.y, self.t = self.probabilities(z), t
         epsilon = np.asarray(self.epsilon, dtype=z.real.dtype)
-        loss: Array = -(t * np.log(self.y + epsilon)).sum(axis=(-2, -1)) / z.shape[-2]
-        return loss
-
-
-class LogEpsilon(AsFirstWritten):
-    """log(y + 1e-7) in the loss."""
-
-    epsilon = 1e-7
-
-
-class EpsilonTooSmall(AsFirstWritten):
-    """log(y + 1e-50): 1e-50 is 0 in float32."""
-
-    epsilon = 1e-50
-
-
-class SoftmaxAxis(AsFirstWritten):
-    """Softmax over the samples of the batch instead of over the classes."""
-
-    axis = -2
-
-
-class NoMaximum(AsFirstWritten):
-    """No maximum is subtracted before exp."""
-
-    shift_axes = None
-
-
-class BatchMaximum(AsFirstWritten):
-    """The maximum of the whole batch is subtracted before exp."""
-
-    shift_axes = (-2, -1)
+        return np.asarray(-(t * np.log(self.y + epsilon)).sum(axis=(-2, -1)) / z.shape[-2])
 
 
 # The layers
@@ -161,53 +121,37 @@ class CallerArrayChanged(ReLU):
         return da
 
 
-class DerivativeMissing(ReLU):
-    """dx = da: the activation's derivative is left out."""
-
-    def backward(self, da: Array) -> Array:
-        """dx = da."""
-        return da.copy()
-
-
 # The data set
 
 
-def changed(dataset: Dataset, change: Callable[[Part], Part], **others: Any) -> Dataset:
-    """Change all splits of a data set in the same way."""
-    others |= {name: change(getattr(dataset, name)) for name in ("train", "validation", "test")}
-    return replace(dataset, **others)
-
-
-def unscaled(dataset: Dataset) -> Dataset:
-    """Take a data set as if its features had been recorded in a smaller unit, which makes logits huge."""
-    return changed(dataset, lambda split: split._replace(x=split.x * UNIT))
+def changed(dataset: Dataset, part: str, change: Callable[[Array], Array]) -> Dataset:
+    """Change the samples "x" or the targets "t" of all splits in the same way."""
+    splits: dict[str, Any] = {name: getattr(dataset, name) for name in SPLITS}
+    for name, split in splits.items():
+        splits[name] = split._replace(**{part: change(getattr(split, part))})
+    return replace(dataset, **splits)
 
 
 def labels_from_one(dataset: Dataset) -> Dataset:
     """Take class numbers that start at 1 as they are: class 0 never occurs, and there is one more."""
-    return changed(dataset, lambda split: split._replace(t=split.t + 1), class_names=("none", *dataset.class_names))
+    return changed(replace(dataset, class_names=("none", *dataset.class_names)), "t", lambda t: t + 1)
 
 
 def integer_arrays(dataset: Dataset) -> Dataset:
     """Centre raw features in unsigned integers, where 0 − 1 is 255."""
     mean, scale = dataset.standardization.mean, dataset.standardization.scale
 
-    def unsigned(array: Array) -> Array:
-        return np.round(array).astype(np.int64).astype(np.uint8)
+    def centred(x: Array) -> Array:
+        raw, centre = (np.round(array).astype(np.int64).astype(np.uint8) for array in (x * scale + mean, mean))
+        return ((raw - centre) / scale).astype(x.dtype)
 
-    def centred(split: Part) -> Part:
-        centred = unsigned(split.x * scale + mean) - unsigned(mean)
-        return split._replace(x=(centred / scale).astype(split.x.dtype))
-
-    return changed(dataset, centred)
+    return changed(dataset, "x", centred)
 
 
 def scaler_before_split(dataset: Dataset) -> Dataset:
     """Standardise with the statistics of all splits, the test split included."""
-    everything = np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])
-    mean, scale = everything.mean(axis=0), everything.std(axis=0)
-    scale[scale == 0] = 1
-    return changed(dataset, lambda split: split._replace(x=(split.x - mean) / scale))
+    everything = np.concatenate([getattr(dataset, split).x for split in SPLITS])
+    return changed(dataset, "x", Standardization.of(everything))
 
 
 # The training
@@ -248,70 +192,51 @@ class LabelsColumn(Unstopped):
         return loss, float(right.mean())
 
 
-# What finds the mistakes that are not in a layer
+# Tests that fail on mistakes outside the layers
 
 
-def refusal(attempt: Callable[[], object]) -> str:
-    """Return the error with which minnet refuses bad input."""
-    try:
-        attempt()
-    except (TypeError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    raise ValueError("expected the input check to refuse this, but it did not")
+def targets_are_taken(change: Callable[[Array], Array]) -> Callable[[Dataset], object]:
+    """Make the test that changed class numbers are good targets."""
+    return lambda dataset: expect.targets(change(dataset.train.t), dataset.K)
 
 
-def refused_targets(change: Callable[[Array], Array]) -> Callable[[Dataset], str]:
-    """Make the proof that changed class numbers are refused."""
-    return lambda dataset: refusal(lambda: expect.targets(change(dataset.train.t), dataset.K))
+def integers_are_taken(dataset: Dataset) -> None:
+    """Test that samples may be integers."""
+    expect.features("train", dataset.train.x.astype(np.uint8), dataset.D)
 
 
-def differs(right: Array, wrong: Array, otherwise: str) -> str:
-    """Say how far two arrays that should be equal are apart."""
+def expect_equal(right: Array, wrong: Array, expectation: str) -> None:
+    """Raise AssertionError if two arrays differ that should not."""
     distance = float(np.abs(right - wrong).max())
-    if not distance > 1e-6:
-        raise ValueError("expected the equivalence test to fail, but both are the same")
-    return f"{otherwise}, but they differ by up to {distance:.2g}"
+    if distance > 1e-6:
+        raise AssertionError(f"{expectation}, but they differ by up to {distance:.2g}")
 
 
-def overfits_one_batch(dataset: Dataset) -> str:
-    """Equivalence: samples in another order are the same samples, so that one full batch gives the same gradient."""
-    right, wrong = (Network([Linear(dataset.D, dataset.K)], dtype="float64") for _ in range(2))
-    for network, kind in ((right, Training), (wrong, XShuffledAlone)):
-        kind(network, SGD(LR), dataset, 1, len(dataset.train.x)).run()
-    return differs(right.dtheta, wrong.dtheta, "a full batch in another order should give the same gradient")
+def order_of_samples_does_not_matter(dataset: Dataset) -> None:
+    """Test that a full batch in another order, being the same samples, gives the same gradient."""
+
+    def gradient(training: type[Training]) -> Array:
+        network = Network([Linear(dataset.D, dataset.K)], dtype="float64")
+        training(network, SGD(LR), dataset, 1, len(dataset.train.x)).run()
+        return network.dtheta
+
+    otherwise = "a full batch in another order should give the same gradient"
+    expect_equal(gradient(Training), gradient(XShuffledAlone), otherwise)
 
 
-def held_out_samples_matter(dataset: Dataset) -> str:
-    """Equivalence: training samples should not depend on what the test split holds."""
+def held_out_samples_do_not_matter(dataset: Dataset) -> None:
+    """Test that training samples do not depend on what the test split holds."""
     another = replace(dataset, test=dataset.test._replace(x=dataset.test.x * 10))
     right, wrong = (scaler_before_split(each).train.x for each in (dataset, another))
-    return differs(right, wrong, "with another test split the training samples should stay as they are")
+    expect_equal(right, wrong, "with another test split the training samples should stay as they are")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """The parts of a training program, each the right one unless said otherwise."""
-
-    linear: type[Linear] = Linear
-    activation: type[Layer] = ReLU
-    output: type[SoftmaxCrossEntropy] = SoftmaxCrossEntropy
-    dataset: Callable[[Dataset], Dataset] = lambda dataset: dataset
-    training: type[Training] = Unstopped
-
-    def run(self, dataset: Dataset, epochs: int, seed: int, lr: float = LR) -> History:
-        """Train with the program, mistakes and all."""
-        dataset = self.dataset(dataset)
-        layers = [self.linear(dataset.D, HIDDEN), self.activation(), self.linear(HIDDEN, dataset.K)]
-        network = Network(layers, self.output(), seed)
-        training = self.training(network, SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
-        with np.errstate(all="ignore"):
-            training.run()
-        return training.history
+# All of them
 
 
 @dataclass(frozen=True)
-class Bug(Program):
-    """A mistake, as the program that makes it.
+class Bug:
+    """A mistake, and the part of a program that makes it.
 
     Attributes
     ----------
@@ -319,18 +244,21 @@ class Bug(Program):
         Its name in `minnet.lab.mistakes.MISTAKES`.
     sign : str
         What one sees of it in training.
+    part : class or callable
+        Takes the place of the right one: a layer, output layer or `Training`, or a function that makes a data set.
     caught_by : {"gradient check", "loss bound", "input check", "equivalence test"}
         What finds it.
-    proof : callable or None
-        For the last two: does what finds it, and returns what that says.
+    test : callable or None
+        For the last two: the test, which fails.
     unscaled : bool, default False
-        Whether it shows only in huge logits, so that right and wrong are trained on `unscaled` features.
+        Whether it shows only in huge logits, so that right and wrong are trained on features `UNIT` times as large.
     """
 
     name: str
     sign: str
-    caught_by: Literal["gradient check", "loss bound", "input check", "equivalence test"] = "gradient check"
-    proof: Callable[[Dataset], str] | None = None
+    part: Any
+    caught_by: str = "gradient check"
+    test: Callable[[Dataset], object] | None = None
     unscaled: bool = False
 
     @property
@@ -338,112 +266,128 @@ class Bug(Program):
         """What is done wrong."""
         return MISTAKES[self.name]
 
-    @property
-    def suspect(self) -> type[Any] | None:
-        """The class with the mistake, if it is a layer's or the output layer's."""
-        layers = ((getattr(self, part), getattr(Program, part)) for part in ("linear", "activation", "output"))
-        return next((found for found, right in layers if found is not right), None)
-
     def check(self, dataset: Dataset) -> Report:
         """Say what `minnet check` says of the mistake; for one outside the layers, what finds it instead."""
-        if self.suspect is not None:
-            return check_class(self.suspect)
-        if self.proof is None:
-            raise ValueError(f"bug {self.name} has neither a class to check nor a proof")
-        subject = f"no layer is wrong, so that no gradient check can find it; an {self.caught_by} does:"
-        return Report(subject, findings=[Finding(self.name, self.proof(dataset))])
+        if self.test is None:
+            return check_class(self.part)
+        report = Report(f"no layer is wrong, so that no gradient check can find it; an {self.caught_by} does:")
+        try:
+            self.test(dataset)
+        except (AssertionError, TypeError, ValueError) as error:
+            report.findings.append(Finding(self.name, f"{type(error).__name__}: {error}"))
+        return report
+
+
+RIGHT: tuple[Any, ...] = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
+
+
+def run(dataset: Dataset, epochs: int, seed: int, lr: float = LR, part: Any = Unstopped) -> History:
+    """Train the right program, or the one in which a part of a `Bug` takes the right one's place."""
+    if not isinstance(part, type):
+        dataset, part = part(dataset), Unstopped
+    linear, activation, output, training = (part if issubclass(part, right) else right for right in RIGHT)
+    layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
+    trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
+    with np.errstate(all="ignore"):
+        trained.run()
+    history: History = trained.history
+    return history
 
 
 def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> tuple[History, History]:
     """Train the right program and the one with the mistake, from the same seed; return both histories."""
     lr = LR
     if bug.unscaled:
-        dataset = unscaled(dataset)
+        dataset = changed(dataset, "x", lambda x: x * UNIT)
         lr = LR / 1000  # gradients are 100 times larger, and so is what a step does to the logits
-    return Program().run(dataset, epochs, seed, lr), bug.run(dataset, epochs, seed, lr)
+    return run(dataset, epochs, seed, lr), run(dataset, epochs, seed, lr, bug.part)
 
 
-in_huge_logits = functools.partial(Bug, caught_by="loss bound", unscaled=True)
+def mutant(name: str, right: type[Any], **members: Any) -> type[Any]:
+    """Make a subclass with other members, called like the mistake."""
+    return type(name.title().replace("-", ""), (right,), members)
 
-ALL_BUGS = (
-    Bug(
-        "mean-forgotten",
-        "steps are N times too large; the best learning rate depends on the batch size",
-        output=wrong_dz(lambda y, t, N: y - t),
-    ),
-    Bug("wrong-divisor", "it learns, but K times slower", output=wrong_dz(lambda y, t, N: (y - t) / N / y.shape[-1])),
-    Bug("softmax-axis", "rows of y do not sum to 1", output=SoftmaxAxis),
-    in_huge_logits(
-        "batch-maximum", "rows far below it become 0/0 = NaN; unnoticed in small logits", output=BatchMaximum
-    ),
-    in_huge_logits(
-        "no-maximum", "exp overflows, and training goes on with NaN; unnoticed in small logits", output=NoMaximum
-    ),
-    in_huge_logits(
-        "log-epsilon", "a loss never exceeds 16.1; where it is most wrong, its slope is not y − t", output=LogEpsilon
-    ),
-    in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", output=EpsilonTooSmall),
-    Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", "loss bound", output=SoftmaxTwice),
-    Bug("diagonal-jacobian", "rows of dz do not sum to 0", output=wrong_dz(lambda y, t, N: -t * (1 - y) / N)),
-    Bug(
-        "extra-derivative",
-        "learning stalls where y is sure, right or wrong",
-        output=wrong_dz(lambda y, t, N: (y - t) * y * (1 - y) / N),
-    ),
-    Bug("sign-flipped", "the loss climbs", output=wrong_dz(lambda y, t, N: (t - y) / N)),
-    Bug("factor-two", "as with twice the learning rate", output=wrong_dz(lambda y, t, N: 2 * (y - t) / N)),
-    Bug("other-loss", "it learns, and reports something else", output=OtherLoss),
-    Bug(
-        "targets-not-summing",
-        "y − t is not the gradient: all logits drift",
-        "input check",
-        refused_targets(lambda t: np.eye(t.max() + 1)[t] + 0.2),
-        training=TargetsNotSumming,
-    ),
-    Bug(
-        "labels-from-one",
-        "a class too many, which never occurs (or an index error)",
-        "input check",
-        refused_targets(lambda t: t + 1),
-        dataset=labels_from_one,
-    ),
-    Bug(
-        "labels-column",
-        "broadcasting: the accuracy stays near 1/K, however good the network",
-        "input check",
-        refused_targets(lambda t: t[:, np.newaxis]),
-        training=LabelsColumn,
-    ),
-    Bug("bias-all-axes", "it broadcasts in silence; almost 0 in the last layer", linear=BiasAllAxes),
-    Bug(
-        "x-shuffled-alone",
-        "the loss stays at ln K",
-        "equivalence test",
-        overfits_one_batch,
-        training=XShuffledAlone,
-    ),
-    Bug("update-before-dx", "small, wrong gradients in the layers below", linear=UpdateBeforeDx),
-    Bug("gradients-accumulated", "the gradient of everything so far: it overshoots", linear=GradientsAccumulated),
-    Bug("caller-array-changed", "nothing, until somebody else needs that array", activation=CallerArrayChanged),
-    Bug(
-        "integer-arrays",
-        "0 − 1 is 255: features are torn apart",
-        "input check",
-        lambda dataset: refusal(lambda: expect.features("train", dataset.train.x.astype(np.uint8), dataset.D)),
-        dataset=integer_arrays,
-    ),
-    Bug(
-        "nominal-batch-size",
-        "the last batch of an epoch counts less than the others",
-        output=wrong_dz(lambda y, t, N: (y - t) / BATCH_SIZE),
-    ),
-    Bug(
-        "scaler-before-split",
-        "nothing: the test split has leaked into training, and results look a little too good",
-        "equivalence test",
-        held_out_samples_matter,
-        dataset=scaler_before_split,
-    ),
-    Bug("derivative-missing", "it learns, but not what it reports", activation=DerivativeMissing),
-)
-BUGS = {bug.name: bug for bug in ALL_BUGS}
+
+def by_formula(name: str, sign: str, right: type[Any] = SoftmaxCrossEntropy) -> Bug:
+    """Make the mistake of a layer whose backward gives what the mistake's formula makes of the right gradient."""
+    formula: Any = MISTAKES[name].formula
+
+    def backward(self: Any, *doutput: Array) -> Any:
+        dx = right.backward(self, *doutput)
+        given = vars(self) | ({"doutput": doutput[0]} if doutput else {})
+        return formula(Comparison("dx", dx, dx, N=dx.shape[-2], given=given))
+
+    return Bug(name, sign, mutant(name, right, backward=backward))
+
+
+def in_huge_logits(name: str, sign: str, **members: Any) -> Bug:
+    """Make the mistake of an output layer that goes wrong in huge logits only."""
+    return Bug(name, sign, mutant(name, AsFirstWritten, **members), "loss bound", unscaled=True)
+
+
+BUGS = {
+    bug.name: bug
+    for bug in (
+        by_formula("mean-forgotten", "steps are N times too large; the best learning rate depends on the batch size"),
+        by_formula("wrong-divisor", "it learns, but K times slower"),
+        Bug("softmax-axis", "rows of y do not sum to 1", mutant("softmax-axis", AsFirstWritten, axis=-2)),
+        in_huge_logits(
+            "batch-maximum", "rows far below it become 0/0 = NaN; unnoticed in small logits", shift_axes=(-2, -1)
+        ),
+        in_huge_logits("no-maximum", "exp overflows, and training goes on with NaN", shift_axes=None),
+        in_huge_logits(
+            "log-epsilon", "a loss never exceeds 16.1; where it is most wrong, its slope is not y − t", epsilon=1e-7
+        ),
+        in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", epsilon=1e-50),
+        Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", SoftmaxTwice, "loss bound"),
+        by_formula("diagonal-jacobian", "rows of dz do not sum to 0"),
+        by_formula("extra-derivative", "learning stalls where y is sure, right or wrong"),
+        by_formula("sign-flipped", "the loss climbs"),
+        by_formula("factor-two", "as with twice the learning rate"),
+        Bug("other-loss", "it learns, and reports something else", OtherLoss),
+        Bug(
+            "targets-not-summing",
+            "y − t is not the gradient: all logits drift",
+            TargetsNotSumming,
+            "input check",
+            targets_are_taken(lambda t: np.eye(t.max() + 1)[t] + 0.2),
+        ),
+        Bug(
+            "labels-from-one",
+            "a class too many, which never occurs (or an index error)",
+            labels_from_one,
+            "input check",
+            targets_are_taken(lambda t: t + 1),
+        ),
+        Bug(
+            "labels-column",
+            "broadcasting: the accuracy stays near 1/K, however good the network",
+            LabelsColumn,
+            "input check",
+            targets_are_taken(lambda t: t[:, np.newaxis]),
+        ),
+        Bug("bias-all-axes", "it broadcasts in silence; almost 0 in the last layer", BiasAllAxes),
+        Bug(
+            "x-shuffled-alone",
+            "the loss stays at ln K",
+            XShuffledAlone,
+            "equivalence test",
+            order_of_samples_does_not_matter,
+        ),
+        Bug("update-before-dx", "small, wrong gradients in the layers below", UpdateBeforeDx),
+        Bug("gradients-accumulated", "the gradient of everything so far: it overshoots", GradientsAccumulated),
+        Bug("caller-array-changed", "nothing, until somebody else needs that array", CallerArrayChanged),
+        Bug(
+            "integer-arrays", "0 − 1 is 255: features are torn apart", integer_arrays, "input check", integers_are_taken
+        ),
+        Bug("nominal-batch-size", "the last batch of an epoch counts less than the others", NominalBatchSize),
+        Bug(
+            "scaler-before-split",
+            "nothing: the test split has leaked into training, and results look a little too good",
+            scaler_before_split,
+            "equivalence test",
+            held_out_samples_do_not_matter,
+        ),
+        by_formula("derivative-missing", "it learns, but not what it reports", ReLU),
+    )
+}

@@ -1,4 +1,4 @@
-"""Which mistake is it? Names for what a wrong gradient looks like beside the right one.
+"""Which mistake is it? The table of classic mistakes, and what a wrong gradient looks like beside the right one.
 
 Each classic mistake leaves a fingerprint: a formula that turns the right gradient into the wrong one. A mistake is
 named only if its formula gives the analytic gradient in *every* shape that was tried, so that a factor N, which changes
@@ -6,6 +6,7 @@ with the batch, is never taken for a factor 2, which does not.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 from minnet.layers import Array
 from minnet.support.fit import relative_errors
 
+COMPLEX_TOLERANCE = 1e-10  # complex steps are exact to rounding
 EXPLAINED = 1e-6  # a formula explains a gradient if it misses it by at most this share of its largest entry
 
 
@@ -36,13 +38,11 @@ class Comparison:
     analytic, numeric : arrays of the same shape (..., rows, columns)
         What backward says, and what the loss says.
     tolerance : float
-        Up to which error they count as equal.
-    N, width : int
-        The number of samples in the batch, and the columns of the layer's output.
+        Up to which error they count as equal; by default that of complex steps.
+    N : int
+        The number of samples in the batch.
     given : mapping of str to array
         What formulas may use: of a layer its doutput and parameters, of an output layer t and the true y.
-    in_stack : bool
-        Whether the arrays have a leading axis, for a stack of networks.
     rounding : float
         How large a difference rounding explains; relative to a gradient that is tiny itself it says nothing.
     """
@@ -50,23 +50,15 @@ class Comparison:
     quantity: str
     analytic: Array
     numeric: Array
-    tolerance: float
-    N: int
-    width: int
+    tolerance: float = COMPLEX_TOLERANCE
+    N: int = 1
     given: Mapping[str, Array] = field(default_factory=dict)
-    in_stack: bool = False
     rounding: float = 0.0
 
     @functools.cached_property
     def errors(self) -> Array:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        errors: Array = relative_errors(self.analytic, self.numeric, self.rounding)
-        return errors
-
-    @property
-    def size(self) -> float:
-        """The largest numeric gradient."""
-        return float(np.abs(self.numeric).max())
+        return np.asarray(relative_errors(self.analytic, self.numeric, self.rounding))
 
     @property
     def error(self) -> float:
@@ -78,14 +70,20 @@ class Comparison:
         """Whether that is too large."""
         return self.error > self.tolerance
 
-    def worst(self, how_many: int = 4) -> list[tuple[int, ...]]:
-        """Return the indices of the largest errors."""
-        order = np.argsort(-self.errors, axis=None, kind="stable")
-        return [tuple(map(int, np.unravel_index(k, self.errors.shape))) for k in order[:how_many]]
+    @property
+    def width(self) -> int:
+        """The number of columns of the layer's output, or of an output layer's logits."""
+        return int(self.given.get("doutput", self.numeric).shape[-1])
+
+    @property
+    def worst(self) -> list[tuple[int, ...]]:
+        """The places of the largest errors."""
+        order = np.argsort(-self.errors, axis=None, kind="stable")[:4]
+        return [tuple(map(int, np.unravel_index(k, self.errors.shape))) for k in order]
 
     def worst_entries(self) -> str:
         """Show the entries that differ most, analytic beside numeric."""
-        return "; ".join(f"{i} analytic {self.analytic[i]:.6g}, numeric {self.numeric[i]:.6g}" for i in self.worst())
+        return "; ".join(f"{i} analytic {self.analytic[i]:.6g}, numeric {self.numeric[i]:.6g}" for i in self.worst)
 
 
 @dataclass(frozen=True)
@@ -136,23 +134,13 @@ ALL_MISTAKES = (
         "1/N",
         lambda c: 1 / c.N,
     ),
+    times("times-width", "multiplied by K, the number of columns: a sum too many", "10", "K", lambda c: c.width),
     times(
-        "times-width",
-        "multiplied by the number of columns: a sum over classes or units too many",
-        "10",
-        "K, the number of columns,",
-        lambda c: c.width,
-    ),
-    times(
-        "wrong-divisor",
-        "divided by the number of columns too, as by a mean over all N·K entries: the mean is over N",
-        "10",
-        "1/K, K the number of columns,",
-        lambda c: 1 / c.width,
+        "wrong-divisor", "divided by K, the number of columns: the mean is over N", "10", "1/K", lambda c: 1 / c.width
     ),
     times(
         "mean-over-all-forgotten",
-        "the loss is a mean over all entries, but backward does not divide by N·K",
+        "a loss that is the mean over all entries lacks 1/(N·K) in backward",
         "10",
         "N·K",
         lambda c: c.N * c.width,
@@ -285,17 +273,11 @@ MISTAKES = {mistake.name: mistake for mistake in ALL_MISTAKES}
 
 def explains(guess: Array, analytic: Array) -> bool:
     """Tell whether a prediction is the analytic gradient."""
-    largest = max(np.abs(guess).max(), np.abs(analytic).max())
-    return bool(np.abs(guess - analytic).max() <= EXPLAINED * largest)
+    return bool(np.abs(guess - analytic).max() <= EXPLAINED * np.abs(analytic).max())
 
 
 def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """Name the mistakes in one quantity, from its comparisons in several shapes.
-
-    Parameters
-    ----------
-    comparisons : sequence of Comparison
-        Of the same quantity of the same layer.
+    """Name the mistakes in one quantity of a layer, from its comparisons in several shapes.
 
     Returns
     -------
@@ -306,47 +288,44 @@ def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
     wrong = [c for c in comparisons if c.wrong]
     if not wrong:
         return []
-    quantity = wrong[0].quantity
+    return [Finding(name, f"{wrong[0].quantity}: {saw}") for name, saw in named(comparisons, wrong)]
+
+
+def named(comparisons: Sequence[Comparison], wrong: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Name the mistakes and say what is seen; ``wrong`` are those of the comparisons that are."""
     if all(explains(c.numeric, c.analytic) for c in comparisons):
-        largest = max(c.error for c in wrong)
-        return [Finding("rounding", f"{quantity}: the error is only {largest:.1e}, but exact code has about 1e-16")]
-    for sign in (1, -1):
-        named = next((mistake for mistake in ALL_MISTAKES if fits(mistake, sign, comparisons)), None)
-        if named is not None and sign > 0:
-            return [Finding(named.name, f"{quantity}: {named.seen}")]
-        if named is not None:
-            flipped = Finding("sign-flipped", f"{quantity}: its sign is the opposite of what it should be")
-            return [flipped, Finding(named.name, f"{quantity}: {named.seen}, but for the sign")]
-    name, saw = constant_factor(comparisons) or ("", "")
-    if not name and all(rows_are_shuffled(c) for c in wrong):
-        name, saw = "rows-shuffled", "the rows are all there, but in another order"
-    if not name:
-        shown = max(wrong, key=lambda c: (c.N > 1, c.error))  # one sample alone shows less of a pattern
-        name, saw = "unknown", shown.worst_entries()
-    return [Finding(name, f"{quantity}: {saw}")]
-
-
-def predicted(mistake: Mistake, c: Comparison) -> Array | None:
-    """Give the gradient that a mistake would make of the right one; None where it makes no sense."""
-    try:
-        wrong = None if mistake.formula is None else mistake.formula(c)
-    except (KeyError, ValueError):  # something is not given, or does not fit
-        return None
-    return None if wrong is None or wrong.shape != c.analytic.shape else wrong
+        return [("rounding", f"the error is only {max(c.error for c in wrong):.1e}, but exact code has about 1e-16")]
+    for sign, mistake in itertools.product((1, -1), ALL_MISTAKES):
+        if fits(mistake, sign, comparisons):
+            if sign > 0:
+                return [(mistake.name, mistake.seen)]
+            flipped = "sign-flipped", "its sign is the opposite of what it should be"
+            return [flipped, (mistake.name, f"{mistake.seen}, but for the sign")]
+    factor = constant_factor(comparisons)
+    if factor:
+        return [factor]
+    if all(rows_are_shuffled(c) for c in wrong):
+        return [("rows-shuffled", "the rows are all there, but in another order")]
+    shown = max(wrong, key=lambda c: (c.N > 1, c.error))  # one sample alone shows less of a pattern
+    return [("unknown", shown.worst_entries())]
 
 
 def fits(mistake: Mistake, sign: int, comparisons: Sequence[Comparison]) -> bool:
     """Tell whether a mistake, with a sign, gives the analytic gradient in every shape in which it makes sense."""
+    if mistake.formula is None:
+        return False
     tried = False
     for c in comparisons:
-        wrong = predicted(mistake, c)
-        if wrong is None:
-            if c.wrong and not mistake.only_square:
+        try:
+            wrong = sign * mistake.formula(c)
+        except (KeyError, ValueError):  # something is not given, or does not fit
+            wrong = None
+        if wrong is not None and wrong.shape == c.analytic.shape:
+            if not explains(wrong, c.analytic):
                 return False
-        elif not explains(sign * wrong, c.analytic):
-            return False
-        else:
             tried |= c.wrong
+        elif c.wrong and not mistake.only_square:
+            return False
     return tried
 
 
@@ -355,7 +334,7 @@ def constant_factor(comparisons: Sequence[Comparison]) -> tuple[str, str] | None
     ratios = np.array([(c.analytic * c.numeric).sum() / max((c.numeric**2).sum(), 1e-300) for c in comparisons])
     if not all(explains(ratio * c.numeric, c.analytic) for ratio, c in zip(ratios, comparisons, strict=True)):
         return None
-    sizes = np.array([c.N for c in comparisons])
+    sizes = [c.N for c in comparisons]
     by_n = ratios / sizes
     if len(set(sizes)) > 1 and 0 < by_n[0] <= 0.5 and np.ptp(by_n) <= EXPLAINED * by_n[0]:
         return "nominal-batch-size", f"analytic / numeric is N/{1 / by_n[0]:.4g}, for each N tried"
@@ -366,7 +345,5 @@ def constant_factor(comparisons: Sequence[Comparison]) -> tuple[str, str] | None
 
 def rows_are_shuffled(c: Comparison) -> bool:
     """Tell whether the analytic rows are the numeric ones in another order."""
-    analytic, numeric = (a.reshape(-1, a.shape[-1]) for a in (c.analytic, c.numeric))
-    distances = np.abs(analytic[:, np.newaxis] - numeric).max(axis=-1)
-    matches = distances <= EXPLAINED * np.abs(numeric).max()
-    return len(numeric) > 1 and bool((matches.any(axis=0) & matches.any(axis=1)).all())
+    numeric, analytic = (sorted(map(tuple, array.reshape(-1, array.shape[-1]))) for array in (c.numeric, c.analytic))
+    return explains(np.array(numeric), np.array(analytic))

@@ -8,11 +8,12 @@ import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from minnet.lab.mistakes import Comparison, Finding
+from minnet.lab.mistakes import COMPLEX_TOLERANCE, Comparison, Finding
 from minnet.layers import Array, Layer
 from minnet.output import log_softmax
 from minnet.support.fit import shapes_of
@@ -20,7 +21,7 @@ from minnet.support.stack import RandomNumbers
 
 Values = Mapping[str, Array]
 
-COMPLEX_STEP, COMPLEX_TOLERANCE = 1e-30, 1e-10
+COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP, DIFFERENCE_TOLERANCE = 6e-6, 1e-6  # the step is the cube root of the rounding unit: the least error
 NUDGES = 5
 
@@ -41,9 +42,11 @@ class Case(NamedTuple):
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
 
 
-def slopes(
-    loss: Callable[[Values], Any], values: Values, rng: np.random.Generator
-) -> tuple[dict[str, Array], str] | None:
+class OnKink(Exception):
+    """There is no gradient where a layer was tried: the slopes to the left and to the right differ."""
+
+
+def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> tuple[dict[str, Array], str]:
     """Differentiate a loss numerically with respect to each of its arguments.
 
     Parameters
@@ -62,36 +65,36 @@ def slopes(
     problem : str
         Why not by complex steps, if the loss does not take complex numbers, or disagrees with central differences.
 
-    None if the values lie on a kink.
+    Raises
+    ------
+    OnKink
+        If the values lie on a kink.
     """
-    h, ih = DIFFERENCE_STEP, 1j * COMPLEX_STEP
+    h = DIFFERENCE_STEP
 
     def at(step: complex, direction: Values) -> Any:
         return loss({name: values[name] + step * along for name, along in direction.items()})
 
+    def complex_step(direction: Values) -> float:
+        return float(at(1j * COMPLEX_STEP, direction).imag) / COMPLEX_STEP
+
+    def central_difference(direction: Values) -> float:
+        return float(at(h, direction) - at(-h, direction)) / (2 * h)
+
     direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
     here, right, left = (at(step, direction) for step in (0, h, -h))
-    right, left = (right - here) / h, (here - left) / h
-    size = abs(right) + abs(left) + 1e-3 * abs(here) + 1e-6
-    if abs(right - left) > 1e-2 * size:
-        return None
+    size = (abs(right - here) + abs(left - here)) / h + 1e-3 * abs(here) + 1e-6
+    if abs(right - here + left - here) > 1e-2 * h * size:
+        kinks = "it has kinks everywhere, or computes in float32 inside"
+        raise OnKink(f"wherever it was tried, its slopes to the left and to the right differ: {kinks}")
     problem = ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            above, below = (at(step, direction).imag / COMPLEX_STEP for step in (ih, -ih))
-        if not abs(above - (right + left) / 2) <= 1e-3 * size:
-            problem = "it loses the imaginary part of complex numbers"
-        elif abs(above + below) > 1e-6 * size:
-            return None
+        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
+            if not abs(complex_step(direction) - (right - left) / (2 * h)) <= 1e-3 * size:
+                problem = "it loses the imaginary part of complex numbers"
     except Exception as error:  # a learner's code may raise anything
         problem = f"complex numbers make it raise {type(error).__name__}"
-
-    def slope(direction: Values) -> float:
-        if problem:
-            return float(at(h, direction) - at(-h, direction)) / (2 * h)
-        return float(at(ih, direction).imag) / COMPLEX_STEP
-
+    slope = central_difference if problem else complex_step
     gradients = {}
     for name, value in values.items():
         units = np.eye(value.size).reshape(-1, *value.shape)
@@ -99,15 +102,18 @@ def slopes(
     return gradients, problem
 
 
+@dataclass
 class Trial:
-    """A layer, tried in one case: what it says, what is true, and what it did that it should not.
+    """A layer or output layer, tried in one case: what it says, what is true, and what it did that it should not.
 
     Parameters
     ----------
     make : callable
-        Makes the layer, or for an `OutputTrial` the output layer, of a case's sizes.
+        Makes it of a case's sizes.
     case : Case
         The sizes.
+    is_output : bool
+        Whether it is an output layer.
     fresh : bool
         Whether to try it without an earlier batch behind it.
 
@@ -117,98 +123,93 @@ class Trial:
         Each quantity's gradient, analytic beside numeric.
     findings : list of Finding
         What is wrong beyond values.
-    notes : list of str
-        How it was checked.
+    note : str
+        How it was checked, if not by complex steps.
     """
 
-    comparisons: list[Comparison]
-    findings: list[Finding]
-    notes: list[str]
-    inputs: tuple[str, ...] = ("x",)
-    shapes: Mapping[str, tuple[int, ...]]
-    given: dict[str, Array]  # arrays of the caller's
-    like: Array  # what forward returns should be like this
+    make: Callable[[Case], Any]
+    case: Case
+    is_output: bool
+    fresh: bool = False
+    comparisons: list[Comparison] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    note: str = ""
 
-    def __init__(self, make: Callable[[Case], Any], case: Case, fresh: bool = False) -> None:
-        self.make, self.case, self.fresh = make, case, fresh
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What forward takes."""
+        return ("z", "t") if self.is_output else ("x",)
 
     def run(self) -> Self:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
         for nudge in range(NUDGES):
-            self.comparisons, self.findings, self.notes = [], [], []
+            self.findings.clear()
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
-                if self.attempt():
-                    if nudge:
-                        self.notes.append(
-                            f"the first samples lay on a kink, and were drawn again {nudge} times ({self.case})"
-                        )
-                    return self
-            except Exception as error:  # a learner's code may raise anything
-                self.findings = []
-                self.find("raises", f"{type(error).__name__}: {error}")
+                self.attempt()
                 return self
-        self.findings = []
-        self.find(
-            "unknown",
-            f"wherever it was tried, {NUDGES} times, its slopes to the left and to the right differ: it has kinks "
-            "everywhere, or computes in float32 inside",
-        )
+            except OnKink as kink:
+                name, saw = "unknown", str(kink)
+            except Exception as error:  # a learner's code may raise anything
+                name, saw = "raises", f"{type(error).__name__}: {error}"
+                break
+        self.findings.clear()
+        self.find(name, saw)
         return self
 
-    def attempt(self) -> bool:
-        """Try the layer; return False if it stood on a kink, where there is no gradient."""
-        self.layer = self.make(self.case)
-        self.prepare()
-        self.before = {name: array.copy() for name, array in self.given.items()}
-        self.parameters = {name: getattr(self.layer, name).copy() for name in self.shapes}
+    def arrays(self) -> dict[str, Array]:
+        """Return what the layer may read, but not change: its parameters, and what it is given."""
+        return {name: getattr(self.layer, name) for name in self.views} | self.given
+
+    def attempt(self) -> None:
+        """Try the layer; raise OnKink where it has no gradient."""
+        self.layer, self.views = self.make(self.case), dict[str, Array]()
+        like = self.prepare_output() if self.is_output else self.prepare()
+        self.before = {name: array.copy() for name, array in self.arrays().items()}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
-        if not self.usable(output):
-            return True
+        if self.comparable(output, like, "what forward returns") is None:
+            return
+        if not np.array_equal(self.again({}), output):
+            self.find("random", f"two calls of forward with the same {self.inputs[0]} differ")
+            return
+        if self.is_output:
+            twice = self.again({name: np.concatenate([self.before[name]] * 2, axis=-2) for name in self.inputs})
+            if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
+                self.find("not-a-mean", "the same batch twice over costs twice as much")
         analytic = self.gradients("backward")
         if not self.findings:
-            again = self.gradients("the second backward")
-            for name, array in analytic.items():
-                if not np.array_equal(array, again.get(name, array)):
-                    ratio = "twice " if np.allclose(again[name], 2 * array) else "other than "
-                    self.find("gradients-accumulated", f"a second backward gives d{name} {ratio}what the first gave")
-        return self.compare(analytic)
+            for name, array in self.gradients("the second backward").items():
+                if not np.array_equal(array, analytic[name]):
+                    self.find("gradients-accumulated", f"a second backward gives another d{name} than the first")
+        self.compare(analytic)
 
-    def compare(self, analytic: Values) -> bool:
-        """Hold gradients against the slopes of a loss; return False if it stands on a kink."""
-        before, first = self.before, self.inputs[0]
-        found = slopes(self.loss, {first: before[first], **self.parameters}, self.rng)
-        if found is None:
-            return False
-        numeric, problem = found
-        tolerance = COMPLEX_TOLERANCE
+    def compare(self, analytic: Values) -> None:
+        """Hold gradients against the slopes of a loss."""
+        given, doutput = dict(self.before), self.before.get("doutput", 1)
+        if self.is_output:
+            given["y"] = np.exp(log_softmax(given["z"]))
+        values = {name: given[name] for name in analytic}
+        numeric, problem = slopes(lambda values: (doutput * self.again(values)).sum(), values, self.rng)
+        tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
         if problem:
-            tolerance = DIFFERENCE_TOLERANCE
-            self.notes.append(
-                f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-            )
-        width = before.get("doutput", before[first]).shape[-1]
-        given, in_stack = {**before, **self.parameters}, bool(self.case.stack)
-        if "z" in before:
-            given["y"] = np.exp(log_softmax(before["z"]))
+            self.note = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
         for name, gradient in analytic.items():
-            sizes = self.case.N, width
-            self.comparisons.append(Comparison("d" + name, gradient, numeric[name], tolerance, *sizes, given, in_stack))
-        return True
+            compared = Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
+            self.comparisons.append(compared)
 
-    def prepare(self) -> None:
-        """Fill the layer's parameters, and choose what it is given."""
+    def prepare(self) -> Array:
+        """Fill the layer's parameters, and choose what it is given; return an array like its output."""
         layer, case, rng = self.layer, self.case, self.rng
-        self.shapes, self.arrays = shapes_of(layer), dict[str, Array]()
-        for name, shape in self.shapes.items():
-            for attribute in (name, "d" + name):
-                self.arrays[attribute] = np.zeros((*case.stack, *shape))
-                setattr(layer, attribute, self.arrays[attribute])
+        for name, shape in shapes_of(layer).items():
+            parameter, self.views[name] = np.zeros((2, *case.stack, *shape))
+            setattr(layer, name, parameter)
+            setattr(layer, "d" + name, self.views[name])
         getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, None)
-        for name in self.shapes:
-            self.arrays[name] += rng.normal(0, 0.3, self.arrays[name].shape)
+        for name in self.views:
+            parameter = getattr(layer, name)
+            parameter += rng.normal(0, 0.3, parameter.shape)
         if hasattr(layer, "random"):
             generators = [np.random.default_rng([1, s]) for s in range(math.prod(case.stack))]
             layer.random = RandomNumbers(generators, bool(case.stack))
@@ -216,47 +217,46 @@ class Trial:
         if not self.fresh:
             layer.backward(rng.normal(size=layer.forward(rng.normal(size=shape)).shape))
         x = rng.normal(size=shape)
-        self.like = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
-        self.given = {"x": x, "doutput": self.like}
+        doutput = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
+        self.given = {"x": x, "doutput": doutput}
+        return doutput
+
+    def prepare_output(self) -> Array:
+        """Choose logits and targets, one-hot in one case; return an array like the loss."""
+        N, _, K, stack = self.case
+        soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
+        t = soft if N != 5 else np.eye(K)[soft.argmax(axis=-1)]
+        if not self.fresh:
+            self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
+            self.layer.backward()
+        self.given = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}
+        return np.zeros(stack)
 
     def forward(self, layer: Any, values: Values) -> Any:
-        """Call a layer's forward with its inputs."""
-        return layer.forward(*(values[name] for name in self.inputs))
+        """Call a layer's forward with its inputs; the loss of one network may be any number."""
+        output = layer.forward(*(values[name] for name in self.inputs))
+        return np.asarray(output) if self.is_output else output
 
     def again(self, values: Values) -> Any:
         """Call forward of a copy that draws the random numbers that the layer drew, with copies of some values."""
-        values = {name: value.copy() for name, value in {**self.before, **self.parameters, **values}.items()}
+        values = {name: value.copy() for name, value in {**self.before, **values}.items()}
         twin = copy.copy(self.layer)
         if self.random is not None:
             twin.random = copy.deepcopy(self.random)
-        for name in self.shapes:
+        for name in self.views:
             setattr(twin, name, values[name])
         return self.forward(twin, values)
 
-    def loss(self, values: Values) -> Any:
-        """Make one number of what forward returns, whose gradient at the output is what backward was given."""
-        return (self.before.get("doutput", 1) * self.again(values)).sum()
-
-    def usable(self, output: Any) -> bool:
-        """Tell whether what forward returned is worth going on with."""
-        usable = self.comparable(output, self.like, "what forward returns") is not None
-        if usable and not np.array_equal(self.again({}), output):
-            self.find("random", f"two calls of forward with the same {self.inputs[0]} differ")
-            return False
-        return usable
-
     def gradients(self, when: str) -> dict[str, Array]:
         """Call backward and collect what can be compared."""
-        first, upstream = self.inputs[0], [array for name, array in self.given.items() if name not in self.inputs]
-        found = {first: self.comparable(self.layer.backward(*upstream), self.given[first], "d" + first)}
+        x = self.inputs[0]
+        dx = self.layer.backward(*(array for name, array in self.given.items() if name not in self.inputs))
+        found = {x: self.comparable(dx, self.given[x], "d" + x)}
         self.unchanged(when)
-        for name, before in self.parameters.items():
-            parameter, view = getattr(self.layer, name), getattr(self.layer, "d" + name)
-            if not name.startswith("running_") and not np.array_equal(parameter, before):
-                self.find("update-before-dx", f"{when} changed the parameters")
-                parameter[...] = before
-            found[name] = self.comparable(view, before, "d" + name)
-            if found[name] is not None and view is not self.arrays["d" + name]:
+        for name, mine in self.views.items():
+            view = getattr(self.layer, "d" + name)
+            found[name] = self.comparable(view, mine, "d" + name)
+            if found[name] is not None and view is not mine:
                 self.find("view-replaced", f"after {when}, d{name} is not a view into dtheta any more")
         return {name: array for name, array in found.items() if array is not None}
 
@@ -265,11 +265,15 @@ class Trial:
         self.findings.append(Finding(name, f"{saw} ({self.case})"))
 
     def unchanged(self, when: str) -> None:
-        """Note a mistake if the caller's arrays are not what they were, and put them right."""
-        for name, array in self.given.items():
-            if not np.array_equal(array, self.before[name], equal_nan=True):
+        """Note a mistake if arrays that are not the layer's to change are not what they were, and put them right."""
+        for name, array in self.arrays().items():
+            if name.startswith("running_") or np.array_equal(array, self.before[name], equal_nan=True):
+                continue
+            if name in self.given:
                 self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
-                array[...] = self.before[name]
+            else:
+                self.find("update-before-dx", f"{when} changed the parameters")
+            array[...] = self.before[name]
 
     def comparable(self, value: Any, like: Array, what: str) -> Array | None:
         """Return what a pass gave back if it can be compared with an array like this, else note why not."""
@@ -283,33 +287,3 @@ class Trial:
         else:
             return value.copy()
         return None
-
-
-class OutputTrial(Trial):
-    """An output layer, tried in one case."""
-
-    inputs = ("z", "t")
-
-    def prepare(self) -> None:
-        """Choose logits and targets, one-hot in one case."""
-        self.shapes, (N, _, K, stack) = {}, self.case
-        soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
-        t = soft if N != 5 else np.eye(K)[self.rng.integers(K, size=(*stack, N))]
-        if not self.fresh:
-            self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
-            self.layer.backward()
-        self.given, self.like = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}, np.empty(stack)
-
-    def forward(self, layer: Any, values: Values) -> Array:
-        """Call forward with logits and targets; the loss of one network may be any number."""
-        return np.asarray(super().forward(layer, values))
-
-    def usable(self, output: Array) -> bool:
-        """Tell likewise; the loss must be a mean."""
-        if not super().usable(output):
-            return False
-        twice = self.again({name: np.concatenate([array, array], axis=-2) for name, array in self.before.items()})
-        if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
-            self.find("not-a-mean", "the same batch twice over costs twice as much")
-            return False
-        return True

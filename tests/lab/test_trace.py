@@ -57,3 +57,13 @@ def test_a_trace_changes_nothing_and_drops_what_was_dropped(batch: tuple[Any, An
     assert [layers[0].W, layers[0].dW][0] is views[0]  # type: ignore[attr-defined]
     network.backward()  # of the forward pass before the trace
     assert first_nonfinite(network, x, np.eye(2)[t]) == {}
+
+
+def test_a_gradient_at_the_input_that_is_not_finite_is_the_first_layers(batch: tuple[Any, Any, Any]) -> None:
+    class Spoiled(ReLU):
+        def backward(self, da: Any) -> Any:
+            return super().backward(da) * np.nan
+
+    x, t, _ = batch
+    found = first_nonfinite(Network([Spoiled(), Linear(3, 2)], dtype="float64"), x, np.eye(2)[t])
+    assert found == {"where": "the gradient dx of layer 0, Spoiled()", "layer": 0, "array": "dx", "sample": 0}
