@@ -173,7 +173,7 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
             T,
             {"test": (X, T, [1.0])},
             ValueError,
-            r"expected numbers of shape \(20,\), got \(1,\) \(in the test part\)",
+            r"expected numbers of shape \(20,\), got \(1,\) of float64 \(in the test part\)",
         ),
         (X, T, {"test": (X, T[1:])}, ValueError, r"got 19 targets for 20 samples \(in the test part\)"),
         (X, T[:19], {}, ValueError, "as many targets as samples, got 19 targets for 20 samples"),
