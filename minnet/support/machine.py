@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,10 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NU
 
 def free_memory() -> float:
     """Return how many bytes of memory are free, or can be freed at once; inf where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
+    said = None
+    with contextlib.suppress(OSError):
+        said = re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text(encoding="ascii"))
+    return 1024.0 * int(said[1]) if said else math.inf
 
 
 def threads_that_pay(network: Any, batch_size: int) -> int | None:
@@ -34,19 +31,15 @@ def threads_that_pay(network: Any, batch_size: int) -> int | None:
     return 1 if small and not any(name in os.environ for name in LIMITS) else None
 
 
-@contextlib.contextmanager
-def threads_for(network: Any, batch_size: int) -> Iterator[None]:
+def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
     """Give BLAS as many threads as pay for a network's products of matrices, while something is done here."""
-    limit = threads_that_pay(network, batch_size)
     try:
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
     except ImportError:
-        limit = None
-    if limit is None:
-        yield
-        return
-    with threadpool_limits(limit, user_api="blas"):
-        yield
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[object]
+    limits = threadpool_limits(threads_that_pay(network, batch_size), user_api="blas")
+    return limits
 
 
 def blas_threads() -> int:
