@@ -102,7 +102,7 @@ class Dataset:
             part: Part = getattr(self, part_name)
             try:
                 x = expect.features(owner, part.x, self.D)
-                expect.pair(owner, x, expect.targets(part.t, self.K))
+                expect.targets(part.t, self.K, N=len(x))
                 if part_name in self.sample_weight:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
@@ -188,14 +188,13 @@ class Dataset:
         x, t = expect.features(owner, x), np.asarray(t)
         if t.ndim != 1:
             raise ValueError(f"{owner} expected one class number a sample, got t of shape {t.shape}")
-        expect.pair(owner, x, t)
         if class_names is None:
             class_names = list(map(str, range(len(set(t.tolist())))))
         if feature_names is None:
             feature_names = [f"x{d}" for d in range(x.shape[1])]
         class_names, feature_names = tuple(map(str, class_names)), tuple(map(str, feature_names))
         K = len(class_names)
-        labels = expect.targets(t, K).argmax(axis=1)
+        labels = expect.targets(t, K, N=len(x)).argmax(axis=1)
         if len(feature_names) != x.shape[1]:
             raise ValueError(f"{owner} has {x.shape[1]} features but {len(feature_names)} feature names")
         if len(set(class_names)) < K:

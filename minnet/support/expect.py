@@ -115,7 +115,7 @@ def finite_rows(what: str, y: Array) -> Array:
     return y
 
 
-def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Array:
+def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int | None = None) -> Array:
     """Check targets and bring them to the one form that the equations use: rows that sum to 1.
 
     Parameters
@@ -126,6 +126,8 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         Number of classes.
     dtype : dtype, default float64
         The dtype of the rows returned.
+    N : int, optional
+        Of how many samples they are; any number by default.
 
     Returns
     -------
@@ -140,6 +142,8 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         entries, or the shape is neither (N,) nor (N, K).
     """
     t = np.asarray(t)
+    if t.ndim and N not in (None, len(t)):
+        raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {N} samples")
     if t.ndim == 1:
         if not np.issubdtype(t.dtype, np.integer):
             raise TypeError(
@@ -164,12 +168,6 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         raise ValueError(f"each row of targets must {rule}, got {t[bad[0]]!s:.80} in row {bad[0]}")
     normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
     return normalized
-
-
-def pair(what: str, x: Array, t: Array) -> None:
-    """Raise ValueError unless there are as many targets as samples."""
-    if len(x) != len(t):
-        raise ValueError(f"{what} expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
 
 
 def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
