@@ -200,7 +200,7 @@ def test_a_gradient_of_infinite_norm_is_left_as_it_is() -> None:
 
 
 def test_a_slice_of_a_stack_is_refused_in_a_sentence() -> None:
-    with pytest.raises(TypeError, match=r"expected the number of one network .* got slice\(1, 2, None\) of a stack"):
+    with pytest.raises(TypeError, match=r"expected the number of one network .* got slice\(1, 2, None\) of Network"):
         Network([Linear(2, 2)], seed=[1, 2])[1:2]  # type: ignore[index]
 
 

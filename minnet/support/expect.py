@@ -20,6 +20,15 @@ BOUNDS = {
     "most": ("at most", operator.le),
     "below": ("below", operator.lt),
 }
+SHARE = {"least": 0, "below": 1}
+HYPERPARAMETERS = {
+    "lr": {"above": 0},
+    "momentum": SHARE,
+    "beta1": SHARE,
+    "beta2": SHARE,
+    "epsilon": {"above": 0},
+    "weight_decay": {"least": 0},
+}
 
 
 def integer(what: str, value: object, least: int = 1, most: int | None = None) -> int:
@@ -43,15 +52,13 @@ def number(what: str, value: Any, **bounds: float) -> float:
     raise ValueError(f"{what}: expected a {finite}number {rule}, got {value!r:.80}")
 
 
-def hyperparameters(optimizer: object, above_0: Sequence[str], below_1: Sequence[str], least_0: Sequence[str]) -> None:
-    """Check an optimizer's hyperparameters by name, those below 1 being at least 0.
+def hyperparameters(optimizer: object) -> None:
+    """Check those of the hyperparameters in `HYPERPARAMETERS` that an optimizer has, by name.
 
     They become floats, or arrays (S,) of a number for each network of a stack.
     """
-    rules: list[tuple[Sequence[str], dict[str, float]]]
-    rules = [(above_0, {"above": 0}), (below_1, {"least": 0, "below": 1}), (least_0, {"least": 0})]
-    for names, bounds in rules:
-        for name in names:
+    for name, bounds in HYPERPARAMETERS.items():
+        if hasattr(optimizer, name):
             what, value = f"{type(optimizer).__name__} {name}", getattr(optimizer, name)
             several = np.ndim(value) > 0
             checked = [number(what, each, **bounds) for each in (value if several else [value])]
@@ -153,8 +160,7 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
         outside = np.flatnonzero((t < 0) | (t >= K))
         if outside.size:
             raise ValueError(f"class numbers must lie in 0 … {K - 1}, got {t[outside[0]]} at index {outside[0]}")
-        rows: Array = (t[:, np.newaxis] == np.arange(K)).astype(dtype)
-        return rows
+        return np.asarray(t[:, np.newaxis] == np.arange(K), dtype)
     if t.ndim != 2 or t.shape[1] != K:
         remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
         raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
@@ -166,8 +172,7 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
     if bad.size:
         rule = "be at least 0 and must sum to 1 (only then is the gradient y − t)"
         raise ValueError(f"each row of targets must {rule}, got {t[bad[0]]!s:.80} in row {bad[0]}")
-    normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
-    return normalized
+    return np.asarray(t / sums[:, np.newaxis], dtype)
 
 
 def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
@@ -187,8 +192,7 @@ def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
 def relative(what: str, values: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> Array:
     """Return such weights with a largest of 1, which changes no weighted mean and fits into any dtype."""
     array = weights(what, values, N)
-    scaled: Array = (array / array.max()).astype(dtype)
-    return scaled
+    return np.asarray(array / array.max(), dtype)
 
 
 def state(optimizer: Any, name: str, theta: Array) -> Array:

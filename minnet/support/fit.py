@@ -4,7 +4,7 @@ import contextlib
 import copy
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,9 @@ from minnet.support import expect
 from minnet.support.text import table
 
 
-def shapes_of(layer: object) -> Mapping[str, tuple[int, ...]]:
+def shapes_of(layer: object) -> Any:
     """Return the shapes of a layer's parameters, by name; a layer need not have any."""
-    shapes: Mapping[str, tuple[int, ...]] = getattr(layer, "shapes", {})
-    return shapes
+    return getattr(layer, "shapes", {})
 
 
 class Slot(NamedTuple):
@@ -159,8 +158,8 @@ def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, 
 def check_member(network: Any, s: object) -> None:
     """Raise TypeError unless a network is a stack, and s the number of one of its networks."""
     if network.theta.ndim == 1 or not isinstance(s, int | np.integer):
-        owner = "a single network" if network.theta.ndim == 1 else "a stack"
-        raise TypeError(f"expected the number of one network of a stack, as several seeds make, got {s!r} of {owner}")
+        expected = "expected the number of one network of a stack, which has several seeds"
+        raise TypeError(f"{expected}, got {s!r} of {network!r}")
 
 
 def rows_at_a_time(network: Any, N: int, size: int = 64 * 2**20) -> int:
