@@ -72,13 +72,14 @@ def one_of(what: str, value: object, choices: Collection[str]) -> str:
     return str(value)
 
 
-def seed(what: str, value: object) -> int | tuple[int, ...]:
+def seed(what: str, value: Any) -> int | tuple[int, ...]:
     """Return one seed as an int, several as a tuple, or raise ValueError."""
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        if len(value) == 0:
-            raise ValueError(f"{what}: expected at least one seed for a stack, got none")
-        return tuple(integer(what, each, 0) for each in value)
-    return integer(what, value, 0)
+    if np.ndim(value) == 0:
+        return integer(what, value, 0)
+    seeds = tuple(integer(what, each, 0) for each in value)
+    if not seeds:
+        raise ValueError(f"{what}: expected at least one seed for a stack, got none")
+    return seeds
 
 
 def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = None) -> Array:
@@ -182,10 +183,9 @@ def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
         raise ValueError(f"{what}: expected numbers of shape ({N or 'N'},), got {array.shape} of {array.dtype}")
     array = array.astype(np.float64)
     bad = np.flatnonzero(~((array >= 0) & (array < np.inf)))
-    if bad.size:
-        raise ValueError(f"{what}: expected finite numbers of at least 0, got {array[bad[0]]} at index {bad[0]}")
-    if not array.any():
-        raise ValueError(f"{what}: expected numbers that are not all 0, or nothing would count")
+    if bad.size or not array.any():
+        got = f"{array[bad[0]]} at index {bad[0]}" if bad.size else "none above 0, so that nothing would count"
+        raise ValueError(f"{what}: expected finite numbers of at least 0, got {got}")
     return array
 
 
@@ -201,9 +201,10 @@ def state(optimizer: Any, name: str, theta: Array) -> Array:
         optimizer.state[name] = np.zeros_like(theta)
     array: Array = optimizer.state[name]
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
-        owner, got = f"{type(optimizer).__name__} {name}", f"{array.dtype} of shape {array.shape}"
-        expected = f"expected {theta.dtype} of shape {theta.shape}"
-        raise ValueError(f"{owner}: {expected}, got {got}; each network needs an optimizer of its own")
+        raise ValueError(
+            f"{type(optimizer).__name__} {name}: expected {theta.dtype} of shape {theta.shape}, got {array.dtype} of "
+            f"shape {array.shape}; each network needs an optimizer of its own"
+        )
     return array
 
 
@@ -211,6 +212,5 @@ def seeds_for(network: Any, given: object) -> Sequence[int]:
     """Return a seed for each network, those given or its own; raise ValueError unless there is one for each."""
     seeds = seed("train seed", network.seed if given is None else given)
     if np.shape(seeds) != network.theta.shape[:-1]:
-        shape = network.theta.shape[:-1]
-        raise ValueError(f"train seed: expected one seed for each network, got {seeds} for networks of shape {shape}")
+        raise ValueError(f"train seed: expected one seed for each network, as in {network.seed}, got {seeds}")
     return [seeds] if isinstance(seeds, int) else seeds

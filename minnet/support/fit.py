@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -146,11 +145,6 @@ def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, 
     x = network.check_features(x)
     rows = expect.targets(t, network.K, network.theta.dtype, len(x))
     if sample_weight is not None:
-        try:
-            inspect.signature(network.output.forward).bind(x, rows, sample_weight)
-        except TypeError:
-            called = f"{described(network.output)}.forward(z, t)"
-            raise ValueError(f"{called} takes no sample_weight: leave the samples' weights out") from None
         sample_weight = expect.relative("sample_weight", sample_weight, len(x), rows.dtype)
     return x, rows, sample_weight
 

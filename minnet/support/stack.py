@@ -22,11 +22,11 @@ def columns(theta: Array, *values: Any) -> list[Any]:
     if set(map(type, values)) == {float}:
         return list(values)
     for value in values:
-        if np.shape(value) not in ((), theta.shape[:-1]):
+        if not isinstance(value, float) and value.shape != theta.shape[:-1]:
             steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
             said = f"hyperparameters for a stack of {len(value)} networks"
             raise ValueError(f"this optimizer has {said}, but steps {steps}")
-    return [value[:, np.newaxis].astype(theta.dtype) if np.ndim(value) else value for value in values]
+    return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
 
 
 def power(base: Any, k: int) -> Any:

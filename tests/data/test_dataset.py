@@ -158,7 +158,7 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
             T,
             {"sample_weight": np.eye(20)[0]},
             ValueError,
-            r"sample_weight: .* not all 0, or nothing would count \(in the (train|validation|test) part\)",
+            r"sample_weight: .* got none above 0, so that nothing would count \(in the (train|validation|test) part\)",
         ),
         (
             X,
