@@ -224,8 +224,7 @@ def label_leak(dataset: Dataset) -> Finding:
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
     """Compare the loss of fresh networks with ln K, that of one which finds all classes equally probable."""
     x, t = (array[:1000] for array in dataset.train)
-    loss = float(np.mean(make_network(range(5)).forward(x, t), dtype=np.float64))
-    guessing = math.log(dataset.K)
+    loss, guessing = make_network(range(5)).forward(x, t).mean(), math.log(dataset.K)
     text = f"{loss:.3g}, where ln K is {guessing:.3g}"
     if not loss <= 1.5 * guessing + 1:  # NaN is wrong, too
         return False, f"{text}: the initial weights or the features are too large; draw smaller weights, standardise"
@@ -272,7 +271,8 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     rates = [lr, *(lr * factor for factor in RATE_FACTORS), USUAL_RATE]
     network = make_network([0] * len(rates))
     N = len(dataset.train.x)
-    epochs = max(1, round(min(RATE_STEPS * batch_size / N, RATE_WORK / (6 * N * network.theta.size))))
+    steps = -(-N // batch_size)  # an epoch, which takes about six operations for each parameter and sample
+    epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / (6 * N * network.theta.size))))
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
     losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
     losses = np.where(history.diverged(), np.inf, losses)
@@ -313,8 +313,8 @@ def sample_of(dataset: Dataset) -> Dataset:
 
 def digests(x: Array) -> list[bytes]:
     """Give a digest of each row, by which those are found that are the same."""
-    same = x + 0.0  # −0.0 becomes 0.0, which has other bytes
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in same]
+    x = x + 0.0  # −0.0 becomes 0.0, which has other bytes
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x]
 
 
 def features(dataset: Dataset) -> Iterator[tuple[str, Array]]:
