@@ -7,7 +7,6 @@ diagnosis each time.
 """
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -153,7 +152,7 @@ def duplicate_features(dataset: Dataset) -> Finding:
     counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
     names = np.array(dataset.feature_names)[counts].tolist()
     x = x[:, counts] - x[:, counts].mean(axis=0)
-    x /= np.sqrt((x * x).sum(axis=0))
+    x /= np.linalg.norm(x, axis=0)
     same = []
     for start in range(0, len(names), 1000):
         correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
@@ -166,13 +165,13 @@ def duplicate_features(dataset: Dataset) -> Finding:
 
 def duplicate_rows(dataset: Dataset) -> Finding:
     """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
-    labels, first, twins = dataset.labels("train"), dict[bytes, int](), []
-    for n, row in enumerate(digests(dataset.train.x)):
+    labels, first, twins = dataset.labels("train"), dict[int, int](), []
+    for n, row in enumerate(hashes(dataset.train.x)):
         if labels[first.setdefault(row, n)] != labels[n]:
             twins.append(f"{first[row]} and {n}")
     texts, leaking = [], False
     for name in SPLITS[1:]:
-        rows = digests(getattr(dataset, name).x)
+        rows = hashes(getattr(dataset, name).x)
         shared = sum(row in first for row in rows)
         texts.append(f"{shared} of {len(rows)} {name} rows stand in the train part")
         leaking |= shared > max(1, 0.05 * len(rows))
@@ -209,8 +208,7 @@ def label_leak(dataset: Dataset) -> Finding:
     within = np.max([np.ptp(x[labels == k], axis=0) for k in np.unique(labels)], axis=0)
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
     if leaks.any():
-        told = f"the class can be read off {chosen(dataset.feature_names, leaks)}, constant within each class"
-        return False, f"{told}; leave out what will not be known"
+        return False, f"the class can be read off {chosen(dataset.feature_names, leaks)}; leave out what gives it away"
     counting = []
     for name, feature in features(dataset):
         gaps = np.diff(np.sort(feature))  # all 1 if it is a row number, up to what float32 can tell
@@ -274,12 +272,12 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     steps = -(-N // batch_size)  # an epoch, which takes about six operations for each parameter and sample
     epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / (6 * N * network.theta.size))))
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
-    losses = np.mean(history.train_loss[-max(1, epochs // 10) :], axis=0)  # of several epochs: less left to chance
+    losses = np.mean(history.train_loss[-1 - epochs // 10 :], axis=0)  # of several epochs: less left to chance
     losses = np.where(history.diverged(), np.inf, losses)
     loss, lowest, better = losses[0], losses.min(), rates[losses.argmin()]
     if np.isinf(lowest):
         return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
-    text = f"after {len(history.epoch)} epochs the training loss is {loss:.2g} at lr {lr:g}"
+    text = f"after {epochs} epochs the training loss is {loss:.2g} at lr {lr:g}"
     text += f"; the best of {len(rates)} rates is {better:.2g}, with {lowest:.2g}"
     if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
         return False, f"{text}: lr is too {'low' if better > lr else 'high'}, use {better:.2g}"
@@ -311,10 +309,9 @@ def sample_of(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, **parts, sample_weight=weights, rows={})  # type: ignore[arg-type]
 
 
-def digests(x: Array) -> list[bytes]:
-    """Give a digest of each row, by which those are found that are the same."""
-    x = x + 0.0  # −0.0 becomes 0.0, which has other bytes
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in x]
+def hashes(x: Array) -> list[int]:
+    """Give a hash of each row, by which those are found that are the same."""
+    return [hash(row.tobytes()) for row in x + 0.0]  # −0.0 becomes 0.0, which has other bytes
 
 
 def features(dataset: Dataset) -> Iterator[tuple[str, Array]]:

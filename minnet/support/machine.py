@@ -21,24 +21,18 @@ def free_memory() -> float:
     return 1024.0 * int(said[1]) if said else math.inf
 
 
-def threads_that_pay(network: Any, batch_size: int) -> int | None:
-    """Return 1 if the products of a training step are too small for threads; None, no limit, if they are not.
-
-    A user's own limit, in the environment, stands: None.
-    """
-    largest = max(math.prod(slot.shape) for slot in slots(network.layers))
-    small = batch_size * largest < THREADED
-    return 1 if small and not any(name in os.environ for name in LIMITS) else None
-
-
 def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
-    """Give BLAS as many threads as pay for a network's products of matrices, while something is done here."""
+    """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
+
+    A user's own limit, in the environment, stands.
+    """
     try:
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
     except ImportError:
         return contextlib.nullcontext()
-    limits: contextlib.AbstractContextManager[object]
-    limits = threadpool_limits(threads_that_pay(network, batch_size), user_api="blas")
+    small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
+    limit = 1 if small and not any(name in os.environ for name in LIMITS) else None
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(limit, user_api="blas")
     return limits
 
 
