@@ -31,13 +31,13 @@ HYPERPARAMETERS = {
 }
 
 
-def integer(what: str, value: object, least: int = 1, most: int | None = None) -> int:
+def integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return an integer within bounds, or raise ValueError."""
-    number = int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
-    if number is None or number < least or (most is not None and number > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{what}: expected an integer {bounds}, got {value!r:.80}")
-    return number
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if is_integer and least <= value and (most is None or value <= most):
+        return int(value)
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{what}: expected an integer {bounds}, got {value!r:.80}")
 
 
 def number(what: str, value: Any, **bounds: float) -> float:

@@ -150,5 +150,5 @@ def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.ravel().data)
     return digest.hexdigest()

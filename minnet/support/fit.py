@@ -133,11 +133,13 @@ def check_settings(training: Any) -> None:
 def gain_of(activation: Any) -> float:
     """Return the gain that an activation says, or 2/(f(1)² + f(−1)²) where f(2x) = 2 f(x), as of rectifiers; else 1."""
     gain: float | None = getattr(activation, "gain", None)
-    with contextlib.suppress(Exception):  # it is no activation, or a learner's, which may raise anything
-        a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]
-        if gain is None and a.any() and np.array_equal(a[2:], 2 * a[:2]):
-            gain = 2 / float(a[:2] @ a[:2])
-    return 1.0 if gain is None else gain
+    if gain is None:
+        gain = 1.0
+        with contextlib.suppress(Exception):  # it is no activation, or a learner's, which may raise anything
+            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]
+            if a.any() and np.array_equal(a[2:], 2 * a[:2]):
+                gain = 2 / float(a[:2] @ a[:2])
+    return gain
 
 
 def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
