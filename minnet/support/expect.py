@@ -147,7 +147,7 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
         If ``t`` holds something that is neither: floats as class numbers, booleans, strings, objects.
     ValueError
         If a class number is out of range, a row does not sum to 1 (within 1e-5) or has negative or non-finite
-        entries, or the shape is neither (N,) nor (N, K).
+        entries, the shape is neither (N,) nor (N, K), or there are not as many as samples.
     """
     t = np.asarray(t)
     if t.ndim and N not in (None, len(t)):
