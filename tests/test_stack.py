@@ -120,7 +120,7 @@ def test_a_member_is_a_network_of_its_own(iris: Dataset) -> None:
     np.testing.assert_array_equal(stack[-1].theta, stack.theta[3])
     with pytest.raises(IndexError):
         stack[4]
-    with pytest.raises(TypeError, match="single network"):
+    with pytest.raises(TypeError, match="one network of a stack, which has several seeds, got"):
         member[0]
 
 

@@ -124,13 +124,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         owner = f"data set {self.name!r}"
-        if self.K < 2:
-            raise ValueError(f"{owner} has a single class, {self.class_names}: expected at least two")
+        if len(set(self.class_names)) < max(2, self.K):
+            raise ValueError(f"{owner}: expected at least two classes of different names, got {self.class_names!s:.99}")
         for part_name in SPLITS:
             part: Part = getattr(self, part_name)
             try:
                 x = expect.features(owner, part.x, self.D)
-                expect.pair(owner, x, expect.targets(part.t, self.K))
+                expect.targets(part.t, self.K, N=len(x))
                 if part_name in self.sample_weight:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
@@ -208,16 +208,15 @@ class Dataset:
         """
         owner = f"data set {name!r}"
         validation = expect.number("Dataset validation", validation, above=0, below=0.8)
-        x, t = expect.features(owner, x), np.asarray(t)
+        x, t = expect.features(owner, x), np.asanyarray(t)  # a masked array is refused as one
         if t.ndim != 1:
             raise ValueError(f"{owner} expected one class number a sample, got t of shape {t.shape}")
-        expect.pair(owner, x, t)
         if class_names is None:
             class_names = range(len(set(t.tolist())))
         if feature_names is None:
             feature_names = [f"x{d}" for d in range(x.shape[1])]
         K, own = len(class_names), SPLITS[:2] if test else SPLITS
-        labels = expect.targets(t, K).argmax(axis=1)
+        labels = expect.targets(t, K, N=len(x)).argmax(axis=1)
         counts = np.bincount(labels, minlength=K)
         if counts.min() < len(own):
             fewest = f"{counts.min()} of class {str(class_names[int(counts.argmin())])!r:.60}"

@@ -100,16 +100,14 @@ class Integer(Kind):
         return expect.integer(what, value, self.least, self.most)
 
 
-@dataclass(frozen=True)
 class Number(Kind):
-    """A number within bounds."""
+    """A number within bounds, as `expect.number` takes them."""
 
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    below: float | None = None
     metavar = "X"
     invalid = math.nan
+
+    def __init__(self, **bounds: float) -> None:
+        self.bounds = bounds
 
     def parse(self, text: str) -> Any:
         """Read a number."""
@@ -124,7 +122,7 @@ class Number(Kind):
 
     def check(self, what: str, value: Any) -> Any:
         """Return a number within bounds."""
-        return expect.number(what, value, self.least, self.above, self.most, self.below)
+        return expect.number(what, value, **self.bounds)
 
 
 @dataclass(frozen=True)

@@ -3,93 +3,66 @@
 All messages have one form: what was checked, what was expected of it, what came instead, and what to do about it.
 """
 
+import contextlib
+import math
+import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from minnet.support.stack import Array
+
+BOUNDS = {
+    "least": ("of at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+SHARE = {"least": 0, "below": 1}
+HYPERPARAMETERS = {
+    "lr": {"above": 0},
+    "momentum": SHARE,
+    "beta1": SHARE,
+    "beta2": SHARE,
+    "epsilon": {"above": 0},
+    "weight_decay": {"least": 0},
+}
 
 
-def bounds(least: float | None, above: float | None, most: float | None, below: float | None) -> str:
-    """Say in words within which bounds a number must be."""
-    words = [f"of at least {least:g}"] if least is not None else [f"above {above:g}"] if above is not None else []
-    words += [f"at most {most:g}"] if most is not None else [f"below {below:g}"] if below is not None else []
-    return " and ".join(words)
-
-
-def within(value: Any, least: float | None, above: float | None, most: float | None, below: float | None) -> Any:
-    """Tell whether a number, or each of an array, is finite and within bounds."""
-    fits = np.isfinite(value)
-    fits &= True if least is None else value >= least
-    fits &= True if above is None else value > above
-    fits &= True if most is None else value <= most
-    return fits & (True if below is None else value < below)
-
-
-def integer_rule(least: int = 1, most: int | None = None) -> str:
-    """Say which integers `integer` takes."""
-    return f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
-
-
-def integer(what: str, value: object, least: int = 1, most: int | None = None) -> int:
+def integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return an integer within bounds, or raise ValueError."""
     is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or value < least or (most is not None and value > most):  # type: ignore[operator]
-        raise ValueError(f"{what}: expected {integer_rule(least, most)}, got {value!r:.80}")
-    return int(value)  # type: ignore[call-overload,no-any-return]
+    if is_integer and least <= value and (most is None or value <= most):
+        return int(value)
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{what}: expected an integer {bounds}, got {value!r:.80}")
 
 
-def number_rule(
-    least: float | None = None, above: float | None = None, most: float | None = None, below: float | None = None
-) -> str:
-    """Say which numbers `number` takes."""
-    return f"a {'finite ' if most is None and below is None else ''}number {bounds(least, above, most, below)}"
+def number(what: str, value: Any, **bounds: float) -> float:
+    """Return a finite number as a float, or raise ValueError unless it is within bounds, named as in `BOUNDS`."""
+    with contextlib.suppress(OverflowError):  # of an integer that no float can hold
+        is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        fits = is_number and all(BOUNDS[name][1](value, bound) for name, bound in bounds.items())
+        if fits and math.isfinite(value):
+            return float(value)
+    finite = "finite " if len(bounds) < 2 else ""
+    rule = " and ".join(f"{BOUNDS[name][0]} {bound:g}" for name, bound in bounds.items())
+    raise ValueError(f"{what}: expected a {finite}number {rule}, got {value!r:.80}")
 
 
-def number(
-    what: str,
-    value: object,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> float:
-    """Return a number within bounds as a float, or raise ValueError."""
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    try:
-        fits = is_number and within(float(value), least, above, most, below)  # type: ignore[arg-type]
-    except OverflowError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{what}: expected {number_rule(least, above, most, below)}, got {value!r:.80}")
-    return float(value)  # type: ignore[arg-type]
+def hyperparameters(optimizer: object) -> None:
+    """Check those of the hyperparameters in `HYPERPARAMETERS` that an optimizer has, by name.
 
-
-def numbers(
-    what: str, value: npt.ArrayLike, least: float | None = None, above: float | None = None, below: float | None = None
-) -> Any:
-    """Return a number as a float, one for each network of a stack as an array (S,), or raise ValueError."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-        fits = array.ndim < 2 and array.size > 0 and within(array, least, above, None, below).all()
-    except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits or isinstance(value, str | bool):
-        rule = number_rule(least, above, None, below)
-        raise ValueError(f"{what}: expected {rule}, got {value!r:.80}")
-    return float(array) if array.ndim == 0 else array
-
-
-def hyperparameters(optimizer: object, above_0: Sequence[str], below_1: Sequence[str], least_0: Sequence[str]) -> None:
-    """Check an optimizer's hyperparameters by name, those below 1 being at least 0, and make them floats or arrays."""
-    rules: list[tuple[Sequence[str], dict[str, float]]]
-    rules = [(above_0, {"above": 0}), (below_1, {"least": 0, "below": 1}), (least_0, {"least": 0})]
-    for names, rule in rules:
-        for name in names:
-            value = numbers(f"{type(optimizer).__name__} {name}", getattr(optimizer, name), **rule)
-            setattr(optimizer, name, value)
+    They become floats, or arrays (S,) of a number for each network of a stack.
+    """
+    for name, bounds in HYPERPARAMETERS.items():
+        if hasattr(optimizer, name):
+            what, value = f"{type(optimizer).__name__} {name}", getattr(optimizer, name)
+            several = np.ndim(value) > 0
+            checked = [number(what, each, **bounds) for each in (value if several else [value])]
+            setattr(optimizer, name, np.array(checked) if several else checked[0])
 
 
 def one_of(what: str, value: object, choices: Collection[str]) -> str:
@@ -99,13 +72,14 @@ def one_of(what: str, value: object, choices: Collection[str]) -> str:
     return str(value)
 
 
-def seed(what: str, value: object) -> int | tuple[int, ...]:
+def seed(what: str, value: Any) -> int | tuple[int, ...]:
     """Return one seed as an int, several as a tuple, or raise ValueError."""
-    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        if len(value) == 0:
-            raise ValueError(f"{what}: expected at least one seed for a stack, got none")
-        return tuple(integer(what, each, 0) for each in value)
-    return integer(what, value, 0)
+    if np.ndim(value) == 0:
+        return integer(what, value, 0)
+    seeds = tuple(integer(what, each, 0) for each in value)
+    if not seeds:
+        raise ValueError(f"{what}: expected at least one seed for a stack, got none")
+    return seeds
 
 
 def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = None) -> Array:
@@ -127,16 +101,16 @@ def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = Non
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
         raise TypeError(f"{what} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
-    if x.ndim != 2 or 0 in x.shape or (D is not None and x.shape[1] != D):
+    if x.ndim != 2 or 0 in x.shape or D not in (None, x.shape[1]):
         remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
         raise ValueError(f"{what} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"{what} expected finite numbers, got {x[row, column]} in row {row}, column {column} of x")
     with np.errstate(over="ignore"):
-        converted = x if dtype is None else x.astype(dtype, copy=False)
-    if converted is not x and not np.isfinite(converted).all():
-        raise ValueError(f"{what} expected numbers within the range of {converted.dtype}, got {np.abs(x).max()}")
+        converted = x.astype(dtype or x.dtype, copy=False)
+    finite = np.isfinite(converted)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        expected = f"finite numbers within the range of {converted.dtype}"
+        raise ValueError(f"{what} expected {expected}, got {x[row, column]} in row {row}, column {column} of x")
     return converted
 
 
@@ -149,7 +123,7 @@ def finite_rows(what: str, y: Array) -> Array:
     return y
 
 
-def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Array:
+def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int | None = None) -> Array:
     """Check targets and bring them to the one form that the equations use: rows that sum to 1.
 
     Parameters
@@ -160,6 +134,8 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         Number of classes.
     dtype : dtype, default float64
         The dtype of the rows returned.
+    N : int, optional
+        Of how many samples they are; any number by default.
 
     Returns
     -------
@@ -171,9 +147,13 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         If ``t`` holds something that is neither: floats as class numbers, booleans, strings, objects.
     ValueError
         If a class number is out of range, a row does not sum to 1 (within 1e-5) or has negative or non-finite
-        entries, or the shape is neither (N,) nor (N, K).
+        entries, the shape is neither (N,) nor (N, K), or there are not as many as samples.
     """
+    if isinstance(t, np.ma.MaskedArray):
+        raise TypeError("expected plain targets, got a masked array: leave out what is missing")
     t = np.asarray(t)
+    if t.ndim and N not in (None, len(t)):
+        raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {N} samples")
     if t.ndim == 1:
         if not np.issubdtype(t.dtype, np.integer):
             raise TypeError(
@@ -183,53 +163,38 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64) -> Arra
         outside = np.flatnonzero((t < 0) | (t >= K))
         if outside.size:
             raise ValueError(f"class numbers must lie in 0 … {K - 1}, got {t[outside[0]]} at index {outside[0]}")
-        rows = np.zeros((t.size, K), dtype=dtype)
-        rows[np.arange(t.size), t] = 1
-        return rows
+        return np.asarray(t[:, np.newaxis] == np.arange(K), dtype)
     if t.ndim != 2 or t.shape[1] != K:
         remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
         raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
-    if not (np.issubdtype(t.dtype, np.floating) or np.issubdtype(t.dtype, np.integer)):
+    if t.dtype.kind not in "iuf":
         raise TypeError(f"targets of shape (N, K) must be numbers, got {t.dtype}")
-    bad = np.flatnonzero(~np.isfinite(t).all(axis=1) | (t < 0).any(axis=1))
+    with np.errstate(all="ignore"):  # sums of what is not finite are refused
+        sums = t.sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero((t < 0).any(axis=1) | ~(np.abs(sums - 1) <= 1e-5))
     if bad.size:
-        raise ValueError(f"targets must be finite and at least 0, got {t[bad[0]]} in row {bad[0]}")
-    sums = t.sum(axis=1, dtype=np.float64)
-    off = np.flatnonzero(np.abs(sums - 1) > 1e-5)
-    if off.size:
-        said = f"got {sums[off[0]]:.6g} in row {off[0]}"
-        raise ValueError(f"each row of targets must sum to 1 (only then is the gradient y − t), {said}")
-    normalized: Array = (t / sums[:, np.newaxis]).astype(dtype)
-    return normalized
-
-
-def pair(what: str, x: Array, t: Array) -> None:
-    """Raise ValueError unless there are as many targets as samples."""
-    if len(x) != len(t):
-        raise ValueError(f"{what} expected as many targets as samples, got {len(t)} targets for {len(x)} samples")
+        rule = "be at least 0 and must sum to 1 (only then is the gradient y − t)"
+        raise ValueError(f"each row of targets must {rule}, got {t[bad[0]]!s:.80} in row {bad[0]}")
+    return np.asarray(t / sums[:, np.newaxis], dtype)
 
 
 def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
     """Return how much each sample (of N) or each class counts, as float64 of shape (N,), or raise ValueError."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{what}: expected numbers, got {values!r:.80}") from None
-    if array.ndim != 1 or array.size == 0 or N not in (None, array.size):
-        raise ValueError(f"{what}: expected numbers of shape ({'N' if N is None else N},), got {array.shape}")
-    bad = np.flatnonzero(~within(array, 0, None, None, None))
-    if bad.size:
-        raise ValueError(f"{what}: expected finite numbers of at least 0, got {array[bad[0]]} at index {bad[0]}")
-    if not array.any():
-        raise ValueError(f"{what}: expected numbers that are not all 0, or nothing would count")
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.ndim != 1 or N not in (None, array.size) or array.size == 0:
+        raise ValueError(f"{what}: expected numbers of shape ({N or 'N'},), got {array.shape} of {array.dtype}")
+    array = array.astype(np.float64)
+    bad = np.flatnonzero(~((array >= 0) & (array < np.inf)))
+    if bad.size or not array.any():
+        got = f"{array[bad[0]]} at index {bad[0]}" if bad.size else "none above 0, so that nothing would count"
+        raise ValueError(f"{what}: expected finite numbers of at least 0, got {got}")
     return array
 
 
 def relative(what: str, values: npt.ArrayLike, N: int, dtype: npt.DTypeLike) -> Array:
     """Return such weights with a largest of 1, which changes no weighted mean and fits into any dtype."""
     array = weights(what, values, N)
-    scaled: Array = (array / array.max()).astype(dtype)
-    return scaled
+    return np.asarray(array / array.max(), dtype)
 
 
 def state(optimizer: Any, name: str, theta: Array) -> Array:
@@ -238,9 +203,10 @@ def state(optimizer: Any, name: str, theta: Array) -> Array:
         optimizer.state[name] = np.zeros_like(theta)
     array: Array = optimizer.state[name]
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
-        owner, got = f"{type(optimizer).__name__} {name}", f"{array.dtype} of shape {array.shape}"
-        expected = f"expected {theta.dtype} of shape {theta.shape}"
-        raise ValueError(f"{owner}: {expected}, got {got}; each network needs an optimizer of its own")
+        raise ValueError(
+            f"{type(optimizer).__name__} {name}: expected {theta.dtype} of shape {theta.shape}, got {array.dtype} of "
+            f"shape {array.shape}; each network needs an optimizer of its own"
+        )
     return array
 
 
@@ -248,6 +214,5 @@ def seeds_for(network: Any, given: object) -> Sequence[int]:
     """Return a seed for each network, those given or its own; raise ValueError unless there is one for each."""
     seeds = seed("train seed", network.seed if given is None else given)
     if np.shape(seeds) != network.theta.shape[:-1]:
-        shape = network.theta.shape[:-1]
-        raise ValueError(f"train seed: expected one seed for each network, got {seeds} for networks of shape {shape}")
+        raise ValueError(f"train seed: expected one seed for each network, as in {network.seed}, got {seeds}")
     return [seeds] if isinstance(seeds, int) else seeds

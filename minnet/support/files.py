@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from minnet.support.stack import Array
 
 NESTING = 50  # levels of JSON, many more than minnet writes
 
@@ -69,25 +68,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file, or raise ValueError; what it holds can be formatted, converted and walked."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_int=parse_int)
+        # An integer that no float can hold is infinite, as 1e999 is.
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda n: int(n) if len(n) < 300 else float(n))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object, got {type(content).__name__}")
+        if nesting(content) > NESTING:
+            raise ValueError(f"it nests more than {NESTING} levels deep")
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    level: list[Any] = [content]
-    for _ in range(NESTING):
-        entries = [entry for node in level for entry in (node.values() if isinstance(node, dict) else node)]
-        level = [entry for entry in entries if isinstance(entry, dict | list)]
-    if level:
-        raise ValueError(f"{path}: nests more than {NESTING} levels deep")
+        raise ValueError(f"{path}: not a JSON file as minnet writes them ({error})") from None
     return content
 
 
-def parse_int(digits: str) -> int:
-    """Read an integer, if a float could hold it, too."""
-    if len(digits) > 300:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
+def nesting(node: Any) -> int:
+    """Tell how many levels of objects and lists something read from JSON has."""
+    entries = node.values() if isinstance(node, dict) else node if isinstance(node, list) else None
+    return 0 if entries is None else 1 + max(map(nesting, entries), default=0)
 
 
 def write_arrays(
@@ -114,8 +109,7 @@ def write_arrays(
     import safetensors.numpy
 
     # safetensors reads memory as if every array were contiguous, and writes something else where it is not.
-    tensors = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    header = json.loads(json.dumps(header))  # as it will be read: lists for tuples
+    tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     sealed = {**header, "sha256": checksum(header, tensors)}
     # All in one entry: safetensors writes several in a random order.
     content = safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)})
@@ -140,17 +134,11 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
         # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
         with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "minnet" not in metadata:
-                raise ValueError("it was not written by minnet")
-            header = json.loads(metadata["minnet"])
+            header = json.loads((file.metadata() or {}).get("minnet", "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if not isinstance(header, dict):
-            raise ValueError("its header is not a JSON object")
-        expected = header.pop("sha256", None)
-        if expected is None:
-            raise ValueError("field sha256, its checksum, is missing")
-        if expected != checksum(header, arrays):
+            raise ValueError("it was not written by minnet")
+        if header.pop("sha256", None) != checksum(header, arrays):
             raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
     except (safetensors.SafetensorError, RecursionError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(str(error)) from None
@@ -162,5 +150,5 @@ def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes() if array.ndim == 0 else np.ascontiguousarray(array).data)
+        digest.update(array.ravel().data)
     return digest.hexdigest()

@@ -1,9 +1,9 @@
 """Do these layers make a network? Whoever wrote them: their members, their widths, what to call them."""
 
+import contextlib
 import copy
-import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,9 @@ from minnet.support import expect
 from minnet.support.text import table
 
 
-def shapes_of(layer: object) -> Mapping[str, tuple[int, ...]]:
+def shapes_of(layer: object) -> Any:
     """Return the shapes of a layer's parameters, by name; a layer need not have any."""
-    shapes: Mapping[str, tuple[int, ...]] = getattr(layer, "shapes", {})
-    return shapes
+    return getattr(layer, "shapes", {})
 
 
 class Slot(NamedTuple):
@@ -49,25 +48,17 @@ def check_views(views: Sequence[tuple[Slot, str, Any]]) -> None:
             )
 
 
-def check_takes_weights(output: Any) -> None:
-    """Raise ValueError if an output layer's ``forward`` takes no third argument, the samples' weights."""
-    parameters = inspect.signature(output.forward).parameters.values()
-    if len(parameters) < 3 and not any(each.kind == each.VAR_POSITIONAL for each in parameters):
-        raise ValueError(f"{described(output)}.forward(z, t) takes no sample_weight: leave the samples' weights out")
-
-
 def summary(layers: Sequence[object], output: object, theta: Any) -> str:
     """Describe a network as a table: a line a layer with its parameters' shapes and their number."""
     rows = [("layer", "parameters", "number")]
-    for layer in layers:
-        shapes = shapes_of(layer)
+    for part in (*layers, output):
+        shapes = shapes_of(part)
         listed = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in shapes.items())
-        rows.append((described(layer), listed, f"{sum(map(math.prod, shapes.values())):,}"))
-    rows.append((described(output), "", "0"))
+        rows.append((described(part), listed, f"{sum(map(math.prod, shapes.values())):,}"))
     rows.append(("total", f"{theta.dtype}", f"{theta.shape[-1]:,}"))
-    lines = table(rows, "<<>")
-    rule = "─" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    header, *lines, total = table(rows, "<<>")
+    rule = "─" * len(header)
+    return "\n".join([header, rule, *lines, rule, total])
 
 
 def described(part: object) -> str:
@@ -75,21 +66,21 @@ def described(part: object) -> str:
     return type(part).__name__ if type(part).__repr__ is object.__repr__ else repr(part)
 
 
+def check_part(what: str, part: object, example: str, *members: str) -> None:
+    """Raise TypeError unless a part of a training is an object with these members."""
+    if isinstance(part, type) or not all(hasattr(part, name) for name in members):
+        raise TypeError(f"{what}: expected one such as {example}, with {' and '.join(members)}, got {part!r}")
+
+
 def check_layers(layers: Sequence[Any]) -> list[Any]:
     """Return layers as a list; raise TypeError or ValueError if one is none, or is in use, or if nothing can learn."""
     for layer in layers:
-        missing = [name for name in ("forward", "backward") if not hasattr(layer, name)]
-        if missing or isinstance(layer, type):
-            remedy = f"; use {layer.__name__}(…)" if isinstance(layer, type) else f": it has no {', '.join(missing)}"
-            raise TypeError(f"Network expected layers, got {layer!r}{remedy}")
-        if any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in shapes_of(layer)):
-            raise ValueError(f"{layer!r} belongs to a network already, whose parameters it holds: make a new layer")
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError("Network expected each layer once: a layer keeps one batch and one set of parameters")
-    if not any(shapes_of(layer) for layer in layers):
-        raise ValueError(
-            "Network expected a layer with parameters, such as Linear, got none: there is nothing to train"
-        )
+        check_part("Network layers", layer, "ReLU()", "forward", "backward")
+        bound = any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in shapes_of(layer))
+        if bound or sum(other is layer for other in layers) > 1:
+            raise ValueError(f"{layer!r} has a place in a network already, whose parameters it holds: make a new layer")
+    if not any(map(shapes_of, layers)):
+        raise ValueError("Network layers: expected one with parameters, such as Linear: there is nothing to train")
     return list(layers)
 
 
@@ -103,22 +94,20 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
     """
     first = next(layer for layer in layers if shapes_of(layer))
     sides = {side for layer in layers for shape in shapes_of(layer).values() for side in shape}
-    problems = []
+    problems = {}
     for D in [first.D] if hasattr(first, "D") else sorted(sides, reverse=True):
-        x, giver, passed = np.ones((1, D), dtype), "", 0
+        x, before = np.ones((1, D), dtype), f"there are {D} inputs, but the first,"
         try:
-            for layer in map(copy.copy, layers):
-                width = x.shape[-1]
-                if getattr(layer, "D", width) != width:
+            for place, layer in enumerate(map(copy.copy, layers)):  # noqa: B007 - told if it fails
+                if getattr(layer, "D", x.shape[-1]) != x.shape[-1]:
                     raise ValueError(f"it takes {layer.D} inputs")
                 x = getattr(layer, "infer", layer.forward)(x)
-                giver, passed = described(layer), passed + 1
+                before = f"{described(layer)} gives {x.shape[-1]} outputs, but the next,"
         except Exception as error:  # a learner's layer may raise anything
-            before = f"{giver} gives {width} outputs, but the next, " if giver else f"of {width} inputs "
-            problems.append((passed, f"{before}{described(layer)}, cannot take them: {error}"))
+            problems[place] = f"{before} {described(layer)}, cannot take them: {error}"
         else:
             return D, x.shape[-1]
-    raise ValueError(max(problems)[1])  # where the widths that were tried led farthest
+    raise ValueError(problems[max(problems)])  # where the widths that were tried led farthest
 
 
 def check_settings(training: Any) -> None:
@@ -129,10 +118,9 @@ def check_settings(training: Any) -> None:
     expect.one_of("train monitor", training.monitor, ("loss", "accuracy"))
     if training.clip_norm is not None:
         expect.number("train clip_norm", training.clip_norm, above=0)
-    for what, member, example in (("optimizer", "step", "SGD(0.1)"), ("schedule", "factors", "CosineDecay()")):
-        part = getattr(training, what)
-        if isinstance(part, type) or not (hasattr(part, member) or (what == "schedule" and part is None)):
-            raise TypeError(f"train {what}: expected one such as {example}, got {part!r}")
+    check_part("train optimizer", training.optimizer, "SGD(0.1)", "step")
+    if training.schedule is not None:
+        check_part("train schedule", training.schedule, "CosineDecay()", "factors")
     if (dataset.D, dataset.K) != (network.D, network.K):
         raise ValueError(
             f"data set {dataset.name!r} has {dataset.D} features and {dataset.K} classes, "
@@ -142,35 +130,32 @@ def check_settings(training: Any) -> None:
         raise ValueError("batch normalisation learns nothing from batches of one sample: use a larger batch_size")
 
 
-def gain_of(activation: object) -> float:
+def gain_of(activation: Any) -> float:
     """Return the gain that an activation says, or 2/(f(1)² + f(−1)²) where f(2x) = 2 f(x), as of rectifiers; else 1."""
     gain: float | None = getattr(activation, "gain", None)
     if gain is None:
-        try:
-            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]  # type: ignore[attr-defined]
-            homogeneous = a.any() and np.array_equal(a[2:], 2 * a[:2])
-        except Exception:  # it is no activation, or a learner's, which may raise anything
-            return 1.0
-        gain = 2 / float(a[:2] @ a[:2]) if homogeneous else 1.0
+        gain = 1.0
+        with contextlib.suppress(Exception):  # it is no activation, or a learner's, which may raise anything
+            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]
+            if a.any() and np.array_equal(a[2:], 2 * a[:2]):
+                gain = 2 / float(a[:2] @ a[:2])
     return gain
 
 
 def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     """Check samples, targets and the samples' weights, and bring them to a network's dtype."""
-    x, rows = network.check_features(x), expect.targets(t, network.K, network.theta.dtype)
-    expect.pair("network", x, rows)
+    x = network.check_features(x)
+    rows = expect.targets(t, network.K, network.theta.dtype, len(x))
     if sample_weight is not None:
-        check_takes_weights(network.output)
         sample_weight = expect.relative("sample_weight", sample_weight, len(x), rows.dtype)
     return x, rows, sample_weight
 
 
 def check_member(network: Any, s: object) -> None:
     """Raise TypeError unless a network is a stack, and s the number of one of its networks."""
-    if network.theta.ndim == 1:
-        raise TypeError("this is a single network: only a stack, made with a sequence of seeds, has members")
-    if not isinstance(s, int | np.integer):
-        raise TypeError(f"expected the number of one network of the stack, got {s!r}")
+    if network.theta.ndim == 1 or not isinstance(s, int | np.integer):
+        expected = "expected the number of one network of a stack, which has several seeds"
+        raise TypeError(f"{expected}, got {s!r} of {network!r}")
 
 
 def rows_at_a_time(network: Any, N: int, size: int = 64 * 2**20) -> int:
@@ -192,8 +177,7 @@ def factors_of(schedule: Any, epoch: int, steps: int, epochs: int, losses: Seque
     if schedule is None:
         return None
     factors = schedule.factors(epoch, steps, epochs, losses)
-    if np.ndim(factors) < 1 or len(factors) != steps:
-        raise ValueError(
-            f"schedule: expected factors of shape ({steps}, …), one for each step, got {np.shape(factors)}"
-        )
+    if np.shape(factors)[:1] != (steps,):
+        expected = f"expected factors of shape ({steps}, …), one for each step"
+        raise ValueError(f"schedule: {expected}, got {np.shape(factors)}")
     return factors

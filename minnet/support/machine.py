@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,25 @@ LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NU
 
 def free_memory() -> float:
     """Return how many bytes of memory are free, or can be freed at once; inf where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return 1024.0 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
+    said = None
+    with contextlib.suppress(OSError):
+        said = re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text(encoding="ascii"))
+    return 1024.0 * int(said[1]) if said else math.inf
 
 
-def threads_that_pay(network: Any, batch_size: int) -> int | None:
-    """Return 1 if the products of a training step are too small for threads; None, no limit, if they are not.
+def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
+    """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
 
-    A user's own limit, in the environment, stands: None.
+    A user's own limit, in the environment, stands.
     """
-    largest = max(math.prod(slot.shape) for slot in slots(network.layers))
-    small = batch_size * largest < THREADED
-    return 1 if small and not any(name in os.environ for name in LIMITS) else None
-
-
-@contextlib.contextmanager
-def threads_for(network: Any, batch_size: int) -> Iterator[None]:
-    """Give BLAS as many threads as pay for a network's products of matrices, while something is done here."""
-    limit = threads_that_pay(network, batch_size)
     try:
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
     except ImportError:
-        limit = None
-    if limit is None:
-        yield
-        return
-    with threadpool_limits(limit, user_api="blas"):
-        yield
+        return contextlib.nullcontext()
+    small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
+    limit = 1 if small and not any(name in os.environ for name in LIMITS) else None
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(limit, user_api="blas")
+    return limits
 
 
 def blas_threads() -> int:

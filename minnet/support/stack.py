@@ -22,11 +22,10 @@ def columns(theta: Array, *values: Any) -> list[Any]:
     if set(map(type, values)) == {float}:
         return list(values)
     for value in values:
-        if not isinstance(value, float) and (theta.ndim != 2 or len(value) != len(theta)):
+        if not isinstance(value, float) and value.shape != theta.shape[:-1]:
             steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
-            raise ValueError(
-                f"this optimizer has hyperparameters for a stack of {len(value)} networks, but steps {steps}"
-            )
+            said = f"hyperparameters for a stack of {len(value)} networks"
+            raise ValueError(f"this optimizer has {said}, but steps {steps}")
     return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
 
 
@@ -58,12 +57,10 @@ def hold(history: Any, steps: int, stopped: Array) -> None:
     """Let what a history says of networks that have stopped stay as it was, though they are trained with the rest."""
     if not stopped.any():
         return
-    for column in history.by_epoch().values():
-        if np.ndim(column[-1]):
-            column[-1] = np.where(stopped, column[-2], column[-1])
-    for column in (history.batch_loss, history.batch_norm):
-        for k in range(len(column) - steps, len(column)):
-            column[k] = np.where(stopped, column[k - 1], column[k])
+    for name, column in vars(history).items():
+        for k in range(len(column) - (steps if name.startswith("batch") else 1), len(column)):
+            if np.ndim(column[k]):
+                column[k] = np.where(stopped, column[k - 1], column[k])
 
 
 def joined(entries: Sequence[Any]) -> Any:

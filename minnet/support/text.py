@@ -46,9 +46,8 @@ def table(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
     """Lay rows out in columns; ``align`` has a < or > for each, < where it ends."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = align.ljust(len(widths), "<")
-    columns = list(zip(sides, widths, strict=True))
     lines = []
     for row in rows:
-        cells = [f"{cell:{side}{width}}" for cell, (side, width) in zip(row, columns, strict=True)]
+        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return lines

@@ -298,7 +298,7 @@ BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "decimal commas": (GOOD.replace(",", ";").replace(".", ","), [], ["decimal point"]),
     "mixed encodings": (with_line(6, "1,2,gr\u00fcn").encode("latin-1"), [], ["line 6", "UTF-8"]),
     "UTF-16": (GOOD.encode("utf-16"), [], ["line 1", "not UTF-8"]),
-    "one class only": (table(lambda k: "a"), [], ["a single class", "'a'", "at least two"]),
+    "one class only": (table(lambda k: "a"), [], ["expected at least two classes", "'a'"]),
     "a class with one sample": (with_line(4, "1,2,rare"), [], ["1 of class 'rare'", "at least 3"]),
     "a quantity": (table(lambda k: k), ["--target", "width"], ["too few samples", "a quantity is no class"]),
     "an unknown target": (GOOD, ["--target", "kid"], ["'kid'", "'kind'"]),

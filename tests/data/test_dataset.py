@@ -154,7 +154,7 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
             T,
             {"sample_weight": np.eye(20)[0]},
             ValueError,
-            r"sample_weight: .* not all 0, or nothing would count \(in the (train|validation|test) part\)",
+            r"sample_weight: .* got none above 0, so that nothing would count \(in the (train|validation|test) part\)",
         ),
         (
             X,
@@ -169,7 +169,7 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
             T,
             {"test": (X, T, [1.0])},
             ValueError,
-            r"expected numbers of shape \(20,\), got \(1,\) \(in the test part\)",
+            r"expected numbers of shape \(20,\), got \(1,\) of float64 \(in the test part\)",
         ),
         (X, T, {"test": (X, T[1:])}, ValueError, r"got 19 targets for 20 samples \(in the test part\)"),
         (X, T[:19], {}, ValueError, "as many targets as samples, got 19 targets for 20 samples"),
@@ -181,7 +181,9 @@ X, T = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
         (X, T * 2, {}, ValueError, "must lie in 0 … 1, got 2 at index 1"),
         (X, T, {"class_names": ["a", "b", "c"]}, ValueError, "0 of class 'c': expected at least 3"),
         (X, np.array([0, None] * 10), {}, TypeError, "must be integers, got object"),
-        (X, T * 0, {}, ValueError, "a single class"),
+        (X, T * 0, {}, ValueError, "expected at least two classes of different names"),
+        (X, T, {"class_names": ["a", "a"]}, ValueError, "expected at least two classes of different names"),
+        (X, np.ma.masked_equal(T, 1), {}, TypeError, "got a masked array"),
         (X, np.arange(20) // 18, {}, ValueError, "2 of class '1': expected at least 3"),
         (X, np.eye(2)[T], {}, ValueError, "one class number a sample"),
         (X, T, {"feature_names": ["a"]}, ValueError, r"expected x of shape \(N, 1\), .* got \(14, 2\)"),
@@ -246,7 +248,7 @@ def test_a_data_set_put_together_by_hand_is_checked() -> None:
         make(validation=Part(X, T * 1.0))
     with pytest.raises(ValueError, match=r"got 19 targets for 20 samples \(in the test part\)"):
         make(test=Part(X, T[:19]))
-    with pytest.raises(ValueError, match="single class"):
+    with pytest.raises(ValueError, match="at least two classes"):
         make(class_names=("a",))
 
 

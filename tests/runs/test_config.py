@@ -44,9 +44,9 @@ def values_of(kind: Kind) -> st.SearchStrategy[Any]:
     if isinstance(kind, Integer):
         return st.integers(kind.least, kind.most)
     if isinstance(kind, Number):
-        low, high = kind.above if kind.least is None else kind.least, kind.below if kind.most is None else kind.most
-        bounds: dict[str, Any] = {"exclude_min": kind.above is not None, "exclude_max": kind.below is not None}
-        return st.floats(low, high, allow_nan=False, allow_infinity=False, **bounds)
+        low, high = (kind.bounds.get(a, kind.bounds.get(b)) for a, b in (("least", "above"), ("most", "below")))
+        excluded: dict[str, Any] = {"exclude_min": "above" in kind.bounds, "exclude_max": "below" in kind.bounds}
+        return st.floats(low, high, allow_nan=False, allow_infinity=False, **excluded)
     if isinstance(kind, OneOf):
         return st.sampled_from(list(kind.choices))
     if isinstance(kind, Several):

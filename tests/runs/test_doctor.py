@@ -13,7 +13,7 @@ from minnet import Dataset, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy,
 from minnet.data import Part
 from minnet.data.named import DATASETS, load_raw
 from minnet.layers import Array, BatchNorm, Dropout, Layer
-from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate, listed
+from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate, some
 
 CHECKS = (
     "feature scales",
@@ -117,7 +117,7 @@ DATA_PROBLEMS = {
     "constant zero": (with_column(lambda x, t: np.zeros(len(x))), "constant features", "'4'"),
     "a copy": (with_column(lambda x, t: x[:, 3]), "duplicate features", "'3' and '4'"),
     "in other units": (with_column(lambda x, t: 32 - 1.8 * x[:, 3]), "duplicate features", "'3' and '4'"),
-    "rows twice": (with_everything_twice, "duplicate rows", "validation rows stand in the training part"),
+    "rows twice": (with_everything_twice, "duplicate rows", "validation rows stand in the train part"),
     "the class itself": (with_column(lambda x, t: t), "label leak", "'4'"),
     "the class in a code": (with_column(lambda x, t: np.array([3.5, -1, 1e4])[t]), "label leak", "'4'"),
     "one class told": (with_column(lambda x, t: t == 1), "label leak", "'4'"),
@@ -178,7 +178,8 @@ def test_contradicting_labels_are_found_and_named(short: None) -> None:
     assert "0 and 106, 1 and 107, 2 and 108 and 1 more" in found["duplicate rows"]
     both = Part(np.concatenate([x[:8], x[:8]]), np.concatenate([t[:8], (t[:8] + 1) % 3]))
     found = wrong(examine(dataclasses.replace(dataset, train=both), maker(dataset)))
-    assert "samples 0 and 8, 1 and 9, 2 and 10 and 5 more of the training part are the same" in found["one batch"]
+    assert "8 of 16 train rows have an earlier twin of another class" in found["duplicate rows"]
+    assert "of 16 samples only 50% are learned by heart" in found["one batch"]
 
 
 def test_class_missing_from_a_part_is_found(short: None) -> None:
@@ -195,7 +196,8 @@ def test_rare_class_is_found_unless_class_weights_make_up_for_it() -> None:
     dataset = Dataset.from_arrays(raw.x[kept], raw.t[kept], class_names=["common", "rare"])
     found = wrong(examine(dataset, maker(dataset)))
     assert list(found) == ["class balance"]
-    assert "349 training samples of 'common', only 21 of 'rare'; try --class-weight balanced" in found["class balance"]
+    said = "21 to 349 training samples a class, fewest of 'rare'; try --class-weight balanced"
+    assert found["class balance"] == said
     weighted = SoftmaxCrossEntropy(label_smoothing=0.2, class_weight=[1.0, 16.0])
     assert wrong(examine(dataset, maker(dataset, output=weighted))) == {}
 
@@ -248,8 +250,8 @@ def test_problem_of_the_network_is_found(problem: str, short: None) -> None:
 @pytest.mark.parametrize(
     ("lr", "check", "words"),
     [
-        (3.0, "learning rate", "training diverges at lr 3; at lr 0.1 the loss is"),
-        (1e30, "learning rate", "training diverges at lr 1e+30; at lr 0.05"),
+        (3.0, "learning rate", "the training loss is inf at lr 3; the best of 7 rates is 0.1"),
+        (1e30, "learning rate", "the training loss is inf at lr 1e+30; the best of 7 rates is 0.05"),
         (1e-5, "learning rate", "lr is too low, use 0.05"),
         (1e-12, "learning rate", "lr is too low, use 0.05"),
     ],
@@ -288,7 +290,7 @@ def test_samples_with_weights_soft_targets_and_rows_are_taken(monkeypatch: pytes
     soft.x[40, 1] = 1e9
     weights, rows = {"train": np.linspace(1, 2, 106)}, {"train": np.arange(1000, 1106)}
     found = wrong(examine(dataclasses.replace(dataset, train=soft, sample_weight=weights, rows=rows), maker(dataset)))
-    assert "in sample 40 of the training part (row 1041 of the data)" in found["feature scales"]
+    assert "in sample 40 of the train part (row 1041 of the data)" in found["feature scales"]
     sound = dataclasses.replace(dataset, train=Part(x, soft.t), sample_weight=weights, rows=rows)
     assert wrong(examine(sound, maker(dataset))) == {}
 
@@ -309,7 +311,7 @@ def test_check_that_cannot_be_made_is_a_finding() -> None:
         raise MemoryError("no room\nat all")
 
     found = wrong(examine(dataset, fail))
-    assert list(found) == ["class balance", *CHECKS[6:]]
+    assert list(found) == [*CHECKS[6:]]
     assert found["one batch"] == "could not be checked: MemoryError: no room at all"
     flat = dataclasses.replace(dataset, train=Part(np.zeros_like(dataset.train.x), dataset.train.t))
     assert "nothing to learn from" in wrong(examine(flat, maker(dataset)))["constant features"]
@@ -354,6 +356,6 @@ def test_a_row_number_is_no_feature(N: int, short: None) -> None:
     assert found["label leak"].startswith("'id' numbers the rows: leave it out")
 
 
-def test_listed_is_short() -> None:
-    assert listed(["a", "b"]) == "a, b"
-    assert listed([str(k) for k in range(15)]) == "0, 1, 2 and 12 more"
+def test_a_list_of_examples_is_short() -> None:
+    assert some(["a", "b"]) == "a, b"
+    assert some([str(k) for k in range(15)]) == "0, 1, 2 and 12 more"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -250,19 +251,27 @@ def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:
             check_unfinished(folder)
     for broken in ("", "[1]", "{", "[" * 100_000):
         (folder / "config.json").write_text(broken)
-        with pytest.raises(ValueError, match=r"config\.json: (not a JSON file|expected a JSON object)"):
+        with pytest.raises(ValueError, match=r"config\.json: not a JSON file"):
             read_config(folder)
 
 
-@pytest.mark.parametrize("value", ["[" * 200 + "]" * 200, "[" * 985 + "]" * 985, "9" * 400, "-" + "9" * 5000])
+@pytest.mark.parametrize("digits", ["9" * 400, "-" + "9" * 5000])
+def test_an_integer_that_no_float_can_hold_is_infinite(digits: str, tmp_path: Path) -> None:
+    """So that whatever shows it can make a float of it."""
+    (tmp_path / "config.json").write_text(f'{{"lr": {digits}}}')
+    assert read_config(tmp_path) == {"lr": float(digits)}
+    assert math.isinf(float(digits))
+
+
+@pytest.mark.parametrize("value", ["[" * 200 + "]" * 200, "[" * 985 + "]" * 985])
 def test_json_that_could_not_be_shown_is_refused(value: str, tmp_path: Path) -> None:
-    """It can be read, but walking through it fails, or making a float of it."""
+    """It can be read, but walking through it fails."""
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "results.json").write_text(f'{{"test_loss": {value}}}')
-    with pytest.raises(ValueError, match=r"results\.json: (nests more than 50 levels deep|not a JSON file)"):
+    with pytest.raises(ValueError, match=r"results\.json: not a JSON file as minnet writes them"):
         show(tmp_path)
     (tmp_path / "config.json").write_text(f'{{"a": {{"b": {value}}}}}')
-    with pytest.raises(ValueError, match=r"config\.json: (nests more than 50 levels deep|not a JSON file)"):
+    with pytest.raises(ValueError, match=r"config\.json: not a JSON file as minnet writes them"):
         compare([read_run(tmp_path)])
 
 

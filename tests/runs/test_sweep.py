@@ -373,6 +373,4 @@ def test_free_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch) ->
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", nowhere)
-    assert 2**20 < free_memory() < 2**60
-    monkeypatch.setattr(os, "sysconf", nowhere)
     assert math.isinf(free_memory())

@@ -1,10 +1,10 @@
 """Does BLAS get as many threads as pay, and does a user's own limit win?"""
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minnet import SGD, History, Linear, Network, ReLU, load_dataset, train
-from minnet.support.machine import LIMITS, blas_threads, threads_for, threads_that_pay
+from minnet.support.machine import LIMITS, blas_threads, threads_for
 
 
 def network(H: int) -> Network:
@@ -18,17 +18,23 @@ def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def threads_of(network: Network, batch_size: int) -> int:
+    """Return how many of three threads a training step gets."""
+    with threadpool_limits(3, user_api="blas"), threads_for(network, batch_size):
+        return blas_threads()
+
+
 @pytest.mark.usefixtures("unlimited")
 def test_small_products_get_one_thread_and_large_ones_are_not_limited() -> None:
-    assert threads_that_pay(network(64), 32) == 1
-    assert threads_that_pay(network(64), 100_000) is None
-    assert threads_that_pay(Network([Linear(1024, 1024)]), 128) is None
+    assert threads_of(network(64), 32) == 1
+    assert threads_of(network(64), 100_000) == 3
+    assert threads_of(Network([Linear(1024, 1024)]), 128) == 3
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_users_own_limit_wins(name: str, unlimited: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "3")
-    assert threads_that_pay(network(64), 32) is None
+    assert threads_of(network(64), 32) == 3
 
 
 @pytest.mark.usefixtures("unlimited")
