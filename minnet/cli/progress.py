@@ -15,10 +15,6 @@ from minnet.runs.report import figure
 PROGRESS_SECONDS = 10.0
 
 
-def ignore(history: History) -> None:
-    """Do nothing."""
-
-
 def line(history: History) -> str:
     """Say where training stands: of a stack the median of those networks that have not diverged."""
     columns = (history.train_loss, history.validation_loss, history.validation_accuracy)
@@ -34,7 +30,7 @@ def line(history: History) -> str:
 def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     """Give what shows a history after each of so many epochs."""
     if quiet:
-        yield ignore
+        yield lambda history: None
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

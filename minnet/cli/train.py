@@ -1,192 +1,193 @@
 """What can be done from a terminal before and while training? ``minnet train``, ``tune`` and ``doctor``."""
 
-import json
 import math
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import DATA, DATASET, NETWORK, TRAINING, Parser, add_command, configure, several
-from minnet.cli.output import writable
+from minnet.cli.flags import (
+    DATA,
+    JSON,
+    NETWORK,
+    OUTPUT,
+    TRAINING,
+    Argument,
+    Report,
+    add_command,
+    configure,
+    flags_of,
+    parted,
+)
 from minnet.cli.progress import progress
 from minnet.data.dataset import Dataset
 from minnet.history import History
-from minnet.network import Network
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag, with_rate
+from minnet.runs.config import (
+    DATASET,
+    FIELDS,
+    PATH,
+    SWITCH,
+    WHICH,
+    Config,
+    Kind,
+    WrongUsage,
+    flag,
+    integer,
+    settings_of,
+)
 from minnet.runs.folder import read_config
 from minnet.runs.report import figure
-from minnet.runs.sweep import Setting, grid, rank, sweep
+from minnet.runs.sweep import grid, rank, sweep
 from minnet.support.machine import free_memory
 from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
 MOMENTA = (0.0, 0.9)
-SEEDS = Integer(1, 100_000)
-MAY_CHANGE = ("dataset", "test")  # when a run is resumed: the same data may have another name
-TUNED = (*DATA, *NETWORK, "epochs", "batch_size", "seed")
+FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
+TUNED = (*DATA, *NETWORK, "batch_size", "seed")
 EXAMINED = (*DATA, *NETWORK, "batch_size", "lr", "momentum", "seed")
+
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}  # of memory
+
+
+def check_size(what: str, text: str) -> float:
+    """Return the bytes of a size such as 500M or 2G, above 0."""
+    found = re.fullmatch(r"(\d*\.?\d+)([KMG]?)", text.upper())
+    size = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not size:
+        raise ValueError(f"{what}: expected a size above 0, such as 500M or 2G, got {text!r:.80}")
+    return size
+
+
+SEEDS = integer(1, 100_000)
+MEMORY = Kind("SIZE", check_size)
+LIMIT = Argument("--memory-limit", MEMORY, "bound for training several, such as 2G; a quarter of what is free")
+QUIET = Argument("--quiet", SWITCH, "print no progress, only the results")
 
 
 def add_commands(commands: Any) -> None:
     """Describe the commands."""
-    limit = ("memory_limit", Memory(), "bound for training several, such as 2G; a quarter of what is free")
-    print_json = ("json", Switch(), "print the results as one JSON object, and nothing else")
-    quiet = ("quiet", Switch(), "print no progress, only the results")
     every = "epochs from checkpoint to checkpoint; by default one, or more where that would take over half of the time"
-    options = [
-        ("seeds", SEEDS, "train N networks at once, with seeds from --seed on", 1),
-        limit,
-        ("jobs", Integer(), "train so many stacks at a time, each in a process of its own", 1),
-        ("out", PathName(), "the run folder; by default the next free runs/DATASET-N"),
-        ("force", Switch(), "remove the run that --out already holds"),
-        ("resume", PathName(), "go on with a run that was interrupted or killed"),
-        ("checkpoint_every", Integer(), every),
-        ("live", Switch(), "redraw loss.png every few seconds while training"),
-        ("tensorboard", Switch(), "write event files for TensorBoard into the run folder"),
-        print_json,
-        quiet,
-    ]
-    add_command(commands, train, {"dataset?": DATASET}, (*DATA, *NETWORK, *TRAINING), options, stacks=True)
-    seeds = ("seeds", SEEDS, "networks of each learning rate and momentum", 4)
-    picture = ("out", PathName(), "where to save the picture; by default tune-DATASET.png")
-    add_command(commands, tune, {"dataset": DATASET}, TUNED, [seeds, limit, picture, print_json, quiet], epochs=25)
-    add_command(commands, doctor, {"dataset": DATASET}, EXAMINED, [print_json], lr=0.05)
+    add_command(
+        commands,
+        train,
+        Argument("dataset?", DATASET, WHICH),
+        *flags_of((*DATA, *NETWORK, *TRAINING), stacks=True),
+        Argument("--seeds", SEEDS, "train N networks at once, with seeds from --seed on", 1),
+        LIMIT,
+        Argument("--jobs", integer(), "train so many stacks at a time, each in a process of its own", 1),
+        Argument("--out", PATH, "the run folder; by default the next free runs/DATASET-N"),
+        Argument("--force", SWITCH, "remove the run that --out already holds"),
+        Argument("--resume", PATH, "go on with a run that was interrupted or killed"),
+        Argument("--checkpoint-every", integer(), every),
+        Argument("--live", SWITCH, "redraw loss.png every few seconds while training"),
+        Argument("--tensorboard", SWITCH, "write event files for TensorBoard into the run folder"),
+        JSON,
+        QUIET,
+    )
+    dataset = Argument("dataset", DATASET, WHICH)
+    epochs = Argument("--epochs", integer(), "how often to go through the training split", 25)
+    seeds = Argument("--seeds", SEEDS, "networks of each learning rate and momentum", 4)
+    picture = Argument("--out", OUTPUT, "where to save the picture; by default tune-DATASET.png")
+    add_command(commands, tune, dataset, *flags_of(TUNED), epochs, seeds, LIMIT, picture, JSON, QUIET)
+    add_command(commands, doctor, dataset, *flags_of(EXAMINED), JSON)
 
 
-def train(settings: dict[str, Any], parser: Parser, resume: str | None = None, **options: Any) -> int:
-    """``minnet train``: train a classifier on a data set and keep what happened in a run folder."""
-    print_json, seeds = options.pop("json", False), options.pop("seeds", 1)
-    quiet, limited = options.get("quiet", False), "memory_limit" in options
+def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
+    """Train a classifier on a data set and keep what happened in a run folder."""
+    settings = {name: options.pop(name) for name in FIELDS if name in options}
+    begin: Callable[..., Report]
     if resume is not None:
-        moved = check_resumed(Path(resume), settings, parser, seeds, options)
-        epochs = read_config(Path(resume)).get("epochs")  # which nobody has checked yet
-        with progress(epochs if isinstance(epochs, int) else 1, quiet) as show:
-            code, lines, results = job.resume(Path(resume), job.Options(**options, show=show), moved)
+        content = read_config(Path(resume))
+        plain, values = parted(settings, seeds)
+        check_resumed(settings_of(content), {**options, **plain, **values}, seeds)
+        moved = {name: settings[name] for name in settings.keys() - FIXED}
+        epochs, begin = content.get("epochs"), partial(job.resume, Path(resume), moved=moved)
     else:
         if "dataset" not in settings:
-            parser.error("which data set? Give the name of one, a file, or --resume RUN")
-        config, values = configure(settings, parser, seeds)
-        if not values and (limited or "jobs" in options):
-            parser.error("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
-        with progress(config.epochs, quiet) as show:
-            code, lines, results = job.begin(config, values, job.Options(**options, show=show))
-    if code == 0:
-        print(json.dumps(results) if print_json else "\n".join(lines))
-    return code
+            raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
+        config, values = configure(settings, seeds)
+        if not values and not options.keys().isdisjoint(("memory_limit", "jobs")):
+            raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
+        epochs, begin = config.epochs, partial(job.begin, config, values)
+    epochs = epochs if isinstance(epochs, int) else 1  # of a run, nobody has checked them yet
+    with progress(epochs, "quiet" in options) as show:
+        return begin(options=job.Options(**options, show=show))
 
 
-def check_resumed(
-    folder: Path, settings: Mapping[str, Any], parser: Parser, seeds: int, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what of the settings may change when a run is resumed; leave with exit code 2 if another would."""
-    for name in ("out", "force"):
-        if name in options:
-            parser.error(f"--resume takes the settings of the run: leave out {flag(name)}, or begin a new run")
-    content = read_config(folder)
-    grid_of_run = content.get("grid")
-    run = with_rate(content) | (grid_of_run if isinstance(grid_of_run, dict) else {})
-    plain, values = several(settings, seeds)
-    for name, value in {**plain, **values}.items():
-        typed = list(value) if isinstance(value, tuple) else value
-        if name not in MAY_CHANGE and typed != run.get(name):
-            words = name.replace("_", " ")
-            theirs = f"no {words}" if run.get(name) is None else f"{words} {run[name]!r:.60}"
-            leave = "leave out --seeds" if seeds > 1 and name == "seed" else f"leave out {flag(name)}"
-            parser.error(f"--resume takes the settings of the run, {theirs}: {leave}, or begin a new run")
-    return {name: plain[name] for name in MAY_CHANGE if name in plain}
+def check_resumed(run: Mapping[str, Any], typed: Mapping[str, Any], seeds: int) -> None:
+    """Raise WrongUsage if what was typed is other than in the run that is resumed."""
+    for name, value in typed.items():
+        theirs = dumps(run.get(name))
+        if name in FIXED and dumps(value) != theirs:
+            stated = f", {name} {theirs:.60}" if name in run else ""
+            leave = "--seeds" if seeds > 1 and name == "seed" else flag(name)
+            raise WrongUsage(f"--resume takes the settings of the run{stated}: leave out {leave}, or begin a new run")
 
 
 def tune(
-    settings: dict[str, Any],
-    parser: Parser,
-    seeds: int = 4,
-    memory_limit: float | None = None,
-    out: str | None = None,
-    json: bool = False,
-    quiet: bool = False,
-) -> int:
-    """``minnet tune``: find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
-    config, _ = configure({"epochs": 25, **settings}, parser)
+    seeds: int = 4, memory_limit: float | None = None, out: Path | None = None, quiet: bool = False, **settings: Any
+) -> Report:
+    """Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
+    config, _ = configure({"epochs": 25, **settings})
     dataset = make_dataset(config)
-    picture = writable(out or f"tune-{dataset.name.replace(':', '-')}.png")
-    values = {"lr": RATES, "momentum": MOMENTA, "seed": range(config.seed, config.seed + seeds)}
-    configs = grid(config, **values)
-    limit = free_memory() / 4 if memory_limit is None else memory_limit
+    configs = grid(config, lr=RATES, momentum=MOMENTA, seed=range(config.seed, config.seed + seeds))
     with progress(config.epochs, quiet) as on_epoch:
-        history = sweep(configs, dataset, limit, on_epoch=on_epoch).history
+        history = sweep(configs, dataset, memory_limit or free_memory() / 4, on_epoch=on_epoch).history
     ranking = rank(configs, history, ["lr", "momentum"])
     best = ranking[0]
     if best.diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
     chosen = replace(config, **best.values, epochs=settings.get("epochs", Config.epochs))
     command = shlex.join(["minnet", "train", *chosen.flags()])
-    draw_rates(ranking, history, dataset, picture)
-    if json:
-        print_tuned(ranking, dataset, command, picture)
-        return 0
-    rows = [["lr", "momentum", "validation loss", "accuracy"]]
-    for setting in ranking[:8]:
-        fared = f"{figure(setting.loss)} ± {figure(setting.deviation)}"
-        rows.append([*(f"{value:g}" for value in setting.values.values()), fared, f"{setting.accuracy:.4f}"])
-    lost = sum(setting.diverged > 0 for setting in ranking)
+    picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
+    draw_rates(history, seeds, dataset, picture)
+    found = [each._asdict() | {"networks": len(each.networks)} | each.values for each in ranking]
+    rows = [{name: None if x == math.inf else x for name, x in row.items() if name != "values"} for row in found]
+    shown = [["lr", "momentum", "validation loss", "accuracy"]]
+    for each in ranking[:8]:
+        fared = f"{figure(each.loss)} ± {figure(each.deviation)}"
+        shown.append([*(f"{value:g}" for value in each.values.values()), fared, f"{each.accuracy:.4f}"])
+    lost = sum(each.diverged > 0 for each in ranking)
     diverged = f"; in {lost} of them some diverged" if lost else ""
-    print("\n".join(table(rows, ">>>>")))
-    print(f"({len(ranking)} settings of {seeds} network{'s' * (seeds > 1)} each{diverged})")
-    print(f"recommended    {command}")
-    print(f"picture in     {picture}")
-    return 0
+    lines = [
+        *table(shown, ">>>>"),
+        f"({len(ranking)} settings of {seeds} network{'s' * (seeds > 1)} each{diverged})",
+        f"recommended    {command}",
+        f"picture in     {picture}",
+    ]
+    return 0, lines, {"dataset": dataset.name, "ranking": rows, "command": command, "picture": str(picture)}
 
 
-def print_tuned(ranking: Sequence[Setting], dataset: Dataset, command: str, picture: Path) -> None:
-    """Print what tuning found as one JSON object."""
-    rows = []
-    for setting in ranking:
-        row = {**setting._asdict(), **setting.values, "networks": len(setting.networks)}
-        del row["values"]
-        rows.append({name: None if value == math.inf else value for name, value in row.items()})
-    print(json.dumps({"dataset": dataset.name, "ranking": rows, "command": command, "picture": str(picture)}))
-
-
-def draw_rates(ranking: Sequence[Setting], history: History, dataset: Dataset, out: Path) -> None:
+def draw_rates(history: History, seeds: int, dataset: Dataset, out: Path) -> None:
     """Draw what each learning rate led to."""
     from minnet.plots import plot_rates, save_picture
 
-    losses, diverged = {}, {}
-    for momentum in MOMENTA:
-        settings = [setting for setting in ranking if setting.values["momentum"] == momentum]
-        settings.sort(key=lambda setting: setting.values["lr"])
-        losses[f"momentum {momentum:g}"] = np.array([history.final("validation_loss")[s.networks] for s in settings])
-        diverged[f"momentum {momentum:g}"] = np.array([history.diverged()[s.networks] for s in settings])
+    names = [f"momentum {momentum:g}" for momentum in MOMENTA]
+    losses, diverged = (
+        dict(zip(names, each.reshape(len(RATES), len(MOMENTA), seeds).swapaxes(0, 1), strict=True))
+        for each in (history.final("validation_loss"), history.diverged())
+    )
     title = f"{dataset.name}, after {history.epoch[-1]} epochs"
     save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
 
 
-def doctor(settings: dict[str, Any], parser: Parser, json: bool = False) -> int:
-    """``minnet doctor``: check up data, network and learning rate before a long run: exit code 1 if one is wrong."""
+def doctor(**settings: Any) -> Report:
+    """Check up data, network and learning rate before a long run: exit code 1 if one is wrong."""
     from minnet.runs.doctor import examine
 
-    config, _ = configure({"lr": 0.05, **settings}, parser)
+    config, _ = configure(settings)
     dataset = make_dataset(config)
-
-    def make(seed: int | Sequence[int]) -> Network:
-        return make_network(config, dataset, seed)
-
+    make = partial(make_network, config, dataset)
     found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)
-    if json:
-        print_found(found)
-    else:
-        width = max(len(diagnosis.check) for diagnosis in found)
-        for diagnosis in found:
-            print(f"{'ok   ' if diagnosis.right else 'WRONG'}  {diagnosis.check:<{width}}  {diagnosis.text}")
-    return 0 if all(diagnosis.right for diagnosis in found) else 1
-
-
-def print_found(found: Sequence[Any]) -> None:
-    """Print what the doctor found as JSON."""
-    print(json.dumps([diagnosis._asdict() for diagnosis in found]))
+    lines = table([["ok   " if each.right else "WRONG", each.check, each.text] for each in found])
+    return int(not all(each.right for each in found)), lines, [each._asdict() for each in found]

@@ -10,7 +10,7 @@ import numpy as np
 
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import Config, with_rate
+from minnet.runs.config import Config, settings_of
 from minnet.runs.folder import Summary, read_config, read_metrics
 from minnet.runs.model import load
 from minnet.runs.sweep import VARIED, Setting, rank
@@ -162,9 +162,7 @@ class Run(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """Its settings, with all values of those that several networks have."""
-        grid = self.config.get("grid")
-        several = grid if isinstance(grid, dict) else {}
-        return {name: value for name, value in (with_rate(self.config) | several).items() if name not in DESCRIPTIONS}
+        return {name: value for name, value in settings_of(self.config).items() if name not in DESCRIPTIONS}
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from minnet.cli import main
-from minnet.cli.learn import load_class, mystery
+from minnet.cli.learn import pick
 from minnet.lab.bugs import BUGS
 from minnet.lab.mistakes import MISTAKES
 
@@ -78,9 +78,6 @@ def test_what_cannot_be_checked_is_one_line(target: str, message: str, capsys: p
     assert out == ""
     assert message in err
     assert len(err.splitlines()) == 1
-    Path("notes.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"notes\.txt is not a Python file: expected FILE\.py:ClassName"):
-        load_class("notes.txt:X")
 
 
 def test_a_file_that_ends_the_program_does_not_end_the_check(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +121,7 @@ def test_check_tells_what_minnet_check_says_of_it(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("number", range(4))
 def test_a_mystery_keeps_its_secret_until_it_is_told(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     quiz = ["bugs", "--mystery", str(number), "--dataset", "iris", "--epochs", "2"]
-    bug = mystery(number)
+    bug = BUGS[pick(number)]
     assert main(quiz) == 0
     out = capsys.readouterr().out
     assert f"mystery {number}" in out
@@ -137,7 +134,7 @@ def test_a_mystery_keeps_its_secret_until_it_is_told(number: int, capsys: pytest
 
 
 def test_mysteries_differ() -> None:
-    assert len({mystery(number).name for number in range(100)}) > 15
+    assert len({pick(number) for number in range(100)}) > 15
 
 
 @pytest.mark.parametrize(
