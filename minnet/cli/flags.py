@@ -1,13 +1,12 @@
 """How do settings become flags, and flags a configuration again? Each flag from the fields of `Config`."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from minnet.runs.config import FIELDS, GROUPS, SWITCH, Config, Kind, flag, several
+from minnet.runs.config import FIELDS, GROUPS, SWITCH, VARIED, Config, Kind, flag, integer, several
 
 DATA, NETWORK, TRAINING = (
     [name for name, each in FIELDS.items() if each.metadata["group"] == group] for group in GROUPS
@@ -35,16 +34,20 @@ class Argument(NamedTuple):
     group: str = "command"
 
 
-def flags_of(settings: Iterable[str], stacks: bool = False) -> list[Argument]:
-    """Make flags of settings of a run; with ``stacks`` they take several values of what a stack can vary."""
-    arguments = []
-    for name in settings:
-        each = FIELDS[name].metadata
-        kind, text, default = each["kind"], each["help"], FIELDS[name].default
-        if stacks and each["stacks"] and name != "seed":
-            kind, text, default = several(kind), f"{text}; several at once", default if default is None else (default,)
-        arguments.append(Argument(flag(name), kind, text, default, each["group"]))
-    return arguments
+Commands = dict[Callable[..., Report], Sequence[Argument | str]]
+STACK = Argument("--seeds", integer(1, 100_000), "take N networks at once, with seeds from --seed on", 1)
+JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")
+
+
+def argument_of(name: str, stacks: bool) -> Argument:
+    """Make the argument of a setting of a run; with ``stacks`` it takes several values if a stack can vary it."""
+    setting = FIELDS[name.rstrip("?")]
+    each, default = setting.metadata, setting.default
+    kind, text = each["kind"], each["help"]
+    if stacks and name in VARIED and name != "seed":
+        kind, text = several(kind), f"{text}; several at once"
+        default = None if default is None else (default,)
+    return Argument(flag(name) if each["group"] else name, kind, text, default, each["group"])
 
 
 def read(kind: Kind, text: str) -> Any:
@@ -55,31 +58,39 @@ def read(kind: Kind, text: str) -> Any:
         raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
 
 
-def add_command(commands: Any, run: Callable[..., Report], *arguments: Argument) -> None:
-    """Add a command that has the name of what does it; whose docstring says what that is."""
+def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[Argument | str]) -> None:
+    """Add a command.
+
+    Parameters
+    ----------
+    run : callable
+        Does it, and has its name; its docstring says what it does.
+    arguments : sequence of Argument or str
+        What it takes; a str is the name of a setting of a run. With ``STACK`` what a stack can vary has several values.
+    """
     about = (run.__doc__ or "").partition("\n")[0]
     brief = about.partition(":")[0].rstrip(".")
     parser = commands.add_parser(run.__name__, help=brief[0].lower() + brief[1:], description=about, allow_abbrev=False)
     parser.set_defaults(command=run, parser=parser)
     groups: dict[str, Any] = {}
-    for name, kind, text, default, group in arguments:
+    for each in arguments:
+        name, kind, text, default, group = argument_of(each, STACK in arguments) if isinstance(each, str) else each
         place, plain = parser, name.rstrip("?+")
         more: dict[str, Any] = {"type": partial(read, kind), "metavar": kind.metavar}
-        if kind is SWITCH:
-            more = {"action": "store_true", "default": None}
-        elif default not in (None, ()):
-            text += f" (default: {kind.write(default)})"
-        if plain.startswith("--"):
-            place = groups[group] = groups.get(group) or parser.add_argument_group(group)
-        else:
+        if not name.startswith("--"):
             more |= {"metavar": plain.upper(), "nargs": name[len(plain) :] or None}
+        else:
+            place = groups[group] = groups.get(group) or parser.add_argument_group(group)
+            if kind is SWITCH:
+                more = {"action": "store_true", "default": None}
+            elif default not in (None, ()):
+                text += f" (default: {kind.write(default)})"
         place.add_argument(plain, help=text.replace("%", "%%"), **more)
 
 
 def parted(settings: Mapping[str, Any], seeds: int = 1) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
     """Part settings that have one value from those that several networks have each, seeds from the seed on included."""
-    varied = {name: value for name, value in settings.items() if FIELDS[name].metadata["stacks"]}
-    values = {name: tuple(dict.fromkeys(value)) for name, value in varied.items() if isinstance(value, tuple)}
+    values = {name: tuple(dict.fromkeys(settings[name])) for name in VARIED if isinstance(settings.get(name), tuple)}
     plain = {**settings, **{name: (*value, FIELDS[name].default)[0] for name, value in values.items()}}
     seed = plain.get("seed", 0)
     values["seed"] = tuple(range(seed, seed + seeds))
@@ -96,20 +107,16 @@ def configure(settings: Mapping[str, Any], seeds: int = 1) -> tuple[Config, dict
     """
     plain, values = parted(settings, seeds)
     config = Config(**plain)
-    for momentum in values.get("momentum", [config.momentum]):  # with some, --nesterov would do nothing
-        replace(config, momentum=momentum).check_together()
+    config.check_together()
     return config, values
 
 
 def writable(what: str, value: str) -> Path:
     """Return the name of a file to write as a path, or raise an OSError now, before any work is done for it."""
     out = Path(value)
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise IsADirectoryError(f"cannot write {out}: it is a folder, expected the name of a file")
+    if out.is_dir() or not out.parent.is_dir():
+        raise OSError(f"cannot write {out}: expected the name of a file, in a folder that is there")
     return out
 
 
 OUTPUT = Kind("PATH", writable)
-JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")

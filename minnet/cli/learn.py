@@ -1,24 +1,18 @@
 """What can a learner do from a terminal? ``minnet check`` and ``minnet bugs``."""
 
-from __future__ import annotations
-
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import NETWORK, OUTPUT, Argument, Report, add_command, configure, flags_of
-from minnet.data.dataset import Dataset
+from minnet.cli.flags import NETWORK, OUTPUT, STACK, Argument, Commands, Report, configure
 from minnet.data.named import check_name, load_dataset
 from minnet.lab.check import check_class, check_network
 from minnet.runs.build import make_network
-from minnet.runs.config import DATASET, SEEDS, SWITCH, TEXT, Kind, WrongUsage, integer
+from minnet.runs.config import COUNT, DATASET, SEED, SWITCH, TEXT, Kind, WrongUsage
 from minnet.support.text import nearest, table
-
-if TYPE_CHECKING:
-    from minnet.lab.bugs import Bug
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
 
@@ -31,15 +25,11 @@ def load_class(target: str) -> type[Any]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     ValueError
         If it cannot be imported, or has no such class.
     """
     file_name, _, class_name = target.rpartition(":")
     path = Path(file_name)
-    if not path.is_file():
-        raise FileNotFoundError(f"{file_name}: there is no such file; expected FILE.py:ClassName, got {target!r}")
     sys.path.insert(0, str(path.parent.absolute()))  # so that the file may import its neighbours
     try:
         content = runpy.run_path(file_name, run_name=path.stem)
@@ -55,25 +45,6 @@ def load_class(target: str) -> type[Any]:
     return found
 
 
-def add_commands(commands: Any) -> None:
-    """Describe the commands."""
-    subject = Argument("subject", SUBJECT, "what to check: DATASET or FILE.py:Class")
-    seeds = Argument("--seeds", integer(1, 100_000), "check a stack of N networks", 1)
-    add_command(commands, check, subject, *flags_of((*NETWORK, "seed")), seeds)
-    add_command(
-        commands,
-        bugs,
-        Argument("name?", TEXT, "the mistake; without one, all are listed"),
-        Argument("--dataset", DATASET, "what to train on", "digits"),
-        Argument("--epochs", integer(), "how long to train both", 15),
-        Argument("--seed", integer(0, SEEDS), "the seed of both", 0),
-        Argument("--check", SWITCH, "show what `minnet check` says of it, instead of training"),
-        Argument("--mystery", integer(0, SEEDS), "run the N-th mystery: guess which mistake it is"),
-        Argument("--tell", SWITCH, "say which mistake the mystery was, and what it means"),
-        Argument("--out", OUTPUT, "where to save the picture; by default bug-NAME.png"),
-    )
-
-
 def check(subject: str, seeds: int = 1, **settings: Any) -> Report:
     """Check gradients: a network on a data set, or a layer of your own, whose mistake is named."""
     if ".py:" in subject:
@@ -84,7 +55,7 @@ def check(subject: str, seeds: int = 1, **settings: Any) -> Report:
         config, values = configure({**settings, "dtype": "float64"}, seeds)
         dataset = load_dataset(subject, dtype="float64")
         network = make_network(config, dataset, values.get("seed"))
-        report = check_network(network, dataset.train.x[:SAMPLES], dataset.train.t[:SAMPLES])
+        report = check_network(network, *(each[:SAMPLES] for each in dataset.train))
     return int(not report.right), [str(report)], None
 
 
@@ -108,41 +79,50 @@ def bugs(
     out: Path | None = None,
 ) -> Report:
     """See what classic mistakes look like: list them, train one beside the right program, or guess."""
-    from minnet.lab.bugs import BUGS
+    from minnet.lab.bugs import BUGS, compare
 
-    if tell and mystery is None:
-        raise WrongUsage("--tell goes with --mystery")
-    if check and name is None:
-        raise WrongUsage("--check goes with NAME")
-    if mystery is not None and name is not None:
-        raise WrongUsage("--mystery picks a mistake itself: leave out NAME")
+    if (tell and mystery is None) or (check and name is None) or (name is not None and mystery is not None):
+        raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
     if name is not None and name not in BUGS:
         raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(name, BUGS))}")
     if name is None and mystery is None:
         return 0, table([[bug.name, bug.mistake.meaning] for bug in BUGS.values()]), None
     bug = BUGS[name or pick(mystery or 0)]
-    told, lines, trained_on = mystery is None or tell, [], load_dataset(dataset, seed)
+    trained_on = load_dataset(dataset, seed)
+    told = mystery is None or tell
+    lines = []
     if told:
-        lines += [f"{bug.name}: {bug.mistake.meaning}", f"one sees: {bug.sign}", f"caught by: {bug.caught_by}", ""]
+        lines = [f"{bug.name}: {bug.mistake.meaning}", f"one sees: {bug.sign}", f"caught by: {bug.caught_by}", ""]
     if not check:
+        from minnet.plots import plot_comparison, save_picture
+
         label = name or f"mystery {mystery}"
-        lines += [*trained(bug, trained_on, epochs, seed, label, out or Path(f"bug-{label.replace(' ', '-')}.png")), ""]
+        out = out or Path(f"bug-{label.replace(' ', '-')}.png")
+        histories = dict(zip(("right", label), compare(bug, trained_on, epochs, seed), strict=True))
+        save_picture(plot_comparison(histories, title=f"{dataset}, seed {seed}: {label}"), out)
+        rows = [["", "training loss", "validation accuracy"]]
+        for program, history in histories.items():
+            rows.append([program, f"{history.train_loss[-1]:.4g}", f"{history.validation_accuracy[-1]:.4f}"])
+        lines += table(rows, "<>>")
+        if bug.unscaled:
+            lines.append("both with features 100 times as large, since the mistake shows in huge logits only")
+        lines += [f"picture in {out}", ""]
     if check or name is None:
         report = bug.check(trained_on)
         lines.append(str(report) if told else report.anonymous())
     return 0, lines, None
 
 
-def trained(bug: Bug, dataset: Dataset, epochs: int, seed: int, name: str, out: Path) -> list[str]:
-    """Train the right program and the wrong one side by side, save one picture of both, and tell both results."""
-    from minnet.lab.bugs import compare
-    from minnet.plots import plot_comparison, save_picture
-
-    right, wrong = compare(bug, dataset, epochs, seed)
-    histories = {"right": right, name: wrong}
-    save_picture(plot_comparison(histories, title=f"{dataset.name}, seed {seed}: {name}"), out)
-    rows = [["", "training loss", "validation accuracy"]]
-    for label, history in histories.items():
-        rows.append([label, f"{history.train_loss[-1]:.4g}", f"{history.validation_accuracy[-1]:.4f}"])
-    scaled = ["both with features 100 times as large, since the mistake shows in huge logits only"] * bug.unscaled
-    return [*table(rows, "<>>"), *scaled, f"picture in {out}"]
+COMMANDS: Commands = {
+    check: (Argument("subject", SUBJECT, "what to check: DATASET or FILE.py:Class"), *NETWORK, "seed", STACK),
+    bugs: (
+        "seed",
+        Argument("name?", TEXT, "the mistake; without one, all are listed"),
+        Argument("--dataset", DATASET, "what to train on", "digits"),
+        Argument("--epochs", COUNT, "how long to train both", 15),
+        Argument("--check", SWITCH, "show what `minnet check` says of it, instead of training"),
+        Argument("--mystery", SEED, "run the N-th mystery: guess which mistake it is"),
+        Argument("--tell", SWITCH, "say which mistake the mystery was, and what it means"),
+        Argument("--out", OUTPUT, "where to save the picture; by default bug-NAME.png"),
+    ),
+}

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import minnet
 from minnet.cli import learn, runs, train
-from minnet.cli.flags import Parser
+from minnet.cli.flags import Parser, add_command
 from minnet.runs.checkpoints import stopping_signals
 from minnet.runs.config import WrongUsage
 from minnet.support.text import say
@@ -24,8 +24,8 @@ def build_parser() -> Parser:
     parser = Parser(prog="minnet", description="Train small neural networks, written from scratch in NumPy.")
     parser.add_argument("--version", action="version", version=f"minnet {minnet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for each in (train, runs, learn):
-        each.add_commands(commands)
+    for run, arguments in {**train.COMMANDS, **runs.COMMANDS, **learn.COMMANDS}.items():
+        add_command(commands, run, arguments)
     return parser
 
 

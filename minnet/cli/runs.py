@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 import minnet
-from minnet.cli.flags import JSON, OUTPUT, Argument, Report, add_command
+from minnet.cli.flags import JSON, OUTPUT, Argument, Commands, Report
 from minnet.data.named import DATASETS, load_raw
+from minnet.data.tables import read_table
+from minnet.runs import report
 from minnet.runs.build import number_classes
 from minnet.runs.config import COLUMN, SWITCH, TEXT
+from minnet.runs.folder import read_config
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.stack import Array
@@ -22,46 +25,28 @@ RUN = Argument("run", TEXT, "a run folder, or a model file")
 SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was trained on")
 
 
-def add_commands(commands: Any) -> None:
-    """Describe the commands."""
-    proba = Argument("--proba", SWITCH, "the probability of each class, too")
-    out = Argument("--out", OUTPUT, "where to write; by default to stdout")
-    add_command(commands, predict, RUN, SAMPLES, proba, out)
-    target = Argument("--target", COLUMN, "the column that holds the classes; by default the run's")
-    add_command(commands, evaluate, RUN, SAMPLES, target, JSON)
-    add_command(commands, show, Argument("run", TEXT, "a run folder"))
-    picture = Argument("--out", OUTPUT, "where to save the picture", "compare.png")
-    add_command(commands, compare, Argument("runs+", TEXT, "run folders, or folders of runs"), picture, JSON)
-    add_command(commands, datasets)
-
-
-def ask(
-    run: str, file: str, target: str | None = None, labelled: bool = True
-) -> tuple[minnet.Model, Any, Array, Array]:
-    """Load a model, and from a file the columns that it was trained on; predict, a stack as an ensemble.
+def ask(run: str, file: str, target: str | None = None, labelled: bool = True) -> tuple[minnet.Model, Any, Array]:
+    """Load a model, read from a file the columns that it was trained on, and predict, a stack as an ensemble.
 
     Returns
     -------
     model, table : Model, Table
         What was read.
-    x, y : array of shape (N, D), array of shape (N, K)
-        The samples, standardised; the probability of each class.
+    y : array of shape (N, K)
+        The probability of each class.
     """
-    from minnet.data.tables import read_table
-
     model = minnet.load(run)
     table = read_table(file, target, labelled=labelled, features=model.feature_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
-    x = model.standardize(table.x)
-    return model, table, x, model.network.predict_proba(x, average=True)
+    return model, table, model.network.predict_proba(model.standardize(table.x), average=True)
 
 
 def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -> Report:
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
     if out is not None and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
-    model, _, _, y = ask(run, file, labelled=False)
+    model, _, y = ask(run, file, labelled=False)
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["class", *(model.class_names if proba else [])])
@@ -74,41 +59,37 @@ def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -
 
 def evaluate(run: str, file: str, target: str | None = None) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
-    from minnet.runs.folder import read_config
-    from minnet.runs.report import class_report, describe_loss, figure
-
     if target is None and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
-    model, table, x, y = ask(run, file, target)
+    model, table, y = ask(run, file, target)
     t, _ = number_classes(table.labels, file, model.class_names)
     network, predicted = model.network, y.argmax(axis=1)
-    accuracy = float((predicted == t).mean())
+    right = int((predicted == t).sum())
     with np.errstate(over="ignore", invalid="ignore"):
-        # of a stack those whose softmax is y
-        z = np.log(np.maximum(y, np.finfo(y.dtype).tiny)) if network.theta.ndim == 2 else network.logits(x)
+        if network.theta.ndim == 2:
+            z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
+        else:
+            z = network.logits(model.standardize(table.x))
         loss = float(network.output.forward(z, expect.targets(t, network.K, z.dtype)))
     if not math.isfinite(loss):
         raise FloatingPointError(f"{file}: the loss is not finite: are some features too large?")
-    report, classes = class_report(t, predicted, model.class_names)
+    text, classes = report.class_report(t, predicted, model.class_names)
+    about = f"{report.describe_loss(network.output)}; guessing gives {math.log(network.K):.4f}"
     lines = [
-        f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)",
-        f"loss           {figure(loss)}  ({describe_loss(network.output)}; guessing gives {math.log(network.K):.4f})",
-        f"\n{report.rstrip()}",
+        f"accuracy       {right / len(t):.4f}  ({right} of {len(t)} samples right)",
+        f"loss           {report.figure(loss)}  ({about})",
+        f"\n{text.rstrip()}",
     ]
-    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}
+    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": right / len(t), "classes": classes}
 
 
 def show(run: str) -> Report:
     """Summarise a run: settings, layers, curve, results."""
-    from minnet.runs import report
-
     return 0, [report.show(Path(run))], None
 
 
 def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
     """Compare runs: what differs in their settings and results, and one picture of their curves."""
-    from minnet.runs import report
-
     found = [report.read_run(folder) for folder in report.find_runs([Path(run) for run in runs])]
     rows, text = report.compare(found)
     curves = report.histories(found)
@@ -125,15 +106,30 @@ def datasets() -> Report:
     rows = [["name", "samples", "features", "classes", "what it is, and where it comes from"]]
     for name, loader in DATASETS.items():
         raw = load_raw(name)
-        sizes = [str(len(each)) for each in (raw.x, raw.feature_names, raw.class_names)]
-        rows.append([name, *sizes, (loader.__doc__ or "").rstrip(".")])
-    rows.append(
-        [
-            "openml:<name or number>",
-            "",
-            "",
-            "",
-            "any data set for classification on openml.org, such as openml:mnist_784",
-        ]
-    )
+        sizes = map(len, (raw.x, raw.feature_names, raw.class_names))
+        rows.append([name, *map(str, sizes), (loader.__doc__ or "").rstrip(".")])
+    rows.append(["openml:<name or number>", "", "", "", "any for classification on openml.org, e.g. openml:mnist_784"])
     return 0, table(rows, "<>>>"), None
+
+
+COMMANDS: Commands = {
+    predict: (
+        RUN,
+        SAMPLES,
+        Argument("--proba", SWITCH, "the probability of each class, too"),
+        Argument("--out", OUTPUT, "where to write; by default to stdout"),
+    ),
+    evaluate: (
+        RUN,
+        SAMPLES,
+        Argument("--target", COLUMN, "the column that holds the classes; by default the run's"),
+        JSON,
+    ),
+    show: [Argument("run", TEXT, "a run folder")],
+    compare: (
+        Argument("runs+", TEXT, "run folders, or folders of runs"),
+        Argument("--out", OUTPUT, "where to save the picture", "compare.png"),
+        JSON,
+    ),
+    datasets: (),
+}

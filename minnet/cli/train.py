@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from json import dumps
@@ -17,12 +17,12 @@ from minnet.cli.flags import (
     JSON,
     NETWORK,
     OUTPUT,
+    STACK,
     TRAINING,
     Argument,
+    Commands,
     Report,
-    add_command,
     configure,
-    flags_of,
     parted,
 )
 from minnet.cli.progress import progress
@@ -31,20 +31,17 @@ from minnet.history import History
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.config import (
-    DATASET,
+    COUNT,
     FIELDS,
     PATH,
     SWITCH,
-    WHICH,
     Config,
     Kind,
     WrongUsage,
     flag,
-    integer,
     settings_of,
 )
 from minnet.runs.folder import read_config
-from minnet.runs.report import figure
 from minnet.runs.sweep import grid, rank, sweep
 from minnet.support.machine import free_memory
 from minnet.support.text import table
@@ -52,8 +49,6 @@ from minnet.support.text import table
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
 MOMENTA = (0.0, 0.9)
 FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
-TUNED = (*DATA, *NETWORK, "batch_size", "seed")
-EXAMINED = (*DATA, *NETWORK, "batch_size", "lr", "momentum", "seed")
 
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}  # of memory
@@ -68,60 +63,31 @@ def check_size(what: str, text: str) -> float:
     return size
 
 
-SEEDS = integer(1, 100_000)
-MEMORY = Kind("SIZE", check_size)
-LIMIT = Argument("--memory-limit", MEMORY, "bound for training several, such as 2G; a quarter of what is free")
+SIZE = Kind("SIZE", check_size)
+LIMIT = Argument("--memory-limit", SIZE, "bound for training several, such as 2G; a quarter of what is free")
 QUIET = Argument("--quiet", SWITCH, "print no progress, only the results")
-
-
-def add_commands(commands: Any) -> None:
-    """Describe the commands."""
-    every = "epochs from checkpoint to checkpoint; by default one, or more where that would take over half of the time"
-    add_command(
-        commands,
-        train,
-        Argument("dataset?", DATASET, WHICH),
-        *flags_of((*DATA, *NETWORK, *TRAINING), stacks=True),
-        Argument("--seeds", SEEDS, "train N networks at once, with seeds from --seed on", 1),
-        LIMIT,
-        Argument("--jobs", integer(), "train so many stacks at a time, each in a process of its own", 1),
-        Argument("--out", PATH, "the run folder; by default the next free runs/DATASET-N"),
-        Argument("--force", SWITCH, "remove the run that --out already holds"),
-        Argument("--resume", PATH, "go on with a run that was interrupted or killed"),
-        Argument("--checkpoint-every", integer(), every),
-        Argument("--live", SWITCH, "redraw loss.png every few seconds while training"),
-        Argument("--tensorboard", SWITCH, "write event files for TensorBoard into the run folder"),
-        JSON,
-        QUIET,
-    )
-    dataset = Argument("dataset", DATASET, WHICH)
-    epochs = Argument("--epochs", integer(), "how often to go through the training split", 25)
-    seeds = Argument("--seeds", SEEDS, "networks of each learning rate and momentum", 4)
-    picture = Argument("--out", OUTPUT, "where to save the picture; by default tune-DATASET.png")
-    add_command(commands, tune, dataset, *flags_of(TUNED), epochs, seeds, LIMIT, picture, JSON, QUIET)
-    add_command(commands, doctor, dataset, *flags_of(EXAMINED), JSON)
 
 
 def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
     """Train a classifier on a data set and keep what happened in a run folder."""
     settings = {name: options.pop(name) for name in FIELDS if name in options}
-    begin: Callable[..., Report]
     if resume is not None:
         content = read_config(Path(resume))
         plain, values = parted(settings, seeds)
         check_resumed(settings_of(content), {**options, **plain, **values}, seeds)
         moved = {name: settings[name] for name in settings.keys() - FIXED}
-        epochs, begin = content.get("epochs"), partial(job.resume, Path(resume), moved=moved)
+        epochs = content.get("epochs")
     else:
         if "dataset" not in settings:
             raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
         config, values = configure(settings, seeds)
-        if not values and not options.keys().isdisjoint(("memory_limit", "jobs")):
+        if not values and {"memory_limit", "jobs"} & options.keys():
             raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
-        epochs, begin = config.epochs, partial(job.begin, config, values)
+        epochs = config.epochs
     epochs = epochs if isinstance(epochs, int) else 1  # of a run, nobody has checked them yet
     with progress(epochs, "quiet" in options) as show:
-        return begin(options=job.Options(**options, show=show))
+        how = job.Options(**options, show=show)
+        return job.begin(config, values, how) if resume is None else job.resume(Path(resume), how, moved)
 
 
 def check_resumed(run: Mapping[str, Any], typed: Mapping[str, Any], seeds: int) -> None:
@@ -151,21 +117,16 @@ def tune(
     command = shlex.join(["minnet", "train", *chosen.flags()])
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
     draw_rates(history, seeds, dataset, picture)
-    found = [each._asdict() | {"networks": len(each.networks)} | each.values for each in ranking]
-    rows = [{name: None if x == math.inf else x for name, x in row.items() if name != "values"} for row in found]
-    shown = [["lr", "momentum", "validation loss", "accuracy"]]
-    for each in ranking[:8]:
-        fared = f"{figure(each.loss)} ± {figure(each.deviation)}"
-        shown.append([*(f"{value:g}" for value in each.values.values()), fared, f"{each.accuracy:.4f}"])
-    lost = sum(each.diverged > 0 for each in ranking)
-    diverged = f"; in {lost} of them some diverged" if lost else ""
+    rows = [{**each._asdict(), "networks": len(each.networks), **each.values} for each in ranking]
+    names = ("lr", "momentum", "loss", "deviation", "accuracy", "diverged")
     lines = [
-        *table(shown, ">>>>"),
-        f"({len(ranking)} settings of {seeds} network{'s' * (seeds > 1)} each{diverged})",
+        *table([[*names], *([f"{row[name]:.4g}" for name in names] for row in rows[:8])], ">>>>>>"),
+        f"(on the validation split: the best of {len(rows)} settings, each with {seeds} network{'s' * (seeds > 1)})",
         f"recommended    {command}",
         f"picture in     {picture}",
     ]
-    return 0, lines, {"dataset": dataset.name, "ranking": rows, "command": command, "picture": str(picture)}
+    known = [{name: None if row[name] == math.inf else row[name] for name in (*names, "networks")} for row in rows]
+    return 0, lines, {"dataset": dataset.name, "ranking": known, "command": command, "picture": str(picture)}
 
 
 def draw_rates(history: History, seeds: int, dataset: Dataset, out: Path) -> None:
@@ -191,3 +152,38 @@ def doctor(**settings: Any) -> Report:
     found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)
     lines = table([["ok   " if each.right else "WRONG", each.check, each.text] for each in found])
     return int(not all(each.right for each in found)), lines, [each._asdict() for each in found]
+
+
+COMMANDS: Commands = {
+    train: (
+        "dataset?",
+        *DATA,
+        *NETWORK,
+        *TRAINING,
+        STACK,
+        LIMIT,
+        Argument("--jobs", COUNT, "train so many stacks at a time, each in a process of its own", 1),
+        Argument("--out", PATH, "the run folder; by default the next free runs/DATASET-N"),
+        Argument("--force", SWITCH, "remove the run that --out already holds"),
+        Argument("--resume", PATH, "go on with a run that was interrupted or killed"),
+        Argument("--checkpoint-every", COUNT, "epochs from checkpoint to checkpoint; by default as few as cost little"),
+        Argument("--live", SWITCH, "redraw loss.png every few seconds while training"),
+        Argument("--tensorboard", SWITCH, "write event files for TensorBoard into the run folder"),
+        JSON,
+        QUIET,
+    ),
+    tune: (
+        "dataset",
+        *DATA,
+        *NETWORK,
+        "batch_size",
+        "seed",
+        Argument("--epochs", COUNT, "how often to go through the training split", 25),
+        Argument("--seeds", STACK.kind, "networks of each learning rate and momentum", 4),
+        LIMIT,
+        Argument("--out", OUTPUT, "where to save the picture; by default tune-DATASET.png"),
+        JSON,
+        QUIET,
+    ),
+    doctor: ("dataset", *DATA, *NETWORK, "batch_size", "lr", "momentum", "seed", JSON),
+}

@@ -18,7 +18,7 @@ from minnet.support import expect
 
 USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-SEEDS = 2**32 - 1  # the largest seed that scikit-learn's splits take
+VARIED = ("lr", "momentum", "weight_decay", "seed")  # what a stack can vary
 
 
 class WrongUsage(ValueError):
@@ -110,12 +110,14 @@ def check_dataset(what: str, value: Any) -> str:
 TEXT, COLUMN, PATH = (Kind(metavar, check_text) for metavar in ("TEXT", "COLUMN", "PATH"))
 SWITCH = Kind("", check_switch)  # as a flag it takes no value
 DATASET = Kind("DATASET", check_dataset)
+SHARE, COUNT = number(least=0, below=1), integer()
+SEED = integer(0, 2**32 - 1)  # the largest that scikit-learn's splits take
 GROUPS = ("data of your own", "network", "training")
 
 
-def setting(group: str, kind: Kind, default: Any, text: str, stacks: bool = False) -> Any:
-    """Make a setting of a group: its kind, default and help, and whether a stack can vary it."""
-    return field(default=default, metadata={"kind": kind, "group": group, "help": text, "stacks": stacks})
+def setting(group: str, kind: Kind, text: str, default: Any = None) -> Any:
+    """Make a setting of a group: its kind, help and default."""
+    return field(default=default, metadata={"kind": kind, "group": group, "help": text})
 
 
 data, network, training = (partial(setting, group) for group in GROUPS)
@@ -126,38 +128,38 @@ WHICH = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .ts
 class Config:
     """Every setting of a run. Raises ValueError where one is not what its kind expects."""
 
-    dataset: str = setting("", DATASET, "iris", WHICH)
-    target: str | None = data(COLUMN, None, "the column that holds the classes; needed unless the file is of arrays")
-    ignore: tuple[str, ...] = data(several(COLUMN), (), "columns to leave out")
-    sample_weight: str | None = data(COLUMN, None, "the column that says how much each sample counts")
-    test: str | None = data(PATH, None, "a file with the test split; by default 15 % of the rows are kept aside")
-    validation: float = data(number(above=0, below=0.8), 0.15, "share of the rows kept aside for validation")
-    split_seed: int | None = data(integer(0, SEEDS), None, "determines the split; by default --seed")
+    dataset: str = setting("", DATASET, WHICH, "iris")
+    target: str | None = data(COLUMN, "the column that holds the classes; needed unless the file is of arrays")
+    ignore: tuple[str, ...] = data(several(COLUMN), "columns to leave out", ())
+    sample_weight: str | None = data(COLUMN, "the column that says how much each sample counts")
+    test: str | None = data(PATH, "a file with the test split; by default 15 % of the rows are kept aside")
+    validation: float = data(number(above=0, below=0.8), "share of the rows kept aside for validation", 0.15)
+    split_seed: int | None = data(SEED, "determines the split; by default --seed")
 
-    hidden: tuple[int, ...] = network(several(integer()), (64,), "widths of hidden layers, or none")
-    activation: str = network(one_of("relu", "leaky_relu", "tanh", "sigmoid"), "relu", "what follows each hidden layer")
-    normalize: str = network(one_of("none", "batch", "layer"), "none", "what stands before each activation")
-    dropout: float = network(number(least=0, below=1), 0.0, "share of each hidden layer dropped in training")
-    label_smoothing: float = network(number(least=0, below=1), 0.0, "share of each target spread over all classes")
-    class_weight: str | None = network(TEXT, None, "how much classes count: balanced, a number for each, or rare=5,…")
+    hidden: tuple[int, ...] = network(several(COUNT), "widths of hidden layers, or none", (64,))
+    activation: str = network(one_of("relu", "leaky_relu", "tanh", "sigmoid"), "what follows each hidden layer", "relu")
+    normalize: str = network(one_of("none", "batch", "layer"), "what stands before each activation", "none")
+    dropout: float = network(SHARE, "share of each hidden layer dropped in training", 0.0)
+    label_smoothing: float = network(SHARE, "share of each target spread over all classes", 0.0)
+    class_weight: str | None = network(TEXT, "how much classes count: balanced, a number for each, or rare=5,…")
 
-    epochs: int = training(integer(), 50, "how often to go through the training split, at most")
-    batch_size: int = training(integer(), 32, "samples a step")
-    optimizer: str = training(one_of(*USUAL_RATES), "sgd", "how to step")
-    lr: float | None = training(number(above=0), None, "learning rate; by default 0.05, for adam 0.001", stacks=True)
-    momentum: float = training(number(least=0, below=1), 0.9, "of sgd: velocity kept at each step", stacks=True)
-    nesterov: bool = training(SWITCH, False, "of sgd: look ahead along the velocity")
-    weight_decay: float = training(number(least=0), 0.0, "λ of the penalty ½ λ Σ W²", stacks=True)
-    schedule: str = training(one_of(*SCHEDULES), "constant", "how the learning rate changes")
-    lr_every: int = training(integer(), 10, "of --schedule step: epochs from step to step")
-    lr_gamma: float = training(number(above=0, most=1), 0.1, "of step and plateau: what the rate is multiplied by")
-    warmup: int = training(integer(0), 0, "of --schedule cosine: epochs in which the rate rises")
-    lr_patience: int = training(integer(), 5, "of --schedule plateau: epochs without improvement")
-    clip_norm: float | None = training(number(above=0), None, "shorten longer gradients to this norm")
-    patience: int | None = training(integer(), None, "stop after N epochs without a new best, and restore its weights")
-    monitor: str = training(one_of(*MONITORS), "loss", "what of the validation split makes an epoch the best")
-    dtype: str = training(one_of("float32", "float64"), "float32", "precision of the computation")
-    seed: int = training(integer(0, SEEDS), 0, "determines initial weights, order and dropout", stacks=True)
+    epochs: int = training(COUNT, "how often to go through the training split, at most", 50)
+    batch_size: int = training(COUNT, "samples a step", 32)
+    optimizer: str = training(one_of(*USUAL_RATES), "how to step", "sgd")
+    lr: float | None = training(number(above=0), "learning rate; by default 0.05, for adam 0.001")
+    momentum: float = training(SHARE, "of sgd: velocity kept at each step", 0.9)
+    nesterov: bool = training(SWITCH, "of sgd: look ahead along the velocity", False)
+    weight_decay: float = training(number(least=0), "λ of the penalty ½ λ Σ W²", 0.0)
+    schedule: str = training(one_of(*SCHEDULES), "how the learning rate changes", "constant")
+    lr_every: int = training(COUNT, "of --schedule step: epochs from step to step", 10)
+    lr_gamma: float = training(number(above=0, most=1), "of step and plateau: what the rate is multiplied by", 0.1)
+    warmup: int = training(integer(0), "of --schedule cosine: epochs in which the rate rises", 0)
+    lr_patience: int = training(COUNT, "of --schedule plateau: epochs without improvement", 5)
+    clip_norm: float | None = training(number(above=0), "shorten longer gradients to this norm")
+    patience: int | None = training(COUNT, "stop after N epochs without a new best, and restore its weights")
+    monitor: str = training(one_of(*MONITORS), "what of the validation split makes an epoch the best", "loss")
+    dtype: str = training(one_of("float32", "float64"), "precision of the computation", "float32")
+    seed: int = training(SEED, "determines initial weights, order and dropout", 0)
 
     def __post_init__(self) -> None:
         for each in fields(self):

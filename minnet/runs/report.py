@@ -10,10 +10,10 @@ import numpy as np
 
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import Config, settings_of
+from minnet.runs.config import VARIED, Config, settings_of
 from minnet.runs.folder import Summary, read_config, read_metrics
 from minnet.runs.model import load
-from minnet.runs.sweep import VARIED, Setting, rank
+from minnet.runs.sweep import Setting, rank
 from minnet.support import expect
 from minnet.support.files import read_json
 from minnet.support.stack import Array

@@ -19,14 +19,13 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
 from minnet.runs.checkpoints import Interrupt, stopping_signals
-from minnet.runs.config import FIELDS, Config, integer, several
+from minnet.runs.config import COUNT, FIELDS, VARIED, Config, several
 from minnet.support import expect
 from minnet.support.fit import slots
 from minnet.support.machine import threads_for
 from minnet.support.stack import Array, joined
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
-VARIED = tuple(name for name, each in FIELDS.items() if each.metadata["stacks"])  # what a stack can vary
 MOST = 100_000  # networks of a grid
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
 
@@ -50,7 +49,7 @@ def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Seque
         values[name] = several(kind).check(f"grid {name}", each)
     if not values:
         return {}, None
-    sizes = several(integer()).check("stacks", content.get("stacks"))
+    sizes = several(COUNT).check("stacks", content.get("stacks"))
     if sum(sizes) != networks_of(values):
         raise ValueError(f"stacks: expected as many networks as the grid has, {networks_of(values)}, got {sum(sizes)}")
     return values, sizes

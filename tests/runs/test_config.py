@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from minnet.cli import main
 from minnet.cli.flags import configure
 from minnet.cli.main import build_parser
-from minnet.cli.train import MEMORY
+from minnet.cli.train import check_size
 from minnet.data.named import DATASETS
-from minnet.runs.config import COLUMN, DATASET, FIELDS, PATH, SWITCH, TEXT, Config, Kind, flag, settings_of
+from minnet.runs.config import COLUMN, DATASET, FIELDS, PATH, SWITCH, TEXT, VARIED, Config, Kind, flag, settings_of
 from minnet.support import expect
 
 KINDS: dict[str, Kind] = {name: each.metadata["kind"] for name, each in FIELDS.items()}
@@ -62,7 +62,7 @@ def parsed(arguments: list[str]) -> Config:
     """Read a configuration from the flags of ``minnet train``."""
     typed = {name: value for name, value in vars(build_parser().parse_args(["train", *arguments])).items()
              if name in FIELDS and value is not None}  # fmt: skip
-    return Config(**{name: value[0] if FIELDS[name].metadata["stacks"] and isinstance(value, tuple) else value
+    return Config(**{name: value[0] if name in VARIED and isinstance(value, tuple) else value
                      for name, value in typed.items()})  # fmt: skip
 
 
@@ -132,10 +132,10 @@ def test_what_a_kind_refuses_is_wrong_usage_on_the_command_line(
 
 def test_a_size_of_memory_is_read_with_its_unit() -> None:
     for text, size in (("500M", 500 * 2**20), ("2G", 2**31), ("0.5k", 512), ("7", 7)):
-        assert MEMORY.check("", text) == size
+        assert check_size("", text) == size
     for text in ("0", "-1", "lots", "G", "", "inf", "nan", "1T"):
         with pytest.raises(ValueError, match="expected a size above 0, such as 500M or 2G"):
-            MEMORY.check("", text)
+            check_size("", text)
 
 
 def test_a_rate_that_is_not_given_is_the_optimizers_usual_one() -> None:
