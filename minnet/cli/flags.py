@@ -35,7 +35,7 @@ class Argument(NamedTuple):
 
 
 Commands = dict[Callable[..., Report], Sequence[Argument | str]]
-STACK = Argument("--seeds", integer(1, 100_000), "take N networks at once, with seeds from --seed on", 1)
+STACK = Argument("--seeds", integer(1, 100_000), "N networks at once, with seeds from --seed on", 1)
 JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")
 
 

@@ -106,10 +106,10 @@ def bugs(
         lines += table(rows, "<>>")
         if bug.unscaled:
             lines.append("both with features 100 times as large, since the mistake shows in huge logits only")
-        lines += [f"picture in {out}", ""]
+        lines.append(f"picture in {out}")
     if check or name is None:
         report = bug.check(trained_on)
-        lines.append(str(report) if told else report.anonymous())
+        lines.append("\n" * (not check) + (str(report) if told else report.anonymous()))
     return 0, lines, None
 
 

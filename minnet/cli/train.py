@@ -26,8 +26,6 @@ from minnet.cli.flags import (
     parted,
 )
 from minnet.cli.progress import progress
-from minnet.data.dataset import Dataset
-from minnet.history import History
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.config import (
@@ -104,6 +102,8 @@ def tune(
     seeds: int = 4, memory_limit: float | None = None, out: Path | None = None, quiet: bool = False, **settings: Any
 ) -> Report:
     """Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
+    from minnet.plots import plot_rates, save_picture
+
     config, _ = configure({"epochs": 25, **settings})
     dataset = make_dataset(config)
     configs = grid(config, lr=RATES, momentum=MOMENTA, seed=range(config.seed, config.seed + seeds))
@@ -116,7 +116,12 @@ def tune(
     chosen = replace(config, **best.values, epochs=settings.get("epochs", Config.epochs))
     command = shlex.join(["minnet", "train", *chosen.flags()])
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
-    draw_rates(history, seeds, dataset, picture)
+    networks = np.arange(len(configs)).reshape(len(RATES), len(MOMENTA), seeds)
+    curves = {f"momentum {momentum:g}": networks[:, k] for k, momentum in enumerate(MOMENTA)}
+    losses = {name: history.final("validation_loss")[those] for name, those in curves.items()}
+    diverged = {name: history.diverged()[those] for name, those in curves.items()}
+    title = f"{dataset.name}, after {config.epochs} epochs"
+    save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), picture)
     rows = [{**each._asdict(), "networks": len(each.networks), **each.values} for each in ranking]
     names = ("lr", "momentum", "loss", "deviation", "accuracy", "diverged")
     lines = [
@@ -127,19 +132,6 @@ def tune(
     ]
     known = [{name: None if row[name] == math.inf else row[name] for name in (*names, "networks")} for row in rows]
     return 0, lines, {"dataset": dataset.name, "ranking": known, "command": command, "picture": str(picture)}
-
-
-def draw_rates(history: History, seeds: int, dataset: Dataset, out: Path) -> None:
-    """Draw what each learning rate led to."""
-    from minnet.plots import plot_rates, save_picture
-
-    names = [f"momentum {momentum:g}" for momentum in MOMENTA]
-    losses, diverged = (
-        dict(zip(names, each.reshape(len(RATES), len(MOMENTA), seeds).swapaxes(0, 1), strict=True))
-        for each in (history.final("validation_loss"), history.diverged())
-    )
-    title = f"{dataset.name}, after {history.epoch[-1]} epochs"
-    save_picture(plot_rates(np.array(RATES), losses, diverged, math.log(dataset.K), title), out)
 
 
 def doctor(**settings: Any) -> Report:

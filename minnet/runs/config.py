@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from minnet.data.named import check_name
 from minnet.data.tables import is_file_name
@@ -25,8 +25,7 @@ class WrongUsage(ValueError):
     """What was asked for cannot be meant."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What a value may be.
 
     Attributes
