@@ -39,15 +39,10 @@ STACK = Argument("--seeds", integer(1, 100_000), "N networks at once, with seeds
 JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")
 
 
-def argument_of(name: str, stacks: bool) -> Argument:
-    """Make the argument of a setting of a run; with ``stacks`` it takes several values if a stack can vary it."""
-    setting = FIELDS[name.rstrip("?")]
-    each, default = setting.metadata, setting.default
-    kind, text = each["kind"], each["help"]
-    if stacks and name in VARIED and name != "seed":
-        kind, text = several(kind), f"{text}; several at once"
-        default = None if default is None else (default,)
-    return Argument(flag(name) if each["group"] else name, kind, text, default, each["group"])
+SETTINGS = {
+    name: Argument(name if name == "dataset" else flag(name), default=each.default, **each.metadata)
+    for name, each in FIELDS.items()
+}
 
 
 def read(kind: Kind, text: str) -> Any:
@@ -74,17 +69,18 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
     parser.set_defaults(command=run, parser=parser)
     groups: dict[str, Any] = {}
     for each in arguments:
-        name, kind, text, default, group = argument_of(each, STACK in arguments) if isinstance(each, str) else each
+        name, kind, text, default, group = SETTINGS[each] if isinstance(each, str) else each
         place, plain = parser, name.rstrip("?+")
-        more: dict[str, Any] = {"type": partial(read, kind), "metavar": kind.metavar}
-        if not name.startswith("--"):
-            more |= {"metavar": plain.upper(), "nargs": name[len(plain) :] or None}
-        else:
+        if name.startswith("--"):
             place = groups[group] = groups.get(group) or parser.add_argument_group(group)
-            if kind is SWITCH:
-                more = {"action": "store_true", "default": None}
-            elif default not in (None, ()):
+            if kind is not SWITCH and default not in (None, ()):
                 text += f" (default: {kind.write(default)})"
+        if each in VARIED and each != "seed" and STACK in arguments:
+            kind, text = several(kind), f"{text}; several at once"
+        metavar = plain.upper() if place is parser else kind.metavar
+        more: dict[str, Any] = {"type": partial(read, kind), "metavar": metavar, "nargs": name[len(plain) :] or None}
+        if kind is SWITCH:
+            more = {"action": "store_true", "default": None}
         place.add_argument(plain, help=text.replace("%", "%%"), **more)
 
 

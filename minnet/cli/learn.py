@@ -34,8 +34,7 @@ def load_class(target: str) -> type[Any]:
     try:
         content = runpy.run_path(file_name, run_name=path.stem)
     except (Exception, SystemExit) as error:  # a learner's code may raise anything
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ValueError(f"{file_name}{line} cannot be imported: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{file_name} cannot be imported: {type(error).__name__}: {error}") from None
     finally:
         sys.path.pop(0)
     found = content.get(class_name)
@@ -83,11 +82,12 @@ def bugs(
 
     if (tell and mystery is None) or (check and name is None) or (name is not None and mystery is not None):
         raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
-    if name is not None and name not in BUGS:
-        raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(name, BUGS))}")
-    if name is None and mystery is None:
+    chosen = name if mystery is None else pick(mystery)
+    if chosen is None:
         return 0, table([[bug.name, bug.mistake.meaning] for bug in BUGS.values()]), None
-    bug = BUGS[name or pick(mystery or 0)]
+    if chosen not in BUGS:
+        raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(chosen, BUGS))}")
+    bug = BUGS[chosen]
     trained_on = load_dataset(dataset, seed)
     told = mystery is None or tell
     lines = []

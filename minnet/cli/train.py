@@ -4,7 +4,6 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -17,6 +16,7 @@ from minnet.cli.flags import (
     JSON,
     NETWORK,
     OUTPUT,
+    SETTINGS,
     STACK,
     TRAINING,
     Argument,
@@ -33,7 +33,6 @@ from minnet.runs.config import (
     FIELDS,
     PATH,
     SWITCH,
-    Config,
     Kind,
     WrongUsage,
     flag,
@@ -110,11 +109,15 @@ def tune(
     with progress(config.epochs, quiet) as on_epoch:
         history = sweep(configs, dataset, memory_limit or free_memory() / 4, on_epoch=on_epoch).history
     ranking = rank(configs, history, ["lr", "momentum"])
-    best = ranking[0]
-    if best.diverged:
+    if ranking[0].diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
-    chosen = replace(config, **best.values, epochs=settings.get("epochs", Config.epochs))
-    command = shlex.join(["minnet", "train", *chosen.flags()])
+    chosen = {**settings, **ranking[0].values}
+    flags = [
+        f"{each.name}={each.kind.write(chosen[name])}"
+        for name, each in SETTINGS.items()
+        if name != "dataset" and chosen.get(name, each.default) != each.default
+    ]
+    command = shlex.join(["minnet", "train", config.dataset, *flags])
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
     networks = np.arange(len(configs)).reshape(len(RATES), len(MOMENTA), seeds)
     curves = {f"momentum {momentum:g}": networks[:, k] for k, momentum in enumerate(MOMENTA)}
@@ -148,7 +151,7 @@ def doctor(**settings: Any) -> Report:
 
 COMMANDS: Commands = {
     train: (
-        "dataset?",
+        SETTINGS["dataset"]._replace(name="dataset?"),
         *DATA,
         *NETWORK,
         *TRAINING,

@@ -171,15 +171,6 @@ class Config:
         """Make a configuration of what JSON holds; what is not a setting is passed over."""
         return cls(**{name: content[name] for name in FIELDS if name in content})
 
-    def flags(self) -> list[str]:
-        """Write what differs from the defaults as arguments of ``minnet train``, the data set first."""
-        words = [self.dataset]
-        for name, each in FIELDS.items():
-            value = getattr(self, name)
-            if name != "dataset" and value != each.default:
-                words.append(flag(name) if value is True else f"{flag(name)}={each.metadata['kind'].write(value)}")
-        return words
-
     @property
     def learning_rate(self) -> float:
         """The learning rate, or what is usual for the optimizer."""
