@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from minnet import SGD, Dropout, Linear, Network, ReLU, load, load_dataset, save
 from minnet.layers import Array
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint, state
+from minnet.runs.config import VARIED
 from minnet.runs.job import Options, Plan
 from minnet.runs.model import Model
 from minnet.runs.report import compare, read_run, show
-from minnet.runs.sweep import MOST, VARIED
+from minnet.runs.sweep import MOST
 from minnet.support.files import read_arrays, write_arrays
 from minnet.training import Training
 

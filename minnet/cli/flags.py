@@ -1,133 +1,118 @@
 """How do settings become flags, and flags a configuration again? Each flag from the fields of `Config`."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
-from minnet.runs.config import FIELDS, Config, Kind, Several, Switch, flag
+from minnet.runs.config import FIELDS, GROUPS, SWITCH, VARIED, Config, Kind, flag, integer, several
+
+DATA, NETWORK, TRAINING = (
+    [name for name, each in FIELDS.items() if each.metadata["group"] == group] for group in GROUPS
+)
 
 
-def of_group(group: str) -> tuple[str, ...]:
-    """List the settings of a group."""
-    return tuple(name for name, each in FIELDS.items() if each.metadata["group"] == group and name != "dataset")
-
-
-DATA, NETWORK, TRAINING = map(of_group, ("data of your own", "network", "training"))
-DATASET = "one of `minnet datasets`, openml:<name or number>, or a file: .csv, .tsv, .parquet, .npz, x.npy,y.npy"
+Report = tuple[int, list[str], Any]  # of a command: exit code, lines, the same as data
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line, and notes only what was typed."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(argument_default=argparse.SUPPRESS, allow_abbrev=False, **settings)
+    """An argument parser that says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Print the line and leave with exit code 2."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
-def typed(kind: Kind) -> Callable[[str], Any]:
-    """Make an argument type of a kind."""
+class Argument(NamedTuple):
+    """What a command takes: by its place, with ? or + behind its name as argparse has them, or as a ``--flag``."""
 
-    def parse(text: str) -> Any:
-        try:
-            return kind.check("", kind.parse(text))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
-
-    return parse
+    name: str
+    kind: Kind
+    help: str
+    default: Any = None  # only stated
+    group: str = "command"
 
 
-def add_flag(group: Any, name: str, kind: Kind, text: str, default: Any = None) -> None:
-    """Add a flag of a kind; its default is only stated."""
-    stated = "" if default is None or default is False or default == () else f" (default: {kind.write(default)})"
-    more: dict[str, Any] = {"type": typed(kind), "metavar": kind.metavar}
-    if isinstance(kind, Switch):
-        more = {"action": "store_true"}
-    group.add_argument(flag(name), dest=name, help=f"{text}{stated}".replace("%", "%%"), **more)
+Commands = dict[Callable[..., Report], Sequence[Argument | str]]
+STACK = Argument("--seeds", integer(1, 100_000), "N networks at once, with seeds from --seed on", 1)
+JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")
 
 
-def add_command(
-    commands: Any,
-    run: Callable[..., int],
-    positional: Mapping[str, str],
-    settings: Iterable[str] = (),
-    options: Iterable[tuple[Any, ...]] = (),
-    stacks: bool = False,
-    **defaults: Any,
-) -> None:
+SETTINGS = {
+    name: Argument(name if name == "dataset" else flag(name), default=each.default, **each.metadata)
+    for name, each in FIELDS.items()
+}
+
+
+def read(kind: Kind, text: str) -> Any:
+    """Read and check what was typed."""
+    try:
+        return kind.check("", kind.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
+
+
+def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[Argument | str]) -> None:
     """Add a command.
 
     Parameters
     ----------
     run : callable
         Does it, and has its name; its docstring says what it does.
-    positional : mapping of str to str
-        What has no flag, with its help: "dataset" of a kind, all else as it is; "?" or "+" behind the name as argparse
-        has them.
-    settings : iterable of str
-        The settings of a run that it takes; with ``stacks`` several values of what a stack can vary.
-    options : iterable of tuple
-        Its own options: name, kind, help, and a default to state.
+    arguments : sequence of Argument or str
+        What it takes; a str is the name of a setting of a run. With ``STACK`` what a stack can vary has several values.
     """
-    about = (run.__doc__ or "").split("``: ")[1].split("\n")[0]
-    parser = commands.add_parser(
-        run.__name__, help=about.split(":")[0].rstrip("."), description=about[0].upper() + about[1:]
-    )
+    about = (run.__doc__ or "").partition("\n")[0]
+    brief = about.partition(":")[0].rstrip(".")
+    parser = commands.add_parser(run.__name__, help=brief[0].lower() + brief[1:], description=about, allow_abbrev=False)
     parser.set_defaults(command=run, parser=parser)
-    for name, text in positional.items():
-        plain = name.rstrip("?+")
-        more: dict[str, Any] = {"type": typed(FIELDS[plain].metadata["kind"])} if plain in FIELDS else {}
-        if name.endswith("?"):
-            more["default"] = None  # argparse would check what is suppressed as if it were typed
-        parser.add_argument(plain, metavar=plain.upper(), nargs=name[len(plain) :] or None, help=text, **more)
     groups: dict[str, Any] = {}
-    for name in settings:
-        each = FIELDS[name].metadata
-        if each["group"] not in groups:
-            groups[each["group"]] = parser.add_argument_group(each["group"])
-        many = stacks and each["stacks"] and name != "seed"
-        kind = Several(each["kind"]) if many else each["kind"]
-        text = each["help"] + ("; several at once" if many else "")
-        default = defaults.get(name, FIELDS[name].default)
-        add_flag(groups[each["group"]], name, kind, text, (default,) if many and default is not None else default)
-    own = parser.add_argument_group("command")
-    for option in options:
-        add_flag(own, *option)
+    for each in arguments:
+        name, kind, text, default, group = SETTINGS[each] if isinstance(each, str) else each
+        place, plain = parser, name.rstrip("?+")
+        if name.startswith("--"):
+            place = groups[group] = groups.get(group) or parser.add_argument_group(group)
+            if kind is not SWITCH and default not in (None, ()):
+                text += f" (default: {kind.write(default)})"
+        if each in VARIED and each != "seed" and STACK in arguments:
+            kind, text = several(kind), f"{text}; several at once"
+        metavar = plain.upper() if place is parser else kind.metavar
+        more: dict[str, Any] = {"type": partial(read, kind), "metavar": metavar, "nargs": name[len(plain) :] or None}
+        if kind is SWITCH:
+            more = {"action": "store_true", "default": None}
+        place.add_argument(plain, help=text.replace("%", "%%"), **more)
 
 
-def given(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part what was typed into settings of a run, by name, and the command's own options."""
-    typed_in = vars(arguments)
-    settings = {name: value for name, value in typed_in.items() if name in FIELDS and value is not None}
-    return settings, {name: value for name, value in typed_in.items() if name not in FIELDS}
-
-
-def several(settings: Mapping[str, Any], seeds: int = 1) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+def parted(settings: Mapping[str, Any], seeds: int = 1) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
     """Part settings that have one value from those that several networks have each, seeds from the seed on included."""
-    plain, values = dict(settings), dict[str, tuple[Any, ...]]()
-    for name, value in settings.items():
-        if isinstance(value, tuple) and not isinstance(FIELDS[name].metadata["kind"], Several):
-            plain[name] = value[0] if value else FIELDS[name].default
-            values[name] = tuple(dict.fromkeys(value))
+    values = {name: tuple(dict.fromkeys(settings[name])) for name in VARIED if isinstance(settings.get(name), tuple)}
+    plain = {**settings, **{name: (*value, FIELDS[name].default)[0] for name, value in values.items()}}
     seed = plain.get("seed", 0)
     values["seed"] = tuple(range(seed, seed + seeds))
     return plain, {name: each for name, each in values.items() if len(each) > 1}
 
 
-def configure(
-    settings: Mapping[str, Any], parser: argparse.ArgumentParser, seeds: int = 1
-) -> tuple[Config, dict[str, tuple[Any, ...]]]:
+def configure(settings: Mapping[str, Any], seeds: int = 1) -> tuple[Config, dict[str, tuple[Any, ...]]]:
     """Make a configuration of what was typed, and the values of what several networks have each.
 
-    It leaves with exit code 2 if a setting would do nothing.
+    Raises
+    ------
+    WrongUsage
+        If a setting would do nothing.
     """
-    plain, values = several(settings, seeds)
+    plain, values = parted(settings, seeds)
     config = Config(**plain)
-    useless = config.useless()
-    if useless:
-        parser.error(useless)
-    if config.nesterov and 0 in values.get("momentum", ()):
-        parser.error("--nesterov goes with --optimizer sgd and --momentum above 0")
+    config.check_together()
     return config, values
+
+
+def writable(what: str, value: str) -> Path:
+    """Return the name of a file to write as a path, or raise an OSError now, before any work is done for it."""
+    out = Path(value)
+    if out.is_dir() or not out.parent.is_dir():
+        raise OSError(f"cannot write {out}: expected the name of a file, in a folder that is there")
+    return out
+
+
+OUTPUT = Kind("PATH", writable)

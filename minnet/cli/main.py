@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 import io
+import json
 import os
 import signal
 import sys
@@ -12,8 +13,9 @@ from collections.abc import Sequence
 
 import minnet
 from minnet.cli import learn, runs, train
-from minnet.cli.flags import Parser, given
+from minnet.cli.flags import Parser, add_command
 from minnet.runs.checkpoints import stopping_signals
+from minnet.runs.config import WrongUsage
 from minnet.support.text import say
 
 
@@ -22,8 +24,8 @@ def build_parser() -> Parser:
     parser = Parser(prog="minnet", description="Train small neural networks, written from scratch in NumPy.")
     parser.add_argument("--version", action="version", version=f"minnet {minnet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for each in (train, runs, learn):
-        each.add_commands(commands)
+    for run, arguments in {**train.COMMANDS, **runs.COMMANDS, **learn.COMMANDS}.items():
+        add_command(commands, run, arguments)
     return parser
 
 
@@ -44,9 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in stopping_signals():  # as Ctrl-C does
             signal.signal(number, signal.default_int_handler)
     try:
-        settings, options = given(build_parser().parse_args(argv))
-        code: int = options.pop("command")(settings, **options)
+        typed = {name: value for name, value in vars(build_parser().parse_args(argv)).items() if value is not None}
+        parser, command, as_json = typed.pop("parser"), typed.pop("command"), typed.pop("json", False)
+        code, lines, results = command(**typed)
+        if lines:
+            print(json.dumps(results) if as_json else "\n".join(lines))
         sys.stdout.flush()
+    except WrongUsage as error:
+        parser.error(str(error))
     except KeyboardInterrupt as stop:
         say(f"interrupted; {stop if stop.args else 'nothing was saved'}")
         return 130
@@ -56,4 +63,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError) as error:
         say(f"error: {str(error) or type(error).__name__}")
         return 1
-    return code
+    return int(code)

@@ -1,11 +1,9 @@
 """How does training show that it goes on? On stderr: a live bar on a terminal, else a line every few epochs."""
 
 import contextlib
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,26 +13,22 @@ from minnet.runs.report import figure
 PROGRESS_SECONDS = 10.0
 
 
-def ignore(history: History) -> None:
-    """Do nothing."""
-
-
 def line(history: History) -> str:
     """Say where training stands: of a stack the median of those networks that have not diverged."""
     columns = (history.train_loss, history.validation_loss, history.validation_accuracy)
-    loss, validation_loss, accuracy = (np.atleast_1d(column[-1]) for column in columns)
-    alive = np.isfinite(loss) & np.isfinite(validation_loss)
-    middle = [float(np.median(each[alive])) if alive.any() else math.nan for each in (loss, validation_loss, accuracy)]
+    last = np.array([np.atleast_1d(column[-1]) for column in columns])
+    alive = np.isfinite(last).all(axis=0)
+    loss, validation_loss, accuracy = np.median(last[:, alive], axis=1) if alive.any() else np.full(3, np.nan)
     diverged = f", {(~alive).sum()} diverged" if not alive.all() else ""
     several = f" (median of {len(alive)}{diverged})" if len(alive) > 1 else ""
-    return f"loss {figure(middle[0])}  validation {figure(middle[1])}, {middle[2]:.1%} right{several}"
+    return f"loss {figure(loss)}  validation {figure(validation_loss)}, {accuracy:.1%} right{several}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     """Give what shows a history after each of so many epochs."""
     if quiet:
-        yield ignore
+        yield lambda history: None
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -159,7 +159,7 @@ class Plan:
             threads = blas_threads()
         several = {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
         measured = {"data_sha256": data_checksum(self.dataset), "threads": threads, "versions": versions()}
-        return {**self.config.json(), **(several if self.values else {}), **described, **measured}
+        return {**vars(self.config), **(several if self.values else {}), **described, **measured}
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Plan:
@@ -176,9 +176,7 @@ class Plan:
         try:
             config = Config.from_json(content | dict(moved))
             values, sizes = grid_of(content)
-            useless = config.useless()
-            if useless:
-                raise ValueError(useless)
+            config.check_together()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
             raise ValueError(f"{folder / CONFIG}: {problem}") from None

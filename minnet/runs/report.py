@@ -11,10 +11,10 @@ import numpy as np
 
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import FIELDS, Config, with_rate
+from minnet.runs.config import FIELDS, VARIED, Config, settings_of
 from minnet.runs.folder import CONFIG, Summary, read_config, read_metrics
 from minnet.runs.model import load
-from minnet.runs.sweep import VARIED, Setting, rank
+from minnet.runs.sweep import Setting, rank
 from minnet.support.files import read_json
 from minnet.support.stack import Array
 from minnet.support.text import one_line, printable, shortened, table
@@ -184,14 +184,13 @@ def read_run(folder: Path) -> Run:
     ValueError
         If one of its files is not what it should be.
     """
-    config, path = with_rate(read_config(folder)), folder / "results.json"
+    given, path = settings_of(read_config(folder)), folder / "results.json"
     results = read_json(path) if path.is_file() else {}
     best, history = inner(results, "best"), None
     if (folder / "metrics.csv").is_file():
         columns = {name: list(column) for name, column in read_metrics(folder).items()}
         network, networks = best.get("network", 0), range(np.size(columns["kept"][-1]))
         history = History(**columns).member(int(network) if network in networks else 0)
-    given = config | inner(config, "grid")
     going_on = f"not over, or killed; minnet train --resume {folder} goes on with it"
     figures = {
         **results,

@@ -19,14 +19,13 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
 from minnet.runs.checkpoints import Interrupt, stopping_signals
-from minnet.runs.config import FIELDS, Config, Integer, Several
+from minnet.runs.config import COUNT, FIELDS, VARIED, Config, several
 from minnet.support import expect
 from minnet.support.fit import slots
 from minnet.support.machine import threads_for
 from minnet.support.stack import Array, joined
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
-VARIED = tuple(name for name, each in FIELDS.items() if each.metadata["stacks"])  # what a stack can vary
 MOST = 100_000  # networks of a grid
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
 
@@ -45,12 +44,12 @@ def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Seque
         If a stack cannot vary that, or the stacks are not of all networks.
     """
     values = {}
-    for name, several in content.get("grid", {}).items():
+    for name, each in content.get("grid", {}).items():
         kind = FIELDS[expect.one_of("grid", name, VARIED)].metadata["kind"]
-        values[name] = Several(kind).check(f"grid {name}", several)
+        values[name] = several(kind).check(f"grid {name}", each)
     if not values:
         return {}, None
-    sizes = Several(Integer()).check("stacks", content.get("stacks"))
+    sizes = several(COUNT).check("stacks", content.get("stacks"))
     if sum(sizes) != networks_of(values):
         raise ValueError(f"stacks: expected as many networks as the grid has, {networks_of(values)}, got {sum(sizes)}")
     return values, sizes

@@ -224,7 +224,7 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert "width" in run(capsys, "predict", "r", "less.csv", code=1)[1]
     assert "there is no such" in run(capsys, "predict", "nowhere", "new.csv", code=1)[1]
     assert "nowhere/p.csv" in run(capsys, "predict", "r", "new.csv", "--out", "nowhere/p.csv", code=1)[1]
-    assert "it is a folder" in run(capsys, "predict", "r", "new.csv", "--out", "r", code=1)[1]
+    assert "expected the name of a file" in run(capsys, "predict", "r", "new.csv", "--out", "r", code=1)[1]
     before = Path("new.csv").read_bytes()
     os.symlink("new.csv", "link.csv")
     assert "the file with the samples" in run(capsys, "predict", "r", "new.csv", "--out", "link.csv", code=1)[1]
@@ -270,7 +270,7 @@ def test_a_loss_that_json_could_not_hold_is_an_error(capsys: pytest.CaptureFixtu
     Path("new.csv").write_text("\n".join([header, *rows[:4], *["1e37,1e37,1e37,1e37,setosa"] * 99, *rows[5:]]))
     run(capsys, "predict", "r", "new.csv")
     out, err = run(capsys, "evaluate", "r", "new.csv", "--json", code=1)
-    assert (out, err) == ("", "minnet: error: new.csv: the loss is not finite: are the features of row 5 too large?\n")
+    assert (out, err) == ("", "minnet: error: new.csv: the loss is not finite: are some features too large?\n")
 
 
 GOOD = table(lambda k: "abc"[k])

@@ -1,5 +1,6 @@
 """Does every setting go from its flag into a configuration, into JSON and back unchanged, and is nonsense refused?"""
 
+import functools
 import json
 import math
 import os
@@ -12,26 +13,11 @@ from hypothesis import strategies as st
 
 from minnet.cli import main
 from minnet.cli.flags import configure
-from minnet.cli.flags import given as part
 from minnet.cli.main import build_parser
+from minnet.cli.train import check_size
 from minnet.data.named import DATASETS
-from minnet.runs.config import (
-    FIELDS,
-    Column,
-    Config,
-    DatasetName,
-    Integer,
-    Kind,
-    Memory,
-    Number,
-    OneOf,
-    PathName,
-    Several,
-    Switch,
-    flag,
-    with_rate,
-    write,
-)
+from minnet.runs.config import COLUMN, DATASET, FIELDS, PATH, SWITCH, TEXT, VARIED, Config, Kind, flag, settings_of
+from minnet.support import expect
 
 KINDS: dict[str, Kind] = {name: each.metadata["kind"] for name, each in FIELDS.items()}
 WORDS = st.text("abcÄ _.=-", min_size=1, max_size=8).filter(str.strip).filter("--".__ne__)  # which ends the flags
@@ -39,22 +25,33 @@ WORDS = st.text("abcÄ _.=-", min_size=1, max_size=8).filter(str.strip).filter("
 
 def values_of(kind: Kind) -> st.SearchStrategy[Any]:
     """Give valid values of a kind, as far as its bounds."""
-    if isinstance(kind, DatasetName):
+    if kind is DATASET:
         return st.sampled_from([*DATASETS, "my data.csv", "x.npy,y.npy", "openml:iris", "openml:61"])
-    if isinstance(kind, Integer):
-        return st.integers(kind.least, kind.most)
-    if isinstance(kind, Number):
-        low, high = (kind.bounds.get(a, kind.bounds.get(b)) for a, b in (("least", "above"), ("most", "below")))
-        excluded: dict[str, Any] = {"exclude_min": "above" in kind.bounds, "exclude_max": "below" in kind.bounds}
-        return st.floats(low, high, allow_nan=False, allow_infinity=False, **excluded)
-    if isinstance(kind, OneOf):
-        return st.sampled_from(list(kind.choices))
-    if isinstance(kind, Several):
-        return st.lists(values_of(kind.kind), max_size=4).map(tuple).filter(lambda each: each != ("none",))
-    if isinstance(kind, Switch):
+    if kind is SWITCH:
         return st.booleans()
-    assert type(kind) in (Kind, Column, PathName)
-    return WORDS
+    if kind in (TEXT, COLUMN, PATH):
+        return WORDS
+    assert isinstance(kind.check, functools.partial)
+    rule, limits = kind.check.func, kind.check.keywords
+    if rule is expect.integer:
+        return st.integers(limits["least"], limits["most"])
+    if rule is expect.number:
+        low, high = (limits.get(inner, limits.get(outer)) for inner, outer in (("least", "above"), ("most", "below")))
+        bounds: dict[str, Any] = {"exclude_min": "above" in limits, "exclude_max": "below" in limits}
+        return st.floats(low, high, allow_nan=False, allow_infinity=False, **bounds)
+    if rule is expect.one_of:
+        return st.sampled_from(limits["choices"])
+    (each,) = kind.check.args
+    return st.lists(values_of(each), max_size=4).map(tuple).filter(lambda values: values != ("none",))
+
+
+def invalid(kind: Kind) -> Any:
+    """Give a value that a kind refuses."""
+    if isinstance(kind.check, functools.partial):
+        if kind.check.args:
+            return (invalid(kind.check.args[0]),)
+        return {"N": kind.check.keywords.get("least", 1) - 1, "X": math.nan}.get(kind.metavar, "none of them")
+    return {DATASET: "irys", SWITCH: "on"}.get(kind, "")
 
 
 CONFIGS = st.fixed_dictionaries({}, optional={name: values_of(kind) for name, kind in KINDS.items()})
@@ -63,9 +60,17 @@ FEW = settings(max_examples=300, deadline=None, suppress_health_check=[HealthChe
 
 def parsed(arguments: list[str]) -> Config:
     """Read a configuration from the flags of ``minnet train``."""
-    typed, _ = part(build_parser().parse_args(["train", *arguments]))
-    return Config(**{name: value[0] if FIELDS[name].metadata["stacks"] and isinstance(value, tuple) else value
+    typed = {name: value for name, value in vars(build_parser().parse_args(["train", *arguments])).items()
+             if name in FIELDS and value is not None}  # fmt: skip
+    return Config(**{name: value[0] if name in VARIED and isinstance(value, tuple) else value
                      for name, value in typed.items()})  # fmt: skip
+
+
+def written(config: Config) -> list[str]:
+    """Write what differs from the defaults as arguments of ``minnet train``."""
+    values = {name: value for name, value in vars(config).items() if value != FIELDS[name].default}
+    return [config.dataset, *(flag(name) if value is True else f"{flag(name)}={KINDS[name].write(value)}"
+                              for name, value in values.items() if name != "dataset")]  # fmt: skip
 
 
 @FEW
@@ -73,9 +78,8 @@ def parsed(arguments: list[str]) -> Config:
 def test_every_setting_goes_through_flags_and_json_unchanged(values: dict[str, Any]) -> None:
     config = Config(**values)
     assert {name: getattr(config, name) for name in values} == values
-    assert parsed(config.flags()) == config
-    assert Config.from_json(json.loads(json.dumps(config.json()))) == config
-    assert Config.from_json(json.loads(json.dumps(config.json()))).flags() == config.flags()
+    assert parsed(written(config)) == config
+    assert Config.from_json(json.loads(json.dumps(vars(config)))) == config
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -88,9 +92,8 @@ def test_each_setting_alone_is_read_back_from_its_flag(name: str) -> None:
     def check(value: Any) -> None:
         config = Config(**{name: value})
         assert config != Config()
-        assert write(name, value) == ([flag(name)] if value is True else [f"{flag(name)}={kind.write(value)}"])
-        assert parsed(config.flags()) == config
-        assert config.json()[name] == (list(value) if isinstance(value, tuple) else value)
+        assert len(written(config)) == 1 + (name != "dataset")
+        assert parsed(written(config)) == config
 
     check()
 
@@ -107,7 +110,7 @@ def refusal(name: str, value: Any) -> str | None:
 @pytest.mark.parametrize("name", FIELDS)
 def test_what_a_kind_refuses_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=flag(name)) as caught:
-        Config(**{name: KINDS[name].invalid})
+        Config(**{name: invalid(KINDS[name])})
     assert "\n" not in str(caught.value)
     for strange in ([[1]], {}, object(), "x" * 9000, -1, math.inf, "a\nb", b"", 10**400):
         said = refusal(name, strange)
@@ -121,9 +124,9 @@ def test_what_a_kind_refuses_is_wrong_usage_on_the_command_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     kind = KINDS[name]
-    typed = [f"{flag(name)}={kind.write(kind.invalid)}"]
+    typed = [f"{flag(name)}={kind.write(invalid(kind))}"]
     if name == "dataset":
-        typed = [kind.invalid]
+        typed = [invalid(kind)]
     with pytest.raises(SystemExit) as left:
         main(["train", *([] if name == "dataset" else ["iris"]), *typed])
     out, err = capsys.readouterr()
@@ -133,21 +136,21 @@ def test_what_a_kind_refuses_is_wrong_usage_on_the_command_line(
 
 
 def test_a_size_of_memory_is_read_with_its_unit() -> None:
-    kind = Memory()
     for text, size in (("500M", 500 * 2**20), ("2G", 2**31), ("0.5k", 512), ("7", 7)):
-        assert kind.check("", kind.parse(text)) == size
+        assert check_size("", text) == size
     for text in ("0", "-1", "lots", "G", "", "inf", "nan", "1T"):
         with pytest.raises(ValueError, match="expected a size above 0, such as 500M or 2G"):
-            kind.check("", kind.parse(text))
+            check_size("", text)
 
 
 def test_a_rate_that_is_not_given_is_the_optimizers_usual_one() -> None:
     for optimizer, lr in (("sgd", 0.05), ("adam", 0.001)):
         config = Config(optimizer=optimizer)
         assert (config.lr, config.learning_rate) == (None, lr)
-        assert with_rate(config.json()) == config.json() | {"lr": lr}
+        assert settings_of(vars(config)) == vars(config) | {"lr": lr}
         assert Config(optimizer=optimizer, lr=3.0).learning_rate == 3
-    assert with_rate({"lr": None, "optimizer": [1]}) == {"lr": None, "optimizer": [1]}
+    assert settings_of({"lr": None, "optimizer": [1], "grid": [2]}) == {"lr": None, "optimizer": [1], "grid": [2]}
+    assert settings_of({"seed": 1, "grid": {"lr": [1.0, 2.0]}})["lr"] == [1.0, 2.0]
 
 
 # What contradicts each setting of a run of `minnet train my.csv` with these flags, and nothing else.
@@ -201,8 +204,8 @@ def test_a_resumed_sweep_refuses_other_values(
 
 
 def test_flags_are_those_of_the_settings() -> None:
-    typed = ["iris", "--lr=0.1,0.2", "--momentum=0.5", "--hidden=3"]
-    plain, _ = part(build_parser().parse_args(["train", *typed]))
-    config, values = configure(plain, build_parser(), seeds=3)
+    typed = build_parser().parse_args(["train", "iris", "--lr=0.1,0.2", "--momentum=0.5", "--hidden=3"])
+    settings = {name: value for name, value in vars(typed).items() if name in FIELDS and value is not None}
+    config, values = configure(settings, seeds=3)
     assert (config.lr, config.momentum, config.hidden) == (0.1, 0.5, (3,))
     assert values == {"lr": (0.1, 0.2), "seed": (0, 1, 2)}
