@@ -83,6 +83,7 @@ class Network:
         self.decays = np.concatenate(parameters)
         seeds = [self.seed] if isinstance(self.seed, int) else self.seed
         stacked = not isinstance(self.seed, int)
+        self.random = RandomNumbers([random_numbers(each, DROPOUT) for each in seeds], stacked)
         thetas = np.zeros((len(seeds), self.decays.size), dtype=dtype)
         for theta, each in zip(thetas, seeds, strict=True):
             self._bind(theta)
@@ -94,7 +95,6 @@ class Network:
         class_weight = getattr(self.output, "class_weight", None)
         if class_weight is not None and len(class_weight) != self.K:
             raise ValueError(f"{self.output!r} has {len(class_weight)} class weights, but there are {self.K} classes")
-        self.random = RandomNumbers([random_numbers(each, DROPOUT) for each in seeds], stacked)
         self._bind(thetas if stacked else thetas[0])
         if hasattr(self.layers[0], "needs_dx"):
             self.layers[0].needs_dx = False
@@ -106,7 +106,7 @@ class Network:
         self._views = bind(self.layers, theta, self.dtheta)
         for layer in self.layers:
             if hasattr(layer, "random"):
-                layer.random = getattr(self, "random", None)
+                layer.random = self.random
 
     def check_views(self) -> None:
         """Raise ValueError if a layer's parameter or gradient is another array than the view into theta or dtheta."""

@@ -97,6 +97,24 @@ def test_neighbours_that_do_not_fit_are_named_whoever_wrote_them(layers: list[An
         mine(*layers)
 
 
+class Noise:
+    random: Any = None
+
+    def forward(self, x: Array) -> Array:
+        self.factor = 0.5 + self.random.uniform(x.shape[-2:])
+        return np.asarray(x * self.factor, x.dtype)
+
+    def backward(self, da: Array) -> Array:
+        return np.asarray(da * self.factor, da.dtype)
+
+
+@pytest.mark.parametrize("seed", [0, (0, 1)])
+def test_a_layer_that_draws_random_numbers_whatever_it_is_asked_trains(seed: Any, iris: Dataset) -> None:
+    network = Network([Linear(4, 8), Noise(), Linear(8, 3)], seed=seed)  # type: ignore[list-item]
+    history = train(network, SGD(0.1), iris, 2, 16)
+    assert np.all(np.isfinite(history.train_loss))
+
+
 def test_a_weight_that_initialize_binds_anew_is_an_error_that_names_the_line() -> None:
     class Rebinding(MyLinear):
         def initialize(self, rng: np.random.Generator, following: object) -> None:
