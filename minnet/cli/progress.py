@@ -10,13 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from minnet.history import History
+from minnet.runs.job import ignore
 from minnet.runs.report import figure
 
 PROGRESS_SECONDS = 10.0
-
-
-def ignore(history: History) -> None:
-    """Do nothing."""
 
 
 def line(history: History) -> str:

@@ -22,7 +22,6 @@ from minnet.runs.config import Config, Integer, Memory, PathName, Switch, flag, 
 from minnet.runs.folder import read_config
 from minnet.runs.report import figure
 from minnet.runs.sweep import Setting, grid, rank, sweep
-from minnet.support.machine import free_memory
 from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
@@ -117,9 +116,8 @@ def tune(
     picture = writable(out or f"tune-{dataset.name.replace(':', '-')}.png")
     values = {"lr": RATES, "momentum": MOMENTA, "seed": range(config.seed, config.seed + seeds)}
     configs = grid(config, **values)
-    limit = free_memory() / 4 if memory_limit is None else memory_limit
     with progress(config.epochs, quiet) as on_epoch:
-        history = sweep(configs, dataset, limit, on_epoch=on_epoch).history
+        history = sweep(configs, dataset, memory_limit, on_epoch=on_epoch).history
     ranking = rank(configs, history, ["lr", "momentum"])
     best = ranking[0]
     if best.diverged:

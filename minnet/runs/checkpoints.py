@@ -1,6 +1,7 @@
 """How does a training run survive whatever happens? Checkpoints to go on from, and signals that end it well."""
 
 import contextlib
+import copy
 import multiprocessing
 import os
 import signal
@@ -68,10 +69,9 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
         most = epochs if a_column else taken
         if array.dtype == COUNT.dtype and ((array < 0) | (array > most)).any():
             raise ValueError(f"{name} counts beyond 0 to {most}")
-    generators = []
-    for _, random_state in zip(training.network.random.generators, values["random"], strict=True):
-        generators.append(np.random.Generator(np.random.PCG64()))
-        generators[-1].bit_generator.state = random_state
+    generators = copy.deepcopy(training.network.random.generators)
+    for generator, random_state in zip(generators, values["random"], strict=True):
+        generator.bit_generator.state = random_state
     seconds = float(values["seconds"])
 
     theta[...], training.kept_theta[...] = arrays["theta"], arrays["kept_theta"]

@@ -29,10 +29,12 @@ from minnet.support.text import one_line, say
 
 CONFIG, RESULTS = "config.json", "results.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
-CHECKPOINTS = ("checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part")
-EVENTS = "tensorboard/events.out.tfevents.*"
 RUN_FILES = (
     CONFIG, "metrics.csv", RESULTS, "report.txt", "model.safetensors", "loss.png", "confusion.png"
+)  # fmt: skip
+OURS = (
+    "checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part", "tensorboard/events.out.tfevents.*",
+    STACK_FILE, *reversed(RUN_FILES),
 )  # fmt: skip
 
 
@@ -64,10 +66,9 @@ def new_run(
     """
     folder, made = make_folder(out, name)
     with locked(folder):
-        ours = (*RUN_FILES, STACK_FILE, *CHECKPOINTS)
-        found = [file.relative_to(folder) for pattern in ours for file in folder.glob(pattern)]
+        found = files_of(folder)
         if found and not (folder / CONFIG).is_file():
-            raise FileExistsError(f"{folder} holds {found[0]}, though no run (no {CONFIG}): choose another folder")
+            raise FileExistsError(f"{found[0]} is there, though no run (no {CONFIG}): choose another folder")
         if found and not force:
             raise FileExistsError(f"{folder} already holds a run: choose another folder, or use --force")
         try:
@@ -127,15 +128,18 @@ def anything_saved(folder: Path) -> bool:
     return bool(checkpoints(folder)) or (folder / RESULTS).exists()
 
 
+def files_of(folder: Path) -> list[Path]:
+    """List what a run left in a folder; its configuration, without which it is no run's folder, is the last."""
+    return [file for pattern in OURS for file in folder.glob(pattern)]
+
+
 def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
-    for name in (*CHECKPOINTS, EVENTS, *RUN_FILES[1:], STACK_FILE):
-        for file in folder.glob(name):
-            file.unlink(missing_ok=True)
+    for file in files_of(folder):
+        file.unlink(missing_ok=True)
     for each in [*folder.glob("checkpoints/stack-*"), folder / "checkpoints", folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
             each.rmdir()
-    (folder / CONFIG).unlink(missing_ok=True)  # last: until then it is a run's folder
 
 
 def reopen_run(folder: Path) -> None:
@@ -258,8 +262,6 @@ def read_metrics(folder: Path) -> dict[str, Array]:
         If they cannot be read.
     """
     path = folder / "metrics.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: the run has no metrics")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
@@ -270,8 +272,9 @@ def read_metrics(folder: Path) -> dict[str, Array]:
             raise ValueError("the epochs do not count from 1")
         return columns
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:
-        problem = f"{type(error).__name__}: {one_line(error)}"
-        raise ValueError(f"{path}: not metrics as minnet writes them ({problem})") from None
+        raise ValueError(
+            f"{path}: not metrics as minnet writes them ({type(error).__name__}: {one_line(error)})"
+        ) from None
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -36,13 +36,24 @@ from minnet.runs.folder import (
 )  # fmt: skip
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
-from minnet.runs.sweep import Group, Result, grid, grid_of, groups, in_processes, join, run, stacks, worker_interrupt
+from minnet.runs.sweep import (
+    Group,
+    OnEpoch,
+    Result,
+    grid,
+    grid_of,
+    groups,
+    in_processes,
+    join,
+    run,
+    stacks,
+    worker_interrupt,
+)  # fmt: skip
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
 
 LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
-OnEpoch = Callable[[History], object]
 
 
 def ignore(history: History) -> None:
@@ -98,16 +109,14 @@ def data_checksum(dataset: Dataset) -> str:
 
 def describe_data(dataset: Dataset) -> str:
     """Say in a line what was read, so that a wrong file or column is noticed."""
-    counts = dataset.counts("train") + dataset.counts("validation") + dataset.counts("test")
+    splits = [dataset.counts(split) for split in ("train", "validation", "test")]
+    counts, sizes = np.sum(splits, axis=0), " + ".join(str(split.sum()) for split in splits)
     named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
-    sizes = " + ".join(str(len(split.x)) for split in (dataset.train, dataset.validation, dataset.test))
-    text = (
-        f"{one_line(dataset.name)}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "
-    )
-    text += f"{dataset.K} classes: {few}"
-    alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
-    return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
+    if len({name.casefold() for name in dataset.class_names}) < dataset.K:
+        few += "; some classes differ in upper and lower case only: are they the same?"
+    samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
+    return f"{one_line(dataset.name)}: {samples}, {dataset.D} features, {dataset.K} classes: {few}"
 
 
 class Job:
@@ -149,9 +158,8 @@ class Job:
         try:
             config = Config.from_json(content | dict(moved))
             values, sizes = grid_of(content)
-            useless = config.useless()
-            if useless:
-                raise ValueError(useless)
+            if config.useless():
+                raise ValueError(config.useless())
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
             raise ValueError(f"{folder / CONFIG}: {problem}") from None
@@ -159,13 +167,13 @@ class Job:
 
     def json(self) -> dict[str, Any]:
         """Describe the run as ``config.json`` does."""
-        network = make_network(self.config, self.dataset)
-        described = {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
+        network, content = make_network(self.config, self.dataset), self.config.json()
+        if self.values:
+            content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
+        content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
         with threads_for(network, self.config.batch_size):
-            threads = blas_threads()
-        several = {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
-        measured = {"data_sha256": data_checksum(self.dataset), "threads": threads, "versions": versions()}
-        return {**self.config.json(), **(several if self.values else {}), **described, **measured}
+            content |= {"data_sha256": data_checksum(self.dataset), "threads": blas_threads()}
+        return content | {"versions": versions()}
 
     def check(self, folder: Path) -> None:
         """Raise ValueError now, before anything is removed, if memory is short or no checkpoint of a group is whole."""
@@ -203,7 +211,8 @@ class Job:
     def finish(self, folder: Path, result: Result) -> Report:
         """Write and return what came out."""
         history, ended = result.history, result.ended
-        network = make_network(self.config, self.dataset, [c.seed for c in self.configs] if self.values else None)
+        seeds = [config.seed for config in self.configs] if self.values else None
+        network = make_network(self.config, self.dataset, seeds)
         network.theta[...] = result.theta
         steps = -(-len(self.dataset.train.x) // self.config.batch_size)
         ending = result.found or describe_ending(ended, history, self.config, steps)
@@ -315,10 +324,6 @@ def kept(folder: Path) -> str:
     """Say what of a run is on the disk, and how to go on from there."""
     if not anything_saved(folder):
         return "nothing was saved"
-    try:
-        check_unfinished(folder)
-    except ValueError:
-        return f"the run is over, and in {folder}"
     saved, go_on = checkpoints(folder), f"minnet train --resume {shlex.quote(str(folder))}"
     return (f"saved is {saved[0]}; go on" if saved else "nothing of it was saved; begin anew") + f" with: {go_on}"
 

@@ -29,7 +29,7 @@ from minnet.training import EVALUATION_ROWS, Ending, Training
 
 VARIED = tuple(name for name, each in FIELDS.items() if each.metadata["stacks"])  # what a stack can vary
 MOST = 100_000  # networks of a grid
-Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
+OnEpoch = Callable[[History], object]
 
 
 def networks_of(values: Mapping[str, Sequence[Any]]) -> int:
@@ -52,8 +52,9 @@ def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Seque
     if not values:
         return {}, None
     sizes = Several(Integer()).check("stacks", content.get("stacks"))
-    if sum(sizes) != networks_of(values):
-        raise ValueError(f"stacks: expected as many networks as the grid has, {networks_of(values)}, got {sum(sizes)}")
+    S = networks_of(values)
+    if sum(sizes) != S:
+        raise ValueError(f"stacks: expected as many networks as the grid has, {S}, got {sum(sizes)}")
     return values, sizes
 
 
@@ -139,16 +140,19 @@ class Group(NamedTuple):
 
 def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int], stacked: bool = True) -> list[Group]:
     """Make groups of so many configurations each."""
-    places = enumerate(itertools.pairwise(itertools.accumulate(sizes, initial=0)), 1)
-    return [Group(configs[a:b], dataset, stacked, f"stack-{k}" if len(sizes) > 1 else "") for k, (a, b) in places]
+    rest, made = iter(configs), []
+    for k, size in enumerate(sizes, 1):
+        name = f"stack-{k}" if len(sizes) > 1 else ""
+        made.append(Group(list(itertools.islice(rest, size)), dataset, stacked, name))
+    return made
 
 
-def train_group(group: Group, on_epoch: Callable[[History], object] | None = None) -> Result:
+def train_group(group: Group, on_epoch: OnEpoch | None = None) -> Result:
     """Train a group from its beginning to its end."""
     return run(group.training(), on_epoch)
 
 
-def run(training: Training, on_epoch: Callable[[History], object] | None = None) -> Result:
+def run(training: Training, on_epoch: OnEpoch | None = None) -> Result:
     """Train from where a training stands until it ends."""
     with threads_for(training.network, training.batch_size):
         training.run(on_epoch)
@@ -166,13 +170,12 @@ def join(results: Sequence[Result]) -> Result:
     histories, history = [result.history for result in results], History()
     if all(each.epoch for each in histories):
         history.epoch = max((each.epoch for each in histories), key=len)
-        seconds = itertools.zip_longest(*(each.seconds for each in histories), fillvalue=0.0)
-        history.seconds = [sum(together) for together in seconds]
+        history.seconds = list(map(sum, itertools.zip_longest(*(each.seconds for each in histories), fillvalue=0.0)))
         for name in vars(history).keys() - SHARED:
             columns = [getattr(each, name) for each in histories]
-            most = max(map(len, columns))  # in steps, groups of the same epochs may differ
-            held = [[*column, *column[-1:] * (most - len(column))] for column in columns]
-            setattr(history, name, [np.concatenate(together) for together in zip(*held, strict=True)])
+            for k in range(max(map(len, columns))):  # in steps, groups of the same epochs may differ
+                together = [column[min(k, len(column) - 1)] for column in columns]
+                getattr(history, name).append(np.concatenate(together))
     order = ("interrupted", "epochs", "early stopping", "diverged")  # one that was interrupted is not over, and so on
     ended = min((result.ended for result in results), key=lambda each: order.index(each.reason))
     if ended.reason != "interrupted":
@@ -184,8 +187,8 @@ def sweep(
     configs: Sequence[Config],
     dataset: Dataset,
     memory_limit: float | None = None,
-    map: Map = map,
-    on_epoch: Callable[[History], object] | None = None,
+    map: Callable[..., Any] = map,
+    on_epoch: OnEpoch | None = None,
 ) -> Result:
     """Train networks of many configurations, that differ only in what a stack can vary, and join what came of them.
 
@@ -247,14 +250,14 @@ def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> 
     diverged = history.diverged()
     members: dict[tuple[Any, ...], list[int]] = {}
     for s, config in enumerate(configs):
-        key = tuple(config.learning_rate if name == "lr" else getattr(config, name) for name in varied)
-        members.setdefault(key, []).append(s)
+        settings = vars(config) | {"lr": config.learning_rate}
+        members.setdefault(tuple(settings[name] for name in varied), []).append(s)
     ranking = []
     for values, who in members.items():
-        networks, lost = np.array(who), int(diverged[who].sum())
+        lost = int(diverged[who].sum())
         mean, deviation = (math.inf, math.inf) if lost else (float(losses[who].mean()), float(losses[who].std()))
-        accuracy = float(accuracies[who].mean())
-        ranking.append(Setting(dict(zip(varied, values, strict=True)), networks, mean, deviation, accuracy, lost))
+        named, accuracy = dict(zip(varied, values, strict=True)), float(accuracies[who].mean())
+        ranking.append(Setting(named, np.array(who), mean, deviation, accuracy, lost))
     return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
 
 

@@ -95,7 +95,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(
     ],
 )  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="the run has no metrics"):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.csv"):
         read_metrics(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "metrics.csv").write_text(content)
@@ -161,7 +161,7 @@ def test_what_is_left_of_something_else_is_not_taken_for_a_run(name: str, tmp_pa
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / name).write_text("of something else")
     for force in (False, True):
-        with pytest.raises(FileExistsError, match=f"holds {name}, though no run"):
+        with pytest.raises(FileExistsError, match=f"{name} is there, though no run"):
             finished(tmp_path, "a", CONFIG, force)
     assert (tmp_path / name).read_text() == "of something else"
 
@@ -199,7 +199,7 @@ def test_what_is_named_runs_and_is_no_folder_is_not_replaced(
 
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "run" / "metrics.csv").mkdir(parents=True)
-    with pytest.raises(FileExistsError, match=r"run holds metrics\.csv, though no run"):
+    with pytest.raises(FileExistsError, match=r"run/metrics\.csv is there, though no run"):
         finished(tmp_path / "run", "a", CONFIG, force=True)
 
 
