@@ -146,10 +146,9 @@ def load_checkpoint(path: Path, training: Training) -> None:
         if values.get("format") != FORMAT:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         restore(training, arrays, values)
-    except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: field {one_line(error)} is missing") from None
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(error, 500)}") from None
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+        problem = f"field {error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(problem, 500)}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:

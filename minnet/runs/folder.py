@@ -39,9 +39,7 @@ OURS = (
 
 
 @contextmanager
-def new_run(
-    out: str | os.PathLike[str] | None, name: str, config: Mapping[str, Any], force: bool = False
-) -> Iterator[Path]:
+def new_run(out: Path | str | None, name: str, config: Mapping[str, Any], force: bool = False) -> Iterator[Path]:
     """Give a folder to a run, with its configuration in it, which no other run has as long as this one lasts.
 
     If the run ends before anything of it was saved, it leaves nothing.
@@ -84,7 +82,7 @@ def new_run(
                         each.rmdir()
 
 
-def make_folder(out: str | os.PathLike[str] | None, name: str) -> tuple[Path, list[Path]]:
+def make_folder(out: Path | str | None, name: str) -> tuple[Path, list[Path]]:
     """Make a folder, if it is not there; return it and all folders that were made for it, the innermost first."""
     stem, numbers = re.sub(r"[^\w.-]+", "-", name), itertools.count(1)
     while True:
@@ -142,10 +140,9 @@ def remove_files(folder: Path) -> None:
             each.rmdir()
 
 
-def reopen_run(folder: Path) -> None:
-    """Make a run ready to go on: remove what only a run that is over has, and what a killed one left half."""
-    (folder / RESULTS).unlink(missing_ok=True)
-    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").rglob(".*.part")]:  # of a run that was killed
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a run that was killed left half."""
+    for leftover in [*folder.glob(".*.part"), *(folder / "checkpoints").rglob(".*.part")]:
         leftover.unlink(missing_ok=True)
 
 
@@ -196,6 +193,7 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
         The trained network, and the data set whose test split it is tried on; of a stack the best network becomes
         ``model.safetensors``, all of it ``stack.safetensors``.
     """
+    (folder / RESULTS).unlink(missing_ok=True)  # an interrupted run's: where it is, it goes with all the rest
     stack = network.theta.ndim == 2
     chosen = network if not stack else None if summary.best is None else network[summary.best]
     if chosen is not None:
@@ -238,11 +236,10 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
 def metrics(history: History, network: Network) -> str:
     """Format a row an epoch, and for a stack one for each network, with its seed, in each epoch, as CSV."""
     seeds, epochs = () if isinstance(network.seed, int) else network.seed, len(history.epoch)
-    members = [
+    tables = [
         {"network": [s] * epochs, "seed": [seed] * epochs, **history.member(s).by_epoch()}
         for s, seed in enumerate(seeds)
-    ]
-    tables = members or [history.by_epoch()]
+    ] or [history.by_epoch()]
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(tables[0])

@@ -21,7 +21,7 @@ from minnet.history import History
 from minnet.lab.trace import divergence
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
-from minnet.runs.config import Config
+from minnet.runs.config import Config, Integer, Several
 from minnet.runs.folder import (
     CONFIG,
     Summary,
@@ -30,7 +30,7 @@ from minnet.runs.folder import (
     locked,
     new_run,
     read_config,
-    reopen_run,
+    remove_leftovers,
     versions,
     write_run,
 )  # fmt: skip
@@ -41,7 +41,6 @@ from minnet.runs.sweep import (
     OnEpoch,
     Result,
     grid,
-    grid_of,
     groups,
     in_processes,
     join,
@@ -136,11 +135,11 @@ class Job:
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
         self.config, self.values, self.options = config, dict(values), options
-        self.dataset, self.configs = make_dataset(config), grid(config, **values)
+        self.configs, self.dataset = grid(config, **values), make_dataset(config)
         if sizes is None:
             limit = options.memory_limit if values else math.inf
             sizes = stacks(self.configs, self.dataset, limit, options.jobs)
-        self.sizes = list(sizes)
+        self.sizes = sizes
         self.groups = groups(self.configs, self.dataset, self.sizes, bool(values))
 
     @classmethod
@@ -156,14 +155,19 @@ class Job:
         """
         content = read_config(folder)
         try:
-            config = Config.from_json(content | dict(moved))
-            values, sizes = grid_of(content)
+            config, values = Config.from_json(content | dict(moved)), content.get("grid", {})
             if config.useless():
                 raise ValueError(config.useless())
+            sizes = Several(Integer()).check("stacks", content.get("stacks")) if values else [1]
+            job = cls(config, values, options, sizes)
+            if sum(sizes) != len(job.configs):
+                raise ValueError(
+                    f"stacks: expected as many networks as the grid has, {len(job.configs)}, got {sum(sizes)}"
+                )
+            return job
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
             raise ValueError(f"{folder / CONFIG}: {problem}") from None
-        return cls(config, values, options, sizes)
 
     def json(self) -> dict[str, Any]:
         """Describe the run as ``config.json`` does."""
@@ -175,23 +179,13 @@ class Job:
             content |= {"data_sha256": data_checksum(self.dataset), "threads": blas_threads()}
         return content | {"versions": versions()}
 
-    def check(self, folder: Path) -> None:
-        """Raise ValueError now, before anything is removed, if memory is short or no checkpoint of a group is whole."""
-        largest, most = max(self.sizes), stacks(self.configs, self.dataset, free_memory())[0]
-        if largest > most:
-            raise ValueError(f"{folder} trains {largest} networks at a time, but there is memory free for {most}")
-        for group in self.groups:
-            for problem in restore_checkpoint(folder, group.training(), group.name):
-                say(f"{problem}; going on from the checkpoint before it")
-
     def run(self, folder: Path, interrupt: Interrupt) -> Report:
         """Train all groups and write the results; what was kept is said if that cannot be done."""
-        show = self.options.show
         if not self.options.quiet:
             say(describe_data(self.dataset))
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
-                results = self.train(folder, interrupt, lambda history: (show(history), log(history)))
+                results = self.train(folder, interrupt, lambda history: (self.options.show(history), log(history)))
             return self.finish(folder, join(results))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
@@ -239,7 +233,8 @@ def train_group(
 ) -> Result:
     """Train a group from where it was left, with checkpoints; not a step if somebody asked to stop before it began."""
     training = group.training()
-    restore_checkpoint(folder, training, group.name)
+    for problem in restore_checkpoint(folder, training, group.name):
+        say(f"{problem}; going on from the checkpoint before it")
     interrupt.follow(training)
     next_save, drawn = 0.0, time.monotonic()
 
@@ -311,8 +306,10 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
                 f"{folder} was trained on other data than {job.dataset.name!r} now holds: put the data back as it "
                 "was, or begin a new run"
             )
-        job.check(folder)
-        reopen_run(folder)
+        largest, most = max(job.sizes), stacks(job.configs, job.dataset, free_memory())[0]
+        if largest > most:
+            raise ValueError(f"{folder} trains {largest} networks at a time, but there is memory free for {most}")
+        remove_leftovers(folder)
         for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
             if before.get(name) != now[name]:
                 say(f"the run began with {what}; its numbers may differ in the last digits")

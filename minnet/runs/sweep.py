@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
 from minnet.runs.checkpoints import SHARED, Interrupt, stopping_signals
-from minnet.runs.config import FIELDS, Config, Integer, Several
+from minnet.runs.config import FIELDS, Config
 from minnet.support import expect
 from minnet.support.fit import slots
 from minnet.support.machine import free_memory, threads_for
@@ -32,40 +32,19 @@ MOST = 100_000  # networks of a grid
 OnEpoch = Callable[[History], object]
 
 
-def networks_of(values: Mapping[str, Sequence[Any]]) -> int:
-    """Return how many networks a grid of values has, or raise ValueError if that is none, or more than can be."""
-    return expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
-
-
-def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Sequence[int] | None]:
-    """Read the values of a grid, and how many networks each stack has, from what ``config.json`` says.
-
-    Raises
-    ------
-    ValueError
-        If a stack cannot vary that, or the stacks are not of all networks.
-    """
-    values = {}
-    for name, several in content.get("grid", {}).items():
-        kind = FIELDS[expect.one_of("grid", name, VARIED)].metadata["kind"]
-        values[name] = Several(kind).check(f"grid {name}", several)
-    if not values:
-        return {}, None
-    sizes = Several(Integer()).check("stacks", content.get("stacks"))
-    S = networks_of(values)
-    if sum(sizes) != S:
-        raise ValueError(f"stacks: expected as many networks as the grid has, {S}, got {sum(sizes)}")
-    return values, sizes
-
-
 def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     """Combine values of settings: a configuration for each combination, the last setting changing fastest.
 
     Where seeds differ, the split is that of the base's seed, so that all learn from the same samples.
+
+    Raises
+    ------
+    ValueError
+        If a stack cannot vary a setting, a value is not what it should be, or there is no network, or more than can be.
     """
     for name in values:
         expect.one_of("grid", name, VARIED)
-    networks_of(values)
+    expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
     if "seed" in values and base.split_seed is None:
         base = replace(base, split_seed=base.seed)
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
