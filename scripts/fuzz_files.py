@@ -238,6 +238,7 @@ def use_checkpoint(run: Path, file: Path, good: bytes) -> None:
     (before,) = {*checkpoints(run)} - {file}
     load_checkpoint(before, training)
     expected = before.read_bytes()
+    (run / "copied").mkdir()
     try:
         load_checkpoint(file, training)
         expected = good
