@@ -217,15 +217,15 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
     """Draw the curves of a run, and if there is a chosen network, what it confuses."""
     from minnet import plots
 
-    networks, of_best = np.size(history.kept[-1]), ""
-    if np.ndim(history.kept[-1]):
+    kept, of_best = history.kept[-1], ""
+    if np.ndim(kept):
         of_best = ", best network"
         several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
         groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
-        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {networks} networks")
+        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(kept)} networks")
     else:
-        kept = summary.results["ended"].get("best_epoch")
-        picture = plots.plot_history(history, title=f"{dataset.name}, seed {summary.results['seed']}", kept=kept)
+        best, title = summary.results["ended"].get("best_epoch"), f"{dataset.name}, seed {summary.results['seed']}"
+        picture = plots.plot_history(history, title=title, kept=best)
     plots.save_picture(picture, folder / "loss.png")
     if chosen is not None:
         predicted, title = chosen.predict(dataset.test.x), f"{dataset.name}, test split{of_best}"

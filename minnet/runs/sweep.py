@@ -126,12 +126,12 @@ def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int], st
     return made
 
 
-def train_group(group: Group, on_epoch: OnEpoch | None = None) -> Result:
+def train_group(group: Group, on_epoch: OnEpoch | None) -> Result:
     """Train a group from its beginning to its end."""
     return run(group.training(), on_epoch)
 
 
-def run(training: Training, on_epoch: OnEpoch | None = None) -> Result:
+def run(training: Training, on_epoch: OnEpoch | None) -> Result:
     """Train from where a training stands until it ends."""
     with threads_for(training.network, training.batch_size):
         training.run(on_epoch)
