@@ -234,10 +234,11 @@ def use_checkpoint(run: Path, file: Path, good: bytes) -> None:
     if chance.random() < COMMANDS:
         end = (run / "resumed" / "model.safetensors").read_bytes()
         assert resumed(run, "again") == end or not good, "a run that was resumed ends elsewhere"
-    training = job.Plan.of_run(run, job.Options(), {}).groups[0].training()
+    training = job.Job.of_run(run, job.Options(), {}).groups[0].training()
     (before,) = {*checkpoints(run)} - {file}
     load_checkpoint(before, training)
     expected = before.read_bytes()
+    (run / "copied").mkdir()
     try:
         load_checkpoint(file, training)
         expected = good
@@ -265,7 +266,7 @@ def use_run(run: Path, file: Path, good: bytes) -> None:
             resumed(run, "again")
     report.show(run)
     report.compare([report.read_run(run), report.read_run(run / "resumed")])
-    job.Plan.of_run(run, job.Options(), {})
+    job.Job.of_run(run, job.Options(), {})
 
 
 def use_table(run: Path, file: Path, good: bytes) -> None:

@@ -1,9 +1,9 @@
 """Is anything lost when a training run is killed? Runs killed at random moments, resumed, and held against whole ones.
 
 Each kind of run is trained once without a disturbance. Then runs of the same settings are killed by SIGKILL, which no
-program can catch, at a random moment between the first trace of their folder and their end; half of them are killed
-again after they were resumed. A kill that came too late is not counted: the run is killed once more, and sooner.
-Whatever is left of a run must load, and at its end it must have the very bytes of the undisturbed one: weights,
+program can catch, at a random moment between the first trace of them, their configuration, and their end; half of them
+are killed again after they were resumed. A kill that came too late is not counted: the run is killed once more, and
+sooner. Whatever is left of a run must load, and at its end it must have the very bytes of the undisturbed one: weights,
 pictures, report and results, and metrics but for the seconds.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from minnet import load
-from minnet.runs.folder import RUN_FILES, STACK_FILE, read_config
-from minnet.runs.job import checkpoints_of
+from minnet.runs.checkpoints import checkpoints
+from minnet.runs.folder import CONFIG, RUN_FILES, STACK_FILE, read_config
 from minnet.support.files import read_arrays
 
 EVERYTHING = "--normalize batch --dropout 0.2 --schedule cosine --warmup 2 --clip-norm 1 --label-smoothing 0.1"
@@ -54,8 +54,8 @@ def end_well(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes], folder: Path, within: float, rng: np.random.Generator) -> None:
-    """Kill a process at a random moment of so many seconds after its folder is there."""
-    while not folder.exists() and process.poll() is None:
+    """Kill a process at a random moment of so many seconds after its run is there."""
+    while not (folder / CONFIG).exists() and process.poll() is None:
         time.sleep(0.001)
     time.sleep(rng.uniform(0, within))
     process.kill()
@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def examine(folder: Path) -> str:
     """Load all there is of a killed run, and tell in which part of its life it was killed."""
     read_config(folder)
-    for path in checkpoints_of(folder):
+    for path in checkpoints(folder):
         read_arrays(path)
     for name in ("model.safetensors", STACK_FILE):
         if (folder / name).exists():
@@ -81,7 +81,7 @@ def examine(folder: Path) -> str:
     if (folder / "results.json").exists():
         return "over"
     ending = any((folder / name).exists() for name in RUN_FILES[1:])
-    return "writing" if ending else "training" if checkpoints_of(folder) else "beginning"
+    return "writing" if ending else "training" if checkpoints(folder) else "beginning"
 
 
 def check_whole(folder: Path, whole: dict[str, bytes]) -> None:

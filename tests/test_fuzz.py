@@ -19,7 +19,7 @@ from minnet import SGD, Dropout, Linear, Network, ReLU, load, load_dataset, save
 from minnet.layers import Array
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint, state
 from minnet.runs.config import VARIED
-from minnet.runs.job import Options, Plan
+from minnet.runs.job import Job, Options
 from minnet.runs.model import Model
 from minnet.runs.report import compare, read_run, show
 from minnet.runs.sweep import MOST
@@ -197,11 +197,11 @@ def test_a_run_is_shown_whatever_its_json_says(tmp_path: Path, config: dict[str,
 def test_a_grid_is_refused_or_is_that_of_its_stacks(tmp_path: Path, grid: Any, stacks: Any) -> None:
     content = {"dataset": "iris", "hidden": [2], "grid": grid, "stacks": stacks}
     (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
-    message = refusal(lambda: Plan.of_run(tmp_path, Options(), {}))
+    message = refusal(lambda: Job.of_run(tmp_path, Options(), {}))
     if message:
         assert message.startswith(f"{tmp_path}/config.json: ")
         assert message.isprintable()
         assert len(message) < 1000
     else:
-        plan = Plan.of_run(tmp_path, Options(), {})
-        assert sum(plan.sizes) == len(plan.configs) <= MOST
+        made = Job.of_run(tmp_path, Options(), {})
+        assert sum(made.sizes) == len(made.configs) <= MOST

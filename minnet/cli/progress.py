@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from minnet.history import History
+from minnet.runs.job import ignore
 from minnet.runs.report import figure
 
 PROGRESS_SECONDS = 10.0
@@ -28,7 +29,7 @@ def line(history: History) -> str:
 def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
     """Give what shows a history after each of so many epochs."""
     if quiet:
-        yield lambda history: None
+        yield ignore
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -40,7 +40,6 @@ from minnet.runs.config import (
 )
 from minnet.runs.folder import read_config
 from minnet.runs.sweep import grid, rank, sweep
-from minnet.support.machine import free_memory
 from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
@@ -107,7 +106,7 @@ def tune(
     dataset = make_dataset(config)
     configs = grid(config, lr=RATES, momentum=MOMENTA, seed=range(config.seed, config.seed + seeds))
     with progress(config.epochs, quiet) as on_epoch:
-        history = sweep(configs, dataset, memory_limit or free_memory() / 4, on_epoch=on_epoch).history
+        history = sweep(configs, dataset, memory_limit, on_epoch=on_epoch).history
     ranking = rank(configs, history, ["lr", "momentum"])
     if ranking[0].diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")

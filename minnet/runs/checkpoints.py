@@ -1,7 +1,7 @@
 """How does a training run survive whatever happens? Checkpoints to go on from, and signals that end it well."""
 
 import contextlib
-import math
+import copy
 import multiprocessing
 import os
 import signal
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from minnet.history import History
 from minnet.support.files import read_arrays, write_arrays
 from minnet.support.stack import Array
 from minnet.support.text import one_line
@@ -23,6 +22,7 @@ from minnet.training import Training
 
 FORMAT = 2
 KEPT = 2
+COUNT = np.array(0)  # of the shape and dtype of an optimizer's count of steps
 INTEGERS = ("epoch", "kept")  # columns of a history that hold them
 SHARED = ("epoch", "seconds")  # columns that all networks of a stack have in common
 
@@ -47,68 +47,46 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
     Raises
     ------
     KeyError, ValueError
-        If something is missing, or its name, shape or dtype is not that of a fresh training's state.
+        If something is missing, or not what a training of these settings can have come to.
     """
     fresh, theta = state(training)[0], training.network.theta
-    for name, like in fresh.items():
-        if not name.startswith("optimizer."):
-            array = arrays[name]
-            a_column = name.startswith("history.")
-            shape = (len(array), *like.shape[1:]) if a_column and array.ndim else like.shape
-            fits = array.shape == shape
-            if not fits or array.dtype != like.dtype:
-                got = f"{array.dtype} of shape {array.shape}"
-                raise ValueError(f"{name} is {got}, expected {like.dtype} of shape {shape}")
-    columns = {name: arrays[f"history.{name}"] for name in vars(training.history)}
-    check_history(training, columns)
-    for name in ("theta", "kept_theta"):
-        if theta.ndim == 1 and not np.isfinite(arrays[name]).all():
+    epoch, taken = arrays["history.epoch"], len(np.atleast_1d(arrays["history.batch_loss"]))
+    epochs = epoch.size
+    if epochs > training.epochs or not np.array_equal(epoch, np.arange(1, epochs + 1)):
+        raise ValueError(f"history.epoch does not count from 1 to at most {training.epochs}")
+    if not 0 <= taken - epochs * training.steps <= training.steps:
+        expected = f"expected those of {epochs} epochs of {training.steps} steps, or of one more epoch begun"
+        raise ValueError(f"history.batch_loss has {taken} entries, {expected}")
+    for name in fresh | dict(arrays):
+        array = arrays[name]
+        like = fresh.get(name, theta if array.ndim else COUNT)  # an optimizer has nothing before its first step
+        a_column = name.startswith("history.")
+        shape = (taken if "batch" in name else epochs, *like.shape[1:]) if a_column else like.shape
+        if (array.shape, array.dtype) != (shape, like.dtype):
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, expected {like.dtype} of shape {shape}")
+        if theta.ndim == 1 and name.endswith("theta") and not np.isfinite(array).all():
             raise ValueError(f"{name} has entries that are not finite")
-    optimizer_state = {}
-    for name, array in arrays.items():
-        if name.startswith("optimizer."):
-            count = array.ndim == 0
-            if not count and (array.shape != theta.shape or array.dtype != theta.dtype):
-                expected = f"expected {theta.dtype} of shape {theta.shape}"
-                raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, {expected}")
-            if count and not 0 <= array < math.inf:
-                raise ValueError(f"{name} is {array}, expected a finite number of at least 0")
-            optimizer_state[name.removeprefix("optimizer.")] = array
-    generators = []
-    for _, each in zip(training.network.random.generators, values["random"], strict=True):
-        generators.append(np.random.PCG64())
-        generators[-1].state = each
+        most = epochs if a_column else taken
+        if array.dtype == COUNT.dtype and ((array < 0) | (array > most)).any():
+            raise ValueError(f"{name} counts beyond 0 to {most}")
+    generators = copy.deepcopy(training.network.random.generators)
+    for generator, random_state in zip(generators, values["random"], strict=True):
+        generator.bit_generator.state = random_state
     seconds = float(values["seconds"])
 
     theta[...], training.kept_theta[...] = arrays["theta"], arrays["kept_theta"]
-    training.optimizer.state = optimizer_state
-    entries = {name: list(column) if column.ndim > 1 else column.tolist() for name, column in columns.items()}
-    training.history = History(**entries)
-    training.seconds = seconds
-    for generator, new in zip(training.network.random.generators, generators, strict=True):
-        generator.bit_generator.state = new.state
-
-
-def check_history(training: Training, columns: Mapping[str, Array]) -> None:
-    """Raise ValueError unless the columns of a history have as many entries as its epochs, and their steps."""
-    epochs, steps = len(columns["epoch"]), len(columns["batch_loss"])
-    if epochs > training.epochs or (columns["epoch"] != np.arange(1, epochs + 1)).any():
-        raise ValueError(f"history.epoch does not count from 1 to at most {training.epochs}")
-    begun = steps - epochs * training.steps
-    if not 0 <= begun <= training.steps:
-        expected = f"expected those of {epochs} epochs of {training.steps} steps, or of one more epoch begun"
-        raise ValueError(f"history.batch_loss has {steps} entries, {expected}")
-    for name, column in columns.items():
-        entries = steps if name.startswith("batch_") else epochs
-        if len(column) != entries:
-            raise ValueError(f"history.{name} has {len(column)} entries, expected {entries}")
-    if ((columns["kept"] < 0) | (columns["kept"] > epochs)).any():
-        raise ValueError(f"history.kept names an epoch that is none of {epochs}")
+    own = {name: array for name, array in arrays.items() if name.startswith("optimizer.")}
+    training.optimizer.state = {name.removeprefix("optimizer."): array for name, array in own.items()}
+    for name in vars(training.history):
+        column = arrays[f"history.{name}"]
+        setattr(training.history, name, list(column) if column.ndim > 1 else column.tolist())
+    training.seconds, training.network.random.generators = seconds, generators
 
 
 def checkpoints(folder: Path, group: str = "") -> list[Path]:
-    """List the checkpoints in a run folder, the newest first: of one group of a sweep, if there are several."""
-    return sorted((folder / "checkpoints" / group).glob("step-*.safetensors"), reverse=True)
+    """List the checkpoints in a run folder, the newest first: of one group of a sweep, or of all."""
+    found = (folder / "checkpoints" / group).rglob("step-*.safetensors")
+    return sorted(found, key=lambda path: path.name, reverse=True)
 
 
 def save_checkpoint(folder: Path, training: Training, group: str = "") -> Path:
@@ -121,7 +99,8 @@ def save_checkpoint(folder: Path, training: Training, group: str = "") -> Path:
     """
     arrays, values = state(training)
     path = folder / "checkpoints" / group / f"step-{len(training.history.batch_loss):010}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for each in (folder / "checkpoints", path.parent):  # not the run folder, if somebody has removed that
+        each.mkdir(exist_ok=True)
     write_arrays(path, arrays, {"format": FORMAT, **values})
     for old in [each for each in checkpoints(folder, group) if each != path][KEPT - 1 :]:
         with contextlib.suppress(OSError):  # another time
@@ -142,17 +121,16 @@ def restore_checkpoint(folder: Path, training: Training, group: str = "") -> lis
     ValueError
         If there are checkpoints, but none can be used; the message names file and field.
     """
-    problems = []
+    problems = list[str]()
     for path in checkpoints(folder, group):
         try:
             load_checkpoint(path, training)
+            return problems
         except (ValueError, OSError) as error:
             problems.append(str(error))
-        else:
-            return problems
     if problems:
         raise ValueError("; ".join(problems))
-    return []
+    return problems
 
 
 def load_checkpoint(path: Path, training: Training) -> None:
@@ -168,17 +146,15 @@ def load_checkpoint(path: Path, training: Training) -> None:
         if values.get("format") != FORMAT:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         restore(training, arrays, values)
-    except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: field {one_line(error)} is missing") from None
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(error, 500)}") from None
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+        problem = f"field {error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(problem, 500)}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:
     """List the signals that ask a program to end, without those that it was told to ignore (by nohup, say)."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    there = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [number for number in there if signal.getsignal(number) != signal.SIG_IGN]
+    asking = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    return [each for each in signal.Signals if each.name in asking and signal.getsignal(each) != signal.SIG_IGN]
 
 
 class Interrupt:
@@ -193,17 +169,17 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.request()
-        self.pass_on()
+        # Not print(): the signal may come while something is being printed.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            message = b"\nminnet: finishing the batch, then saving; Ctrl-C once more stops at once\n"
+            os.write(sys.stderr.fileno(), message)
 
     def request(self, *_: object) -> None:
-        """Ask to stop after the batch, however often."""
+        """Ask to stop after the batch, however often, and ask the processes that train for this one."""
         self.requested = True
         if self.training is not None:
             self.training.interrupted = True
-
-    def pass_on(self) -> None:
-        """Ask the processes that train for this one, if somebody asked it."""
-        for process in multiprocessing.active_children() if self.requested else ():
+        for process in multiprocessing.active_children():
             process.terminate()
 
     def follow(self, training: Training) -> None:
@@ -215,18 +191,8 @@ class Interrupt:
 def interruptible() -> Iterator[Interrupt]:
     """Let the first Ctrl-C, SIGTERM or SIGHUP end training after the batch, and the second one end it at once."""
     interrupt = Interrupt()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        interrupt.handle(number, frame)
-        # Not print(): the signal may come while something is being printed.
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            message = "\nminnet: finishing the batch, then saving; Ctrl-C once more stops at once\n"
-            os.write(sys.stderr.fileno(), message.encode())
-
-    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
-        yield interrupt
-        return
-    before = {number: signal.signal(number, handle) for number in stopping_signals()}
+    may_handle = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, interrupt.handle) for number in stopping_signals() if may_handle}
     try:
         yield interrupt
     finally:

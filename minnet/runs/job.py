@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +19,44 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.lab.trace import divergence
-from minnet.network import Network
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.checkpoints import Interrupt, interruptible, restore_checkpoint, save_checkpoint
-from minnet.runs.config import Config
+from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
+from minnet.runs.config import COUNT, Config, several
 from minnet.runs.folder import (
     CONFIG,
     Summary,
-    check_out,
+    anything_saved,
     check_unfinished,
     locked,
     new_run,
     read_config,
-    remove_run,
-    reopen_run,
+    remove_leftovers,
     versions,
     write_run,
 )  # fmt: skip
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
-from minnet.runs.sweep import Group, Result, grid, grid_of, groups, join, processes, result_of, stacks, worker_interrupt
-from minnet.support.files import write_json
+from minnet.runs.sweep import (
+    Group,
+    OnEpoch,
+    Result,
+    grid,
+    groups,
+    in_processes,
+    join,
+    run,
+    stacks,
+    worker_interrupt,
+)  # fmt: skip
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
-from minnet.training import Ending, Training
 
 LIVE_SECONDS = 3.0
-CHECKPOINT_SHARE = 0.5  # of the time, at most, for checkpoints
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
-OnEpoch = Callable[[History], object]
 
 
 def ignore(history: History) -> None:
     """Do nothing."""
-
-
-class CannotSave(OSError):
-    """A file of a run cannot be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,13 @@ class Options:
     quiet: bool = False
     show: OnEpoch = ignore
 
+    def __post_init__(self) -> None:
+        if self.tensorboard:
+            try:
+                import tensorboard.summary.writer.event_file_writer  # noqa: F401
+            except ImportError:
+                raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
+
 
 def data_checksum(dataset: Dataset) -> str:
     """Return the SHA-256 of all samples, targets and weights."""
@@ -99,20 +108,18 @@ def data_checksum(dataset: Dataset) -> str:
 
 def describe_data(dataset: Dataset) -> str:
     """Say in a line what was read, so that a wrong file or column is noticed."""
-    counts = dataset.counts("train") + dataset.counts("validation") + dataset.counts("test")
+    splits = [dataset.counts(split) for split in ("train", "validation", "test")]
+    counts, sizes = np.sum(splits, axis=0), " + ".join(str(split.sum()) for split in splits)
     named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
-    sizes = " + ".join(str(len(split.x)) for split in (dataset.train, dataset.validation, dataset.test))
-    text = (
-        f"{one_line(dataset.name)}: {counts.sum()} samples ({sizes} to train, validate, test), {dataset.D} features, "
-    )
-    text += f"{dataset.K} classes: {few}"
-    alike = len({name.casefold() for name in dataset.class_names}) < dataset.K
-    return text + ("; some classes differ in upper and lower case only: are they the same?" if alike else "")
+    if len({name.casefold() for name in dataset.class_names}) < dataset.K:
+        few += "; some classes differ in upper and lower case only: are they the same?"
+    samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
+    return f"{one_line(dataset.name)}: {samples}, {dataset.D} features, {dataset.K} classes: {few}"
 
 
-class Plan:
-    """A run as it is to be: one configuration, or a stack of several in groups.
+class Job:
+    """A run: one configuration, or a stack of several in groups, from its settings to its results.
 
     Parameters
     ----------
@@ -127,60 +134,135 @@ class Plan:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
-        self.config, self.values, self.dataset = config, dict(values), make_dataset(config)
-        self.configs = grid(config, **values)
-        if not values:
-            self.groups = [Group(self.configs, self.dataset, stacked=False)]
-            self.sizes = [1]
-            return
+        self.config, self.values, self.options = config, dict(values), options
+        self.configs, self.dataset = grid(config, **values), make_dataset(config)
         if sizes is None:
-            limit = free_memory() / 4 if options.memory_limit is None else options.memory_limit
+            limit = options.memory_limit if values else math.inf
             sizes = stacks(self.configs, self.dataset, limit, options.jobs)
-        self.sizes = list(sizes)
-        self.groups = groups(self.configs, self.dataset, self.sizes)
-
-    def name(self, group: Group) -> str:
-        """Return the name of the folder of a group's checkpoints; none if there is only one group."""
-        return f"stack-{group.number + 1}" if len(self.groups) > 1 else ""
-
-    def network(self, theta: Any = None) -> Network:
-        """Make the network of the run, or the stack of all its networks, with given weights."""
-        seeds = [config.seed for config in self.configs] if self.values else None
-        network = make_network(self.config, self.dataset, seeds)
-        if theta is not None:
-            network.theta[...] = theta
-        return network
-
-    def json(self) -> dict[str, Any]:
-        """Describe the run as ``config.json`` does."""
-        network = self.groups[0].training().network
-        described = {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
-        with threads_for(network, self.config.batch_size):
-            threads = blas_threads()
-        several = {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
-        measured = {"data_sha256": data_checksum(self.dataset), "threads": threads, "versions": versions()}
-        return {**vars(self.config), **(several if self.values else {}), **described, **measured}
+        self.sizes = sizes
+        self.groups = groups(self.configs, self.dataset, self.sizes, bool(values))
 
     @classmethod
-    def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Plan:
-        """Make the plan of a run folder; data sets may have been moved to another name.
+    def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
+        """Make the job of a run folder; data sets may have been moved to another name.
 
         Raises
         ------
         FileNotFoundError
-            If there is no run.
+            If there is no run, or no data.
         ValueError
             If its configuration is none.
         """
         content = read_config(folder)
         try:
-            config = Config.from_json(content | dict(moved))
-            values, sizes = grid_of(content)
+            config, values = Config.from_json(content | dict(moved)), content.get("grid", {})
             config.check_together()
+            sizes = several(COUNT).check("stacks", content.get("stacks")) if values else [1]
+            job = cls(config, values, options, sizes)
+            if sum(sizes) != len(job.configs):
+                raise ValueError(
+                    f"stacks: expected as many networks as the grid has, {len(job.configs)}, got {sum(sizes)}"
+                )
+            return job
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
             raise ValueError(f"{folder / CONFIG}: {problem}") from None
-        return cls(config, values, options, sizes)
+
+    def json(self) -> dict[str, Any]:
+        """Describe the run as ``config.json`` does."""
+        network, content = make_network(self.config, self.dataset), dict(vars(self.config))
+        if self.values:
+            content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
+        content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
+        with threads_for(network, self.config.batch_size):
+            content |= {"data_sha256": data_checksum(self.dataset), "threads": blas_threads()}
+        return content | {"versions": versions()}
+
+    def run(self, folder: Path, interrupt: Interrupt) -> Report:
+        """Train all groups and write the results; what was kept is said if that cannot be done."""
+        if not self.options.quiet:
+            say(describe_data(self.dataset))
+        try:
+            with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
+                results = self.train(folder, interrupt, lambda history: (self.options.show(history), log(history)))
+            return self.finish(folder, join(results))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
+        except BrokenExecutor:
+            raise RuntimeError(f"a process that trained for this one was killed; {kept(folder)}") from None
+        except OSError as error:
+            raise OSError(f"the run in {folder} cannot go on: {error.strerror or error}; {kept(folder)}") from None
+
+    def train(self, folder: Path, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result]:
+        """Train all groups, as many at a time as there are jobs."""
+        jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
+        one = functools.partial(train_group, folder=folder, every=every, live=live)
+        if jobs > 1:
+            return in_processes(one, self.groups, jobs, interrupt)
+        return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+
+    def finish(self, folder: Path, result: Result) -> Report:
+        """Write and return what came out."""
+        history, ended = result.history, result.ended
+        seeds = [config.seed for config in self.configs] if self.values else None
+        network = make_network(self.config, self.dataset, seeds)
+        network.theta[...] = result.theta
+        steps = -(-len(self.dataset.train.x) // self.config.batch_size)
+        ending = result.found or describe_ending(ended, history, self.config, steps)
+        if history.epoch and not (self.values and history.diverged().all()):
+            summary = summarize(self, network, history, ending)
+        else:
+            summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
+        write_run(folder, history, summary, network, self.dataset)
+        if ended.reason == "interrupted":
+            say(f"{ending['text']}; {kept(folder)}")
+            return 130, [], summary.results
+        if ended.reason == "diverged":
+            raise FloatingPointError(f"{ending['text']}; what there is of the run is in {folder}")
+        return 0, [*summary.lines, f"saved in       {folder}"], {**summary.results, "run": str(folder)}
+
+
+def train_group(
+    group: Group,
+    folder: Path,
+    every: int | None,
+    live: bool,
+    interrupt: Interrupt = worker_interrupt,
+    on_epoch: OnEpoch = ignore,
+) -> Result:
+    """Train a group from where it was left, with checkpoints; not a step if somebody asked to stop before it began."""
+    training = group.training()
+    for problem in restore_checkpoint(folder, training, group.name):
+        say(f"{problem}; going on from the checkpoint before it")
+    interrupt.follow(training)
+    next_save, drawn = 0.0, time.monotonic()
+
+    def save() -> None:
+        nonlocal next_save
+        started = time.monotonic()
+        save_checkpoint(folder, training, group.name)
+        next_save = 2 * time.monotonic() - started  # training gets at least as much of the time
+
+    def after_epoch(history: History) -> None:
+        nonlocal drawn
+        if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
+            save()
+        if live and time.monotonic() - drawn > LIVE_SECONDS:
+            from minnet import plots
+
+            draw = plots.plot_stack if training.stack else plots.plot_history
+            plots.save_picture(draw(history, title=f"{group.dataset.name}, training"), folder / "loss.png")
+            drawn = time.monotonic()
+        on_epoch(history)
+
+    if interrupt.requested and not training.over():
+        training.end("interrupted")
+        return Result(training.kept_theta, training.history, training.ended)
+    result = run(training, after_epoch)
+    if result.ended.reason == "diverged" and not training.stack:
+        return result._replace(found=divergence(training))
+    save()
+    return result
 
 
 def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options) -> Report:
@@ -195,18 +277,11 @@ def begin(config: Config, values: Mapping[str, Sequence[Any]], options: Options)
     results : dict
         The same as data.
     """
-    if options.tensorboard:
-        require_tensorboard()
-    check_out(options.out, options.force)
-    plan = Plan(config, values, options)
-    content = plan.json()
-    if not options.quiet:
-        say(describe_data(plan.dataset))
-    with ExitStack() as handlers:
-        interrupt = handlers.enter_context(interruptible())  # before there is a folder that a signal could leave behind
-        folder, made = new_run(options.out, plan.dataset.name, content, options.force)
-        with locked(folder):
-            return Job(folder, plan, options, content, made).run(interrupt, handlers)
+    job = Job(config, values, options)
+    content = job.json()
+    # Signals are taken before there is a folder that one could leave behind.
+    with interruptible() as interrupt, new_run(options.out, job.dataset.name, content, options.force) as folder:
+        return job.run(folder, interrupt)
 
 
 def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
@@ -217,205 +292,36 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
     ValueError
         If the run is over, its data is not what it was, or its checkpoints cannot be used.
     """
-    if options.tensorboard:
-        require_tensorboard()
-    try:
-        plan = Plan.of_run(folder, options, moved)
-    except FileNotFoundError as error:
-        if not (folder / CONFIG).is_file():
-            raise
-        moving = f"if it was moved: minnet train NEW_NAME --resume {shlex.quote(str(folder))} (and --test NEW_NAME)"
-        raise FileNotFoundError(f"{error}; {moving}") from None
-    if not options.quiet:
-        say(describe_data(plan.dataset))
     with locked(folder):
         check_unfinished(folder)
-        before, now = read_config(folder), plan.json()
+        try:
+            job = Job.of_run(folder, options, moved)
+        except FileNotFoundError as error:
+            moving = f"if it was moved: minnet train NEW_NAME --resume {shlex.quote(str(folder))} (and --test NEW_NAME)"
+            raise FileNotFoundError(f"{error}; {moving}") from None
+        before, now = read_config(folder), job.json()
         if before.get("data_sha256") != now["data_sha256"]:
             raise ValueError(
-                f"{folder} was trained on other data than {plan.dataset.name!r} now holds: put the data back as it "
+                f"{folder} was trained on other data than {job.dataset.name!r} now holds: put the data back as it "
                 "was, or begin a new run"
             )
-        job = Job(folder, plan, options, before)
-        job.check()
-        reopen_run(folder)
+        largest, most = max(job.sizes), stacks(job.configs, job.dataset, free_memory())[0]
+        if largest > most:
+            raise ValueError(f"{folder} trains {largest} networks at a time, but there is memory free for {most}")
+        remove_leftovers(folder)
         for name, what in (("versions", "other versions"), ("threads", "another number of BLAS threads")):
             if before.get(name) != now[name]:
                 say(f"the run began with {what}; its numbers may differ in the last digits")
-        with ExitStack() as handlers:
-            return job.run(handlers.enter_context(interruptible()), handlers)
-
-
-def checkpoints_of(folder: Path) -> list[Path]:
-    """List all checkpoints of a run, of all its groups, the newest first."""
-    return sorted((folder / "checkpoints").rglob("step-*.safetensors"), key=lambda path: path.name, reverse=True)
+        with interruptible() as interrupt:
+            return job.run(folder, interrupt)
 
 
 def kept(folder: Path) -> str:
     """Say what of a run is on the disk, and how to go on from there."""
-    saved = checkpoints_of(folder)
-    if not (folder / CONFIG).exists():
+    if not anything_saved(folder):
         return "nothing was saved"
-    try:
-        check_unfinished(folder)
-    except ValueError:
-        return f"the run is over, and in {folder}"
-    go_on = f"minnet train --resume {shlex.quote(str(folder))}"
+    saved, go_on = checkpoints(folder), f"minnet train --resume {shlex.quote(str(folder))}"
     return (f"saved is {saved[0]}; go on" if saved else "nothing of it was saved; begin anew") + f" with: {go_on}"
-
-
-class Job:
-    """A run in its folder; of a new one also which folders were ``made`` for it."""
-
-    def __init__(
-        self, folder: Path, plan: Plan, options: Options, content: dict[str, Any], made: list[Path] | None = None
-    ) -> None:
-        self.folder, self.plan, self.options, self.content, self.made = folder, plan, options, content, made
-        self.found: dict[str, Any] | None = None  # where a single network diverged
-
-    def check(self) -> None:
-        """Raise ValueError now, before anything is removed, if memory is short or no checkpoint of a group is whole."""
-        largest, most = max(self.plan.sizes), stacks(self.plan.configs, self.plan.dataset, free_memory())[0]
-        if largest > most:
-            raise ValueError(f"{self.folder} trains {largest} networks at a time, but there is memory free for {most}")
-        for group in self.plan.groups:
-            for problem in restore_checkpoint(self.folder, group.training(), self.plan.name(group)):
-                say(f"{problem}; going on from the checkpoint before it")
-
-    def run(self, interrupt: Interrupt, handlers: ExitStack) -> Report:
-        """Train all groups and write the results; what was kept is said if that cannot be done.
-
-        A new run of which nothing was kept leaves nothing. The handlers of signals are there until training is over.
-        """
-        try:
-            with handlers:
-                show = self.options.show
-                log = handlers.enter_context(event_log(self.folder)) if self.options.tensorboard else ignore
-                results = self.train(interrupt, lambda history: (show(history), log(history)))
-            return self.finish(results)
-        except BaseException as error:
-            saved = any(checkpoints_of(self.folder)) or (self.folder / "results.json").exists()
-            if self.made is not None and not saved:
-                remove_run(self.folder, self.made)
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"stopped at once; {kept(self.folder)}") from None
-            if isinstance(error, BrokenExecutor):
-                raise RuntimeError(f"a process that trained for this one was killed; {kept(self.folder)}") from None
-            if isinstance(error, CannotSave):
-                raise CannotSave(f"{error}; {kept(self.folder)}") from None
-            raise
-
-    def train(self, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result | None]:
-        """Train all groups, as many at a time as there are jobs."""
-        with processes(min(self.options.jobs, len(self.plan.groups))) as map_:
-            if map_ is map:
-                one = functools.partial(self.train_group, interrupt=interrupt, on_epoch=on_epoch)
-                return list(map(one, self.plan.groups))
-            quiet = Job(self.folder, self.plan, replace(self.options, show=ignore), self.content)  # can be sent
-            results = map_(quiet.train_group, self.plan.groups)
-            interrupt.pass_on()  # somebody may have asked before there was a process to hear it
-            return list(results)
-
-    def train_group(
-        self, group: Group, interrupt: Interrupt = worker_interrupt, on_epoch: OnEpoch | None = None
-    ) -> Result | None:
-        """Train a group from where it was left; None if somebody asked to stop before it began."""
-        if interrupt.requested:
-            return None
-        training = group.training()
-        restore_checkpoint(self.folder, training, self.plan.name(group))
-        interrupt.follow(training)
-        keeper = Keeper(self, training, self.plan.name(group))
-        with threads_for(training.network, training.batch_size):
-            training.run(lambda history: [each(history) for each in (keeper.note, on_epoch or ignore)])
-        if training.ended is not None and training.ended.reason == "diverged" and not training.stack:
-            self.found = divergence(training)
-        else:
-            keeper.save()
-        return result_of(training)
-
-    def finish(self, results: Sequence[Result | None]) -> Report:
-        """Write and return what came out."""
-        done = [result for result in results if result is not None]
-        plan = self.plan
-        if all(result and (result.history.epoch or len(results) == 1) for result in results):
-            together = join(done)
-        else:  # interrupted before each group had an epoch: there is nothing of all networks yet
-            interrupted = [result.ended for result in done if result.ended.reason == "interrupted"]
-            together = Result(plan.network().theta, History(), [*interrupted, Ending("interrupted", 1, 0)][0])
-        network, history, ended = plan.network(together.theta), together.history, together.ended
-        steps = plan.groups[0].training().steps
-        ending = self.found or describe_ending(ended, history, plan.config, steps)
-        nothing = not history.epoch or (plan.values and history.diverged().all())
-        summary = Summary({"dataset": plan.dataset.name, "seed": plan.config.seed, "ended": ending})
-        if not nothing:
-            summary = summarize(plan, network, history, ending)
-        try:
-            write_run(self.folder, history, summary, network, plan.dataset)
-        except OSError as error:
-            raise CannotSave(f"cannot write the results into {self.folder}: {error.strerror}") from None
-        if ended.reason == "interrupted":
-            say(f"{ending['text']}; {kept(self.folder)}")
-            return 130, [], summary.results
-        if ended.reason == "diverged":
-            raise FloatingPointError(f"{ending['text']}; what there is of the run is in {self.folder}")
-        return 0, [*summary.lines, f"saved in       {self.folder}"], {**summary.results, "run": str(self.folder)}
-
-
-class Keeper:
-    """Writes checkpoints of a training, and its picture while it lasts."""
-
-    def __init__(self, job: Job, training: Training, name: str) -> None:
-        self.job, self.training, self.name = job, training, name
-        self.began = self.drawn = time.monotonic()
-        self.saving = 0.0  # seconds
-
-    def note(self, history: History) -> None:
-        """Save and draw, if it is time."""
-        every, now = self.job.options.checkpoint_every, time.monotonic()
-        due = self.saving <= CHECKPOINT_SHARE * (now - self.began) if every is None else len(history.epoch) % every == 0
-        if due:
-            self.save()
-        if self.job.options.live and now - self.drawn > LIVE_SECONDS:
-            from minnet import plots
-
-            draw = plots.plot_stack if self.training.stack else plots.plot_history
-            picture = draw(history, title=f"{self.training.dataset.name}, training")
-            plots.save_picture(picture, self.job.folder / "loss.png")
-            self.drawn = time.monotonic()
-
-    def save(self) -> None:
-        """Write a checkpoint, into the folder anew if that is gone.
-
-        Raises
-        ------
-        CannotSave
-            If it cannot be written.
-        """
-        folder, started = self.job.folder, time.monotonic()
-        try:
-            for last_try in (False, True):
-                try:
-                    if not (folder / CONFIG).exists():
-                        say(f"{folder} is gone; what there is of the run is written there again")
-                        folder.mkdir(parents=True, exist_ok=True)
-                        write_json(folder / CONFIG, self.job.content)
-                    save_checkpoint(folder, self.training, self.name)
-                    break
-                except FileNotFoundError:  # the folder went away meanwhile
-                    if last_try:
-                        raise
-        except OSError as error:
-            raise CannotSave(f"cannot write a checkpoint into {folder}: {error.strerror}") from None
-        self.saving += time.monotonic() - started
-
-
-def require_tensorboard() -> None:
-    """Raise a ValueError if the tensorboard package is not there."""
-    try:
-        import tensorboard.summary.writer.event_file_writer  # noqa: F401
-    except ImportError:
-        raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 """How are many runs trained? A list of configurations is grouped into stacks that fit the memory, through a ``map``."""
 
 import contextlib
+import functools
 import itertools
 import math
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,65 +19,47 @@ from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import make_network, make_training
-from minnet.runs.checkpoints import Interrupt, stopping_signals
-from minnet.runs.config import COUNT, FIELDS, VARIED, Config, several
+from minnet.runs.checkpoints import SHARED, Interrupt, stopping_signals
+from minnet.runs.config import VARIED, Config
 from minnet.support import expect
 from minnet.support.fit import slots
-from minnet.support.machine import threads_for
-from minnet.support.stack import Array, joined
+from minnet.support.machine import free_memory, threads_for
+from minnet.support.stack import Array
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
 MOST = 100_000  # networks of a grid
-Map = Callable[[Callable[[Any], Any], Sequence[Any]], Any]
-
-
-def networks_of(values: Mapping[str, Sequence[Any]]) -> int:
-    """Return how many networks a grid of values has, or raise ValueError if that is none, or more than can be."""
-    return expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
-
-
-def grid_of(content: Mapping[str, Any]) -> tuple[dict[str, Sequence[Any]], Sequence[int] | None]:
-    """Read the values of a grid, and how many networks each stack has, from what ``config.json`` says.
-
-    Raises
-    ------
-    ValueError
-        If a stack cannot vary that, or the stacks are not of all networks.
-    """
-    values = {}
-    for name, each in content.get("grid", {}).items():
-        kind = FIELDS[expect.one_of("grid", name, VARIED)].metadata["kind"]
-        values[name] = several(kind).check(f"grid {name}", each)
-    if not values:
-        return {}, None
-    sizes = several(COUNT).check("stacks", content.get("stacks"))
-    if sum(sizes) != networks_of(values):
-        raise ValueError(f"stacks: expected as many networks as the grid has, {networks_of(values)}, got {sum(sizes)}")
-    return values, sizes
+OnEpoch = Callable[[History], object]
 
 
 def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     """Combine values of settings: a configuration for each combination, the last setting changing fastest.
 
     Where seeds differ, the split is that of the base's seed, so that all learn from the same samples.
+
+    Raises
+    ------
+    ValueError
+        If a stack cannot vary a setting, a value is not what it should be, or there is no network, or more than can be.
     """
-    networks_of(values)
+    for name in values:
+        expect.one_of("grid", name, VARIED)
+    expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
     if "seed" in values and base.split_seed is None:
         base = replace(base, split_seed=base.seed)
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
 
 
-def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float = math.inf, jobs: int = 1) -> list[int]:
+def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float | None = None, jobs: int = 1) -> list[int]:
     """Group configurations, in their order, into stacks that fit the memory; return how many each stack has.
 
     Parameters
     ----------
     configs : sequence of Config
-        Those that stand side by side and differ only in what a stack can vary go together.
+        They differ only in what a stack can vary.
     dataset : Dataset
         What they train on.
-    memory_limit : float, default inf
-        How many bytes training may use beside the data set, in all jobs together.
+    memory_limit : float, optional
+        How many bytes training may use beside the data set, in all jobs together; by default a quarter of what is free.
     jobs : int, default 1
         How many stacks are trained at a time; there are as many at least, if there are as many networks.
 
@@ -85,20 +68,16 @@ def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float = ma
     ValueError
         If not even one network fits into the memory.
     """
-    sizes = []
-    same: dict[str, Any] = {name: FIELDS[name].default for name in VARIED}
-    for alike, group in itertools.groupby(configs, lambda config: replace(config, **same)):
-        S = len(list(group))
-        shared, each = bytes_of_training(make_network(alike, dataset), alike.batch_size, dataset)
-        most = S if math.isinf(memory_limit) else int((memory_limit / jobs - shared) // each)
-        if most < 1:
-            raise ValueError(
-                f"training even one of these networks takes about {(shared + each) / 2**20:.1f} MiB, "
-                f"but only {memory_limit / jobs / 2**20:.1f} MiB are allowed"
-            )
-        most = min(most, -(-S // jobs))
-        sizes += [min(most, S - start) for start in range(0, S, most)]
-    return sizes
+    S = len(configs)
+    limit = (free_memory() / 4 if memory_limit is None else memory_limit) / jobs
+    shared, each = bytes_of_training(make_network(configs[0], dataset), configs[0].batch_size, dataset)
+    most = int(min((limit - shared) / each, -(-S // jobs)))
+    if most < 1:
+        raise ValueError(
+            f"training even one of these networks takes about {(shared + each) / 2**20:.1f} MiB, "
+            f"but only {limit / 2**20:.1f} MiB are allowed"
+        )
+    return [min(most, S - start) for start in range(0, S, most)]
 
 
 def bytes_of_training(network: Network, batch_size: int, dataset: Dataset) -> tuple[int, int]:
@@ -113,84 +92,81 @@ def bytes_of_training(network: Network, batch_size: int, dataset: Dataset) -> tu
 
 
 class Result(NamedTuple):
-    """What came of a group: the weights kept, its history, and why it ended."""
+    """What came of a group: the weights kept, its history, why it ended, and of a single network where it diverged."""
 
     theta: Array
     history: History
     ended: Ending
+    found: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Configurations that are trained together, on a data set, and the number of their group.
+class Group(NamedTuple):
+    """Configurations that are trained together, on a data set, and the name of their group where there are several.
 
     A group that is ``stacked`` is a stack, even if it is of one network.
     """
 
     configs: Sequence[Config]
     dataset: Dataset
-    stacked: bool = True
-    number: int = 0
+    stacked: bool
+    name: str
 
     def training(self) -> Training:
         """Make its training."""
         return make_training(self.configs, self.dataset, self.stacked)
 
 
-def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int]) -> list[Group]:
+def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int], stacked: bool = True) -> list[Group]:
     """Make groups of so many configurations each."""
-    starts = itertools.accumulate(sizes, initial=0)
-    return [Group(configs[a:b], dataset, number=k) for k, (a, b) in enumerate(itertools.pairwise(starts))]
+    rest, made = iter(configs), []
+    for k, size in enumerate(sizes, 1):
+        name = f"stack-{k}" if len(sizes) > 1 else ""
+        made.append(Group(list(itertools.islice(rest, size)), dataset, stacked, name))
+    return made
 
 
-def train_group(group: Group, on_epoch: Callable[[History], object] | None = None) -> Result:
+def train_group(group: Group, on_epoch: OnEpoch | None) -> Result:
     """Train a group from its beginning to its end."""
-    training = group.training()
+    return run(group.training(), on_epoch)
+
+
+def run(training: Training, on_epoch: OnEpoch | None) -> Result:
+    """Train from where a training stands until it ends."""
     with threads_for(training.network, training.batch_size):
         training.run(on_epoch)
-    return result_of(training)
-
-
-def result_of(training: Training) -> Result:
-    """Give what came of a training that has ended; its network then has the weights kept."""
-    if training.ended is None:
-        raise ValueError("expected a training that has ended")
-    training.keep()
-    return Result(training.network.theta, training.history, training.ended)
+    return Result(training.kept_theta, training.history, training.ended)
 
 
 def join(results: Sequence[Result]) -> Result:
     """Join what came of several groups into what would have come of one stack of all of them.
 
-    A group all of whose networks stopped early, before others did, is taken to stay as it was then.
+    A group all of whose networks stopped early, before others did, is taken to stay as it was then. As long as a group
+    has no epoch, all of them together have none.
     """
     if len(results) == 1:
         return results[0]
-    history = History()
-    longest = max((result.history for result in results), key=lambda each: len(each.epoch))
-    for name, column in vars(history).items():
-        entries = [list(getattr(result.history, name)) for result in results]
-        length = max(map(len, entries))  # in steps, groups of the same epochs may differ
-        for each in entries:
-            each += [0.0 if name == "seconds" else each[-1]] * (length - len(each))
-        if name == "epoch":
-            column += longest.epoch
-            continue
-        for together in zip(*entries, strict=True):
-            column.append(sum(together) if name == "seconds" else joined(together))
-    reasons = [result.ended.reason for result in results]
+    histories, history = [result.history for result in results], History()
+    if all(each.epoch for each in histories):
+        history.epoch = max((each.epoch for each in histories), key=len)
+        history.seconds = list(map(sum, itertools.zip_longest(*(each.seconds for each in histories), fillvalue=0.0)))
+        for name in vars(history).keys() - SHARED:
+            columns = [getattr(each, name) for each in histories]
+            for k in range(max(map(len, columns))):  # in steps, groups of the same epochs may differ
+                together = [column[min(k, len(column) - 1)] for column in columns]
+                getattr(history, name).append(np.concatenate(together))
     order = ("interrupted", "epochs", "early stopping", "diverged")  # one that was interrupted is not over, and so on
-    ended = results[min(range(len(reasons)), key=lambda k: order.index(reasons[k]))].ended
-    last = ended if ended.reason == "interrupted" else ended._replace(epoch=len(history.epoch))
-    return Result(np.concatenate([result.theta for result in results]), history, last)
+    ended = min((result.ended for result in results), key=lambda each: order.index(each.reason))
+    if ended.reason != "interrupted":
+        ended = ended._replace(epoch=len(history.epoch))
+    return Result(np.concatenate([result.theta for result in results]), history, ended)
 
 
 def sweep(
     configs: Sequence[Config],
     dataset: Dataset,
-    memory_limit: float = math.inf,
-    map: Map = map,
-    on_epoch: Callable[[History], object] | None = None,
+    memory_limit: float | None = None,
+    map: Callable[..., Any] = map,
+    on_epoch: OnEpoch | None = None,
 ) -> Result:
     """Train networks of many configurations, that differ only in what a stack can vary, and join what came of them.
 
@@ -200,8 +176,8 @@ def sweep(
         Of the same layers; see `grid`.
     dataset : Dataset
         What they train on.
-    memory_limit : float, default inf
-        How many bytes training may use beside the data set.
+    memory_limit : float, optional
+        How many bytes training may use beside the data set; by default a quarter of what is free.
     map : callable
         What applies a function to each group: the built-in one by default, or that of a pool or a cluster.
     on_epoch : callable, optional
@@ -212,12 +188,8 @@ def sweep(
     Result
         Of a stack of all networks, in the order of the configurations.
     """
-    sizes = stacks(configs, dataset, memory_limit)
-
-    def one(group: Group) -> Result:
-        return train_group(group, on_epoch)
-
-    return join(list(map(train_group if on_epoch is None else one, groups(configs, dataset, sizes))))
+    one = functools.partial(train_group, on_epoch=on_epoch)
+    return join(list(map(one, groups(configs, dataset, stacks(configs, dataset, memory_limit)))))
 
 
 class Setting(NamedTuple):
@@ -253,17 +225,17 @@ class Setting(NamedTuple):
 def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> list[Setting]:
     """Rank settings by the mean validation loss of their networks' weights kept; those that diverged come last."""
     losses, accuracies = history.final("validation_loss"), history.final("validation_accuracy")
+    diverged = history.diverged()
     members: dict[tuple[Any, ...], list[int]] = {}
     for s, config in enumerate(configs):
-        key = tuple(config.learning_rate if name == "lr" else getattr(config, name) for name in varied)
-        members.setdefault(key, []).append(s)
+        settings = vars(config) | {"lr": config.learning_rate}
+        members.setdefault(tuple(settings[name] for name in varied), []).append(s)
     ranking = []
-    for values, networks in members.items():
-        who = np.array(networks)
-        lost = int(history.diverged()[who].sum())
+    for values, who in members.items():
+        lost = int(diverged[who].sum())
         mean, deviation = (math.inf, math.inf) if lost else (float(losses[who].mean()), float(losses[who].std()))
-        accuracy = float(accuracies[who].mean())
-        ranking.append(Setting(dict(zip(varied, values, strict=True)), who, mean, deviation, accuracy, lost))
+        named, accuracy = dict(zip(varied, values, strict=True)), float(accuracies[who].mean())
+        ranking.append(Setting(named, np.array(who), mean, deviation, accuracy, lost))
     return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
 
 
@@ -276,31 +248,27 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the terminal sends to all: who made it passes it on
     if hasattr(signal, "pthread_sigmask"):  # SIGHUP stays held back, for the same reason
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    parent = multiprocessing.parent_process()
+    parent: Any = multiprocessing.parent_process()
 
     def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        parent.join()
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-@contextlib.contextmanager
-def processes(jobs: int) -> Iterator[Map]:
-    """Give a ``map`` over so many processes; the built-in one if there is to be only one."""
-    if jobs == 1:
-        yield map
-        return
-    with signals_held():
+def in_processes(
+    one: Callable[[Group], Result], several: Sequence[Group], jobs: int, interrupt: Interrupt
+) -> list[Result]:
+    """Train groups, so many at a time, each in a process of its own, which are asked to stop if this one is."""
+    with signals_held():  # this starts a process that watches over semaphores, after which Python lets signals through
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker)
-
-    def map_(function: Callable[[Any], Any], items: Sequence[Any]) -> Any:
-        with signals_held():  # all processes are started here
-            return pool.map(function, items)
-
+    with signals_held():  # all others are started here
+        results = pool.map(one, several)
     with pool:
-        yield map_
+        if interrupt.requested:  # perhaps before there was a process to hear it
+            interrupt.request()
+        return list(results)
 
 
 @contextlib.contextmanager

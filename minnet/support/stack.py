@@ -63,11 +63,6 @@ def hold(history: Any, steps: int, stopped: Array) -> None:
                 column[k] = np.where(stopped, column[k - 1], column[k])
 
 
-def joined(entries: Sequence[Any]) -> Any:
-    """Join what several stacks have, each a number for all of its networks or an array of one for each."""
-    return np.concatenate(entries) if np.ndim(entries[0]) else entries[0]
-
-
 class RandomNumbers:
     """Random numbers for layers that draw some: each network of a stack has a stream of its own.
 

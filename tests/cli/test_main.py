@@ -197,7 +197,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "iris", "--out", "/dev/null"], "/dev/null is a file: expected a folder"),
+        (["train", "iris", "--out", "/dev/null"], "cannot write a run to /dev/null: File exists"),
         (["train", "iris", "--out", "/dev/null/run"], "cannot write a run to /dev/null/run: Not a directory"),
         (["train", "iris", "--out", "x" * 300], "File name too long"),
         (["train", "iris", "--hidden", "100000000,100000000"], "Unable to allocate"),
@@ -219,7 +219,7 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
     assert main(train) == 0
     before = Path("mine/model.safetensors").read_bytes()
     assert main([*train, "--seed", "1"]) == 1
-    assert "mine already holds a run (config.json): choose another folder, or use --force" in capsys.readouterr().err
+    assert "mine already holds a run: choose another folder, or use --force" in capsys.readouterr().err
     assert Path("mine/model.safetensors").read_bytes() == before
     assert main([*train, "--seed", "1", "--force"]) == 0
     assert Path("mine/model.safetensors").read_bytes() != before
@@ -317,7 +317,7 @@ def test_results_that_cannot_be_written_are_in_the_checkpoint(
     monkeypatch.setattr("minnet.plots.save_picture", full)
     assert main(["train", "iris", "--epochs", "2", "--quiet", "--out", "r"]) == 1
     assert capsys.readouterr().err == (
-        "minnet: error: cannot write the results into r: No space left on device; saved is "
+        "minnet: error: the run in r cannot go on: No space left on device; saved is "
         "r/checkpoints/step-0000000008.safetensors; go on with: minnet train --resume r\n"
     )
 

@@ -16,14 +16,12 @@ from minnet.history import History
 from minnet.runs.folder import (
     RUN_FILES,
     Summary,
-    check_out,
     check_unfinished,
     locked,
     new_run,
     read_config,
     read_metrics,
-    remove_run,
-    reopen_run,
+    remove_leftovers,
     write_run,
 )
 from minnet.runs.report import compare, curve, read_run, show
@@ -33,12 +31,19 @@ RESULTS: dict[str, Any] = {"seed": 1, "ended": {"reason": "epochs"}, "test_loss"
 COLUMNS = ",".join(History().by_epoch())
 
 
+def finished(out: Any, name: str, config: dict[str, Any], force: bool = False) -> Path:
+    """Take a folder for a run that comes to its end."""
+    with new_run(out, name, config, force) as folder:
+        (folder / "results.json").write_text('{"ended": {"reason": "epochs"}}')
+    return folder
+
+
 @pytest.mark.parametrize("seed", [1, (1, 2)])
 def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     dataset = load_dataset("iris", seed=1)
     network = Network([Linear(4, 8), ReLU(), Linear(8, 3)], seed=seed)
     history = train(network, SGD(0.05, 0.9), dataset, 3, 32)
-    folder, _ = new_run(tmp_path / "r", "iris", CONFIG)
+    folder = finished(tmp_path / "r", "iris", CONFIG)
     best = None if seed == 1 else 1
     write_run(folder, history, Summary(RESULTS, report="report", best=best), network, dataset)
     assert sorted(os.listdir(folder)) == sorted([*RUN_FILES, *([] if seed == 1 else ["stack.safetensors"])])
@@ -91,7 +96,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(
     ],
 )  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="the run has no metrics"):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.csv"):
         read_metrics(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "metrics.csv").write_text(content)
@@ -104,39 +109,50 @@ def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None
 def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for n in (1, 2):
-        folder, made = new_run(None, "openml:a b", CONFIG)
+        folder = finished(None, "openml:a b", CONFIG)
         assert folder == Path(f"runs/openml-a-b-{n}")
         assert json.loads((folder / "config.json").read_text()) == CONFIG
-        assert folder.absolute() in made
     assert sorted(os.listdir("runs")) == ["openml-a-b-1", "openml-a-b-2"]
     assert folder.stat().st_mode & 0o777 == Path("runs").stat().st_mode & 0o777
 
 
-def test_a_run_that_never_began_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("out", [None, "deep/er/run", "there"])
+def test_a_run_that_never_began_leaves_nothing(
+    out: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for out in (None, "deep/er/run"):
-        folder, made = new_run(out, "a", CONFIG)
-        assert folder.is_dir()
-        remove_run(folder, made)
-        assert not os.listdir(tmp_path)
+    os.mkdir("there")
+    with pytest.raises(KeyboardInterrupt), new_run(out, "a", CONFIG) as folder:  # noqa: PT012
+        assert json.loads((folder / "config.json").read_text()) == CONFIG
+        (folder / "tensorboard").mkdir()
+        raise KeyboardInterrupt
+    assert os.listdir() == ["there"]
+    assert not os.listdir("there")
+
+
+def test_a_run_of_which_something_was_saved_stays(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_run(tmp_path / "r", "a", CONFIG) as folder:  # noqa: PT012
+        (folder / "checkpoints" / "stack-2").mkdir(parents=True)
+        (folder / "checkpoints" / "stack-2" / "step-1.safetensors").touch()
+        raise KeyboardInterrupt
+    assert sorted(os.listdir(tmp_path / "r")) == ["checkpoints", "config.json"]
 
 
 def test_a_run_is_replaced_only_by_force_and_other_files_stay(tmp_path: Path) -> None:
     out = tmp_path / "run"
     (out / "checkpoints").mkdir(parents=True)
     (out / "notes.txt").write_text("mine")
-    new_run(out, "a", {"run": 1})
+    finished(out, "a", {"run": 1})
     for name in ("checkpoints/step-1.safetensors", "checkpoints/.step-2.1234.part", "checkpoints/best.pt"):
         (out / name).touch()
     (out / "tensorboard").mkdir()
     (out / "tensorboard" / "events.out.tfevents.1").touch()
-    (out / "results.json").write_text("{}")
-    with pytest.raises(FileExistsError, match=r"already holds a run \(config.json\): .* --force"):
-        new_run(out, "a", {"run": 2})
+    with pytest.raises(FileExistsError, match=r"already holds a run: .* --force"):
+        finished(out, "a", {"run": 2})
     assert json.loads((out / "config.json").read_text()) == {"run": 1}
-    new_run(out, "a", {"run": 3}, force=True)
-    assert json.loads((out / "config.json").read_text()) == {"run": 3}
-    assert sorted(os.listdir(out)) == ["checkpoints", "config.json", "notes.txt"]
+    with new_run(out, "a", {"run": 3}, force=True):
+        assert json.loads((out / "config.json").read_text()) == {"run": 3}
+        assert sorted(os.listdir(out)) == ["checkpoints", "config.json", "notes.txt"]
     assert os.listdir(out / "checkpoints") == ["best.pt"]  # which is not ours
 
 
@@ -146,79 +162,86 @@ def test_what_is_left_of_something_else_is_not_taken_for_a_run(name: str, tmp_pa
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / name).write_text("of something else")
     for force in (False, True):
-        with pytest.raises(FileExistsError, match=f"holds {name}, though no run"):
-            new_run(tmp_path, "a", CONFIG, force)
+        with pytest.raises(FileExistsError, match=f"{name} is there, though no run"):
+            finished(tmp_path, "a", CONFIG, force)
     assert (tmp_path / name).read_text() == "of something else"
 
 
-def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(FileExistsError, match="file is a file: expected a folder"):
-        check_out(tmp_path / "file")
-    with pytest.raises(OSError, match=r"cannot write a run to .*file/run: Not a directory"):
-        new_run(tmp_path / "file" / "run", "a", CONFIG)
-    assert os.listdir(tmp_path) == ["file"]
+def test_a_folder_that_cannot_be_made_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    os.symlink("nowhere", "link")
+    for out, said in (
+        ("file", "file: File exists"),
+        ("file/run", "file/run: Not a directory"),
+        ("link", "link: File exists"),
+        ("x" * 300, "x: File name too long"),
+    ):
+        with pytest.raises(OSError, match=f"^cannot write a run to .*{said}$"):
+            finished(out, "a", CONFIG)
+    assert sorted(os.listdir()) == ["file", "link"]
 
 
-def test_two_runs_into_one_empty_folder_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have looked, and found nothing there."""
-    monkeypatch.setattr("minnet.runs.folder.check_out", lambda *_: None)
-    (tmp_path / "run").mkdir()
-    for folder in ("run", "new"):
-        out = tmp_path / folder
-        new_run(out, "a", {"run": 1})
-        with pytest.raises(FileExistsError, match=r"already holds a run: another one has just begun there"):
-            new_run(out, "a", {"run": 2})
-        assert json.loads((out / "config.json").read_text()) == {"run": 1}
-        assert os.listdir(out) == ["config.json"]
+@pytest.mark.parametrize("runs", ["file", "link"])
+def test_what_is_named_runs_and_is_no_folder_is_not_replaced(
+    runs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if runs == "file":
+        Path("runs").touch()
+    else:
+        os.symlink("nowhere", "runs")
+    with pytest.raises(OSError, match=r"^cannot write a run to runs/a-1: (Not a directory|File exists)$"):
+        finished(None, "a", CONFIG)
+    assert os.listdir() == ["runs"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "run" / "metrics.csv").mkdir(parents=True)
-    with pytest.raises(FileExistsError, match=r"metrics\.csv is a folder"):
-        new_run(tmp_path / "run", "a", CONFIG, force=True)
-    os.symlink(tmp_path / "nowhere", tmp_path / "link")
-    with pytest.raises(FileExistsError, match="a link to nothing"):
-        check_out(tmp_path / "link")
-    with pytest.raises(OSError, match="File name too long"):
-        check_out(tmp_path / ("x" * 300))
+    with pytest.raises(FileExistsError, match=r"run/metrics\.csv is there, though no run"):
+        finished(tmp_path / "run", "a", CONFIG, force=True)
 
 
-def test_a_file_named_runs_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("runs").touch()
-    with pytest.raises(NotADirectoryError, match="cannot write a run to runs: it is a file"):
-        new_run(None, "a", CONFIG)
+@pytest.mark.parametrize("folder", ["there", "new"])
+def test_two_runs_into_one_folder_do_not_mix(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    out = tmp_path / folder
+    with new_run(out, "a", {"run": 1}):
+        for force in (False, True):
+            with pytest.raises(BlockingIOError, match="is in use: another process is training there"):
+                finished(out, "a", {"run": 2}, force)
+        assert json.loads((out / "config.json").read_text()) == {"run": 1}
+        assert os.listdir(out) == ["config.json"]
 
 
 def test_a_name_that_is_taken_meanwhile_gives_way_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    original = os.rename
+    mkdir = os.mkdir
 
-    def taken(source: Any, to: Any) -> None:
-        if Path(to).name == "a-1":
-            Path(to).mkdir()
-            (Path(to) / "config.json").touch()
-        original(source, to)
+    def taken(path: Any, *arguments: Any) -> None:
+        mkdir(path, *arguments)
+        if Path(path).name == "a-1":  # by another process, in this moment
+            raise FileExistsError(17, "File exists")
 
-    monkeypatch.setattr(os, "rename", taken)
-    folder, _ = new_run(None, "a", CONFIG)
-    assert folder == Path("runs/a-2")
+    monkeypatch.setattr(os, "mkdir", taken)
+    assert finished(None, "a", CONFIG) == Path("runs/a-2")
     assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+    assert not os.listdir("runs/a-1")
 
-    def fails(source: Any, to: Any) -> None:
+    def fails(path: Any, *arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", fails)
-    with pytest.raises(OSError, match="cannot write a run to runs: No space left on device"):
-        new_run(None, "a", CONFIG)
-    assert sorted(os.listdir("runs")) == ["a-1", "a-2"]
+    monkeypatch.setattr(os, "mkdir", fails)
+    with pytest.raises(OSError, match="cannot write a run to runs/b-1: No space left on device"):
+        finished(None, "b", CONFIG)
 
 
 def test_a_run_is_locked_for_others_and_not_where_nothing_can_be_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _ = new_run(tmp_path / "r", "a", CONFIG)
+    folder = finished(tmp_path / "r", "a", CONFIG)
     with locked(folder), pytest.raises(BlockingIOError, match="r is in use: another process"), locked(folder):
         pass
     with locked(folder):
@@ -235,15 +258,15 @@ def test_a_run_is_locked_for_others_and_not_where_nothing_can_be_locked(
 def test_a_run_that_is_over_cannot_go_on(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no run in this folder \(no config.json\)"):
         read_config(tmp_path)
-    folder, _ = new_run(tmp_path / "r", "a", CONFIG)
+    folder = finished(tmp_path / "r", "a", CONFIG)
     (folder / ".x.1234.part").touch()
     (folder / "results.json").write_text('{"ended": {"reason": "interrupted", "text": "stopped"}}')
     check_unfinished(folder)
-    reopen_run(folder)
-    assert os.listdir(folder) == ["config.json"]
-    check_unfinished(folder)
+    remove_leftovers(folder)
+    assert sorted(os.listdir(folder)) == ["config.json", "results.json"]
     for results, said in (
         ("{}", "it has results"),
+        ('{"ended": []}', "it has results"),
         ('{"ended": {"reason": "epochs", "text": "all done"}}', "all done"),
     ):
         (folder / "results.json").write_text(results)

@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +186,11 @@ def test_a_signal_while_the_folder_is_made_waits_until_it_can_be_taken(
     train = ["train", "iris", "--epochs", "3", "--quiet", *flags, "--out"]
     assert main([*train, "whole"]) == 0
 
-    def signalled(*arguments: Any) -> Any:
-        made = new_run(*arguments)
-        os.kill(os.getpid(), number)
-        return made
+    @contextmanager
+    def signalled(*arguments: Any) -> Iterator[Path]:
+        with new_run(*arguments) as folder:
+            os.kill(os.getpid(), number)
+            yield folder
 
     with monkeypatch.context() as patch:
         patch.setattr("minnet.runs.job.new_run", signalled)
