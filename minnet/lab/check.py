@@ -58,11 +58,8 @@ class Report:
         """Format the numbers alone, without names, for a quiz."""
         if not self.rows:
             return "the check of gradients finds nothing: every layer is right"
-        lines = ["what the check measures:", *self._rows()]
-        wrong = [row for row in self.rows if row.wrong]
-        if wrong:
-            lines += ["the worst entries:", *(f"  {row.quantity}: {row.worst_entries()}" for row in wrong)]
-        return "\n".join(lines)
+        worst = (f"the worst of {row.quantity}: {row.worst_entries()}" for row in self.rows if row.wrong)
+        return "\n".join(["what the check measures:", *self._rows(), *worst])
 
     def __str__(self) -> str:
         lines = [self.subject, *self._rows(), *(f"note: {note}" for note in self.notes)]
@@ -76,23 +73,20 @@ class Report:
         return "\n".join(lines)
 
 
-def compared(trials: Sequence[Trial], quantity: str) -> list[Comparison]:
-    """Return the comparisons of one quantity."""
-    return [c for trial in trials for c in trial.comparisons if c.quantity == quantity]
-
-
 def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
     """Return the worst comparison of each quantity, and the mistakes; fresh trials run only if they can tell more."""
     singles = [trial for trial in trials if not trial.case.stack]
     worst, values = list[Comparison](), list[Finding]()
     for quantity in dict.fromkeys(c.quantity for trial in trials for c in trial.comparisons):
-        everywhere = compared(trials, quantity)
+        alone, everywhere = (
+            [c for trial in some for c in trial.comparisons if c.quantity == quantity] for some in (singles, trials)
+        )
         worst.append(max(everywhere, key=lambda c: c.error))
         # One network says more clearly what is wrong than a stack.
-        values += diagnose(compared(singles, quantity)) or diagnose(everywhere)
+        named = diagnose(alone) or diagnose(everywhere)
+        values += [Finding(name, f"{quantity}: {saw}") for name, saw in named]
     if values and not any(c.wrong for trial in fresh_trials for c in trial.run().comparisons):
-        saw = f"{values[0].saw.split(':')[0]} is right for the first batch, wrong for the next"
-        values = [Finding("stale-values", saw)]
+        values = [Finding("stale-values", "gradients are right for the first batch, wrong for the next")]
     found = [finding for trial in trials for finding in trial.findings]
     # A mistake that has a name explains why something is raised in other shapes.
     explained = any(name != "unknown" for name, _ in values) and all(name == "raises" for name, _ in found)
@@ -111,8 +105,7 @@ def construct(cls: type[Any], case: Case) -> Any:
     parameters = inspect.signature(cls).parameters.values()
     names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(names) > 2:
-        takes = f"{cls.__name__} takes {', '.join(names)}"
-        raise TypeError(f"{takes}: expected a constructor that takes nothing, (D) or (D, H)")
+        raise TypeError(f"{cls.__name__} takes {', '.join(names)}: expected nothing, (D) or (D, H)")
     sizes = {"D": case.D, "H": case.H, "K": case.H}
     return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
@@ -146,8 +139,7 @@ def check_class(cls: type[Any]) -> Report:
         report.notes = list(dict.fromkeys(trial.note for trial in trials if trial.note))
         if output and {finding.name for finding in report.findings} <= {"other-loss", "unknown"}:
             # A loss that is not what it should be explains a gradient that does not fit it; a name already found stays.
-            special = check_extremes(make(CASES[0]))
-            report.findings = [special] if special else report.findings
+            report.findings = check_extremes(make(CASES[0])) or report.findings
     return report
 
 
@@ -180,9 +172,9 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     largest = np.abs(numeric).max()
     rounding = ROUNDING * max(largest, 1 / len(x))  # 1/N: the size of y and t, divided by N
     for slot in slots(double.layers):
-        shape = (*double.theta.shape[:-1], *slot.shape)
-        analytic, true = (flat[..., slot.entries].reshape(shape) for flat in (double.dtheta, numeric))
         what = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
+        analytic = getattr(slot.layer, "d" + slot.name)
+        true = numeric[..., slot.entries].reshape(analytic.shape)
         report.rows.append(Comparison(what, analytic, true, rounding=rounding))
     report.rows.append(Comparison("the whole network", double.dtheta, numeric, rounding=rounding))
     tiny = [c.quantity for c in report.rows if c.error > 0 and np.abs(c.numeric).max() <= rounding]

@@ -38,16 +38,16 @@ def trace(network: Network, x: Array, t: Array, sample_weight: Array | None = No
     x, t, sample_weight = network.check(x, t, sample_weight)
     found = {"x": np.copy(x)}
     for place, name, array in passes(network, x, t, sample_weight):
-        found[name if place is None else f"{place}.{name}"] = np.copy(array)
+        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
     return found
 
 
 def passes(
     network: Network, x: Array, t: Array | None = None, sample_weight: Array | None = None
-) -> Iterator[tuple[int | None, str, Array]]:
+) -> Iterator[tuple[int, str, Array]]:
     """Give the arrays of a forward and a backward pass as they are computed; without ``t`` of a prediction.
 
-    Each comes with its layer's place in the network, or None, and its name there.
+    Each comes with its layer's place in the network, or −1 if it is no layer's, and its name there.
     """
     twin = network.at(network.theta.copy())
     outputs = ["z" if "W" in shapes_of(layer) else "a" for layer in twin.layers]
@@ -60,9 +60,9 @@ def passes(
         yield place, outputs[place], x
     if t is None:
         return
-    yield None, "t", t
-    yield None, "y", twin.output.probabilities(x)
-    yield None, "loss", np.asarray(mean_loss(twin.output, x, t, sample_weight))
+    yield -1, "t", t
+    yield -1, "y", twin.output.probabilities(x)
+    yield -1, "loss", np.asarray(mean_loss(twin.output, x, t, sample_weight))
     if hasattr(twin.layers[0], "needs_dx"):
         twin.layers[0].needs_dx = True
     doutput = twin.output.backward()
@@ -72,7 +72,7 @@ def passes(
         for name in shapes_of(layer):
             yield place, "d" + name, getattr(layer, "d" + name)
     if doutput is not None:
-        yield None, "dx", doutput
+        yield -1, "dx", doutput
 
 
 @np.errstate(all="ignore")
@@ -96,17 +96,16 @@ def first_nonfinite(
         if name == "loss":
             sample = int((log_y * t).sum(axis=-1).argmin())
             return {"where": "the loss", "layer": last, "array": name, "sample": sample}
-        what = f"the parameter {name}"
+        by_sample = name in ("z", "a", "dz", "da", "dx")
+        what = f"the gradient {name}" if name.startswith("d") else f"the parameter {name}"
         if name in ("z", "a"):
             name = "logits" if place == last else "activation"
             what = f"the {name}, the output"
-        elif name.startswith("d"):
-            if name in ("dz", "da", "dx") and place != last:  # made by the backward of the layer after it
-                place, name = 0 if place is None else place + 1, "dx"
-            what = f"the gradient {name}"
-        layer = described(network.layers[place or 0])
-        found = {"where": f"{what} of layer {place}, {layer}", "layer": place, "array": name}
-        if name in ("logits", "activation", "dz", "da", "dx"):
+        elif by_sample and place != last:  # made by the backward of the layer after it
+            place, name, what = place + 1, "dx", "the gradient dx"
+        where = f"{what} of layer {place}, {described(network.layers[place])}"
+        found = {"where": where, "layer": place, "array": name}
+        if by_sample:
             found["sample"] = int(np.argwhere(~np.isfinite(array))[0][-2])
         return found
     return {}

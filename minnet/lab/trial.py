@@ -34,9 +34,6 @@ class Case(NamedTuple):
     H: int
     stack: tuple[int, ...] = ()
 
-    def __str__(self) -> str:
-        return f"N={self.N}, D={self.D}, H={self.H}" + (f", a stack of {self.stack[0]}" if self.stack else "")
-
 
 # N, D and H differ from each other and from 2 in the first; are all the same in the third; one sample in the fourth.
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
@@ -75,11 +72,11 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     def at(step: complex, direction: Values) -> Any:
         return loss({name: values[name] + step * along for name, along in direction.items()})
 
-    def complex_step(direction: Values) -> float:
-        return float(at(1j * COMPLEX_STEP, direction).imag) / COMPLEX_STEP
+    def complex_step(direction: Values) -> Any:
+        return at(1j * COMPLEX_STEP, direction).imag / COMPLEX_STEP
 
-    def central_difference(direction: Values) -> float:
-        return float(at(h, direction) - at(-h, direction)) / (2 * h)
+    def central_difference(direction: Values) -> Any:
+        return (at(h, direction) - at(-h, direction)) / (2 * h)
 
     direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
     here, right, left = (at(step, direction) for step in (0, h, -h))
@@ -90,7 +87,7 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     problem = ""
     try:
         with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
-            if not abs(complex_step(direction) - (right - left) / (2 * h)) <= 1e-3 * size:
+            if not abs(complex_step(direction) - central_difference(direction)) <= 1e-3 * size:
                 problem = "it loses the imaginary part of complex numbers"
     except Exception as error:  # a learner's code may raise anything
         problem = f"complex numbers make it raise {type(error).__name__}"
@@ -147,14 +144,12 @@ class Trial:
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
                 self.attempt()
-                return self
-            except OnKink as kink:
-                name, saw = "unknown", str(kink)
-            except Exception as error:  # a learner's code may raise anything
-                name, saw = "raises", f"{type(error).__name__}: {error}"
                 break
-        self.findings.clear()
-        self.find(name, saw)
+            except OnKink as kink:
+                self.findings = [Finding("unknown", str(kink))]
+            except Exception as error:  # a learner's code may raise anything
+                self.findings = [Finding("raises", f"{type(error).__name__}: {error}, in {self.case}")]
+                break
         return self
 
     def arrays(self) -> dict[str, Array]:
@@ -164,11 +159,12 @@ class Trial:
     def attempt(self) -> None:
         """Try the layer; raise OnKink where it has no gradient."""
         self.layer, self.views = self.make(self.case), dict[str, Array]()
-        like = self.prepare_output() if self.is_output else self.prepare()
+        (self.prepare_output if self.is_output else self.prepare)()
         self.before = {name: array.copy() for name, array in self.arrays().items()}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
+        like = self.given.get("doutput", np.zeros(self.case.stack))
         if self.comparable(output, like, "what forward returns") is None:
             return
         if not np.array_equal(self.again({}), output):
@@ -195,12 +191,13 @@ class Trial:
         tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
         if problem:
             self.note = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-        for name, gradient in analytic.items():
-            compared = Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
-            self.comparisons.append(compared)
+        self.comparisons = [
+            Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
+            for name, gradient in analytic.items()
+        ]
 
-    def prepare(self) -> Array:
-        """Fill the layer's parameters, and choose what it is given; return an array like its output."""
+    def prepare(self) -> None:
+        """Fill the layer's parameters, and choose what it is given."""
         layer, case, rng = self.layer, self.case, self.rng
         for name, shape in shapes_of(layer).items():
             parameter, self.views[name] = np.zeros((2, *case.stack, *shape))
@@ -217,12 +214,10 @@ class Trial:
         if not self.fresh:
             layer.backward(rng.normal(size=layer.forward(rng.normal(size=shape)).shape))
         x = rng.normal(size=shape)
-        doutput = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
-        self.given = {"x": x, "doutput": doutput}
-        return doutput
+        self.given = {"x": x, "doutput": rng.normal(size=copy.copy(layer).forward(x.copy()).shape)}
 
-    def prepare_output(self) -> Array:
-        """Choose logits and targets, one-hot in one case; return an array like the loss."""
+    def prepare_output(self) -> None:
+        """Choose logits and targets, one-hot in one case."""
         N, _, K, stack = self.case
         soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
         t = soft if N != 5 else np.eye(K)[soft.argmax(axis=-1)]
@@ -230,7 +225,6 @@ class Trial:
             self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
             self.layer.backward()
         self.given = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}
-        return np.zeros(stack)
 
     def forward(self, layer: Any, values: Values) -> Any:
         """Call a layer's forward with its inputs; the loss of one network may be any number."""
@@ -262,24 +256,22 @@ class Trial:
 
     def find(self, name: str, saw: str) -> None:
         """Note a mistake."""
-        self.findings.append(Finding(name, f"{saw} ({self.case})"))
+        self.findings.append(Finding(name, f"{saw}, in {self.case}"))
 
     def unchanged(self, when: str) -> None:
         """Note a mistake if arrays that are not the layer's to change are not what they were, and put them right."""
         for name, array in self.arrays().items():
             if name.startswith("running_") or np.array_equal(array, self.before[name], equal_nan=True):
                 continue
-            if name in self.given:
-                self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
-            else:
-                self.find("update-before-dx", f"{when} changed the parameters")
+            mistake = "caller-array-changed" if name in self.given else "update-before-dx"
+            self.find(mistake, f"{when} changed {name}")
             array[...] = self.before[name]
 
-    def comparable(self, value: Any, like: Array, what: str) -> Array | None:
+    def comparable(self, value: Any, like: Array, what: str) -> Any:
         """Return what a pass gave back if it can be compared with an array like this, else note why not."""
-        if not isinstance(value, np.ndarray) or value.shape != like.shape:
-            got = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.40} (is there a return?)"
-            self.find("wrong-shape", f"{what} should have shape {like.shape}, got {got}")
+        shape = getattr(value, "shape", f"{value!r:.40} (is there a return?)")
+        if shape != like.shape:
+            self.find("wrong-shape", f"{what} should have shape {like.shape}, got {shape}")
         elif value.dtype != like.dtype:
             self.find("wrong-dtype", f"{what} should be {like.dtype}, got {value.dtype}")
         elif not np.isfinite(value).all():
