@@ -30,10 +30,10 @@ UNIT = 100  # times as large are features that were recorded in a smaller unit, 
 class OtherLoss(SoftmaxCrossEntropy):
     """The squared error as the loss, and y − t as its gradient all the same."""
 
-    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
+    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Any:
         """C = (1/N) Σ_n ½ Σ_k (y_nk − t_nk)²."""
         super().forward(z, t)
-        return np.asarray(((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2])
+        return ((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2]
 
 
 class SoftmaxTwice(SoftmaxCrossEntropy):
@@ -44,10 +44,10 @@ class SoftmaxTwice(SoftmaxCrossEntropy):
         self.inner = np.exp(log_softmax(z))
         return super().forward(self.inner, t)
 
-    def backward(self) -> Array:
+    def backward(self) -> Any:
         """dz through both, by the Jacobian of eq. 7: every gradient is right, of the wrong loss."""
         dy = super().backward()
-        return np.asarray(self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True)))
+        return self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True))
 
 
 class AsFirstWritten(SoftmaxCrossEntropy):
@@ -57,15 +57,15 @@ class AsFirstWritten(SoftmaxCrossEntropy):
     shift_axes: tuple[int, ...] | None = (-1,)
     epsilon = 1e-300
 
-    def probabilities(self, z: Array) -> Array:
+    def probabilities(self, z: Array) -> Any:
         """y = e^z / Σ e^z, of z shifted by its maximum."""
         e = np.exp(z if self.shift_axes is None else z - z.max(axis=self.shift_axes, keepdims=True))
-        return np.asarray(e / e.sum(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True)
 
-    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
+    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Any:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
         self.y, self.t = self.probabilities(z), t
-        return np.asarray(-(t * np.log(self.y + self.epsilon)).sum(axis=(-2, -1)) / z.shape[-2])
+        return -(t * np.log(self.y + self.epsilon)).sum(axis=(-2, -1)) / z.shape[-2]
 
 
 # The layers
@@ -84,11 +84,11 @@ class BiasAllAxes(Linear):
 class UpdateBeforeDx(Linear):
     """W is updated within backward, and dx computed from the new one."""
 
-    def backward(self, dz: Array) -> Array | None:
+    def backward(self, dz: Array) -> Array:
         """Step, then dx = dz Wᵀ."""
         super().backward(dz)
         self.W -= 0.5 * self.dW
-        return dz @ self.W.mT if self.needs_dx else None
+        return dz @ self.W.mT
 
 
 class GradientsAccumulated(Linear):
@@ -169,7 +169,7 @@ class LabelsColumn(Unstopped):
         loss, _ = super().evaluate(split)
         x, t, _ = getattr(self, split)
         right = self.network.predict(x) == t.argmax(axis=1)[:, np.newaxis]
-        return loss, float(right.mean())
+        return loss, right.mean()
 
 
 # Tests that fail on mistakes outside the layers
@@ -180,29 +180,28 @@ def integers_are_taken(dataset: Dataset) -> None:
     expect.features("train", dataset.train.x.astype(np.uint8), dataset.D)
 
 
-def expect_equal(right: Array, wrong: Array, expectation: str) -> None:
+def expect_equal(expectation: str, right: Array, wrong: Array) -> None:
     """Raise AssertionError if two arrays differ that should not."""
-    distance = float(np.abs(right - wrong).max())
+    distance = np.abs(right - wrong).max()
     if distance > 1e-6:
         raise AssertionError(f"{expectation}, but they differ by up to {distance:.2g}")
 
 
 def order_does_not_matter(dataset: Dataset) -> None:
     """Test that a full batch in another order, being the same samples, gives the same gradient."""
-
-    def gradient(training: type[Training]) -> Array:
+    gradients = []
+    for training in (Training, XShuffledAlone):
         network = Network([Linear(dataset.D, dataset.K)], dtype="float64")
         training(network, SGD(LR), dataset, 1, len(dataset.train.x)).run()
-        return network.dtheta
-
-    expect_equal(gradient(Training), gradient(XShuffledAlone), "in another order a batch should give the same gradient")
+        gradients.append(network.dtheta)
+    expect_equal("a full batch in another order should give the same gradient", *gradients)
 
 
 def held_out_samples_do_not_matter(dataset: Dataset) -> None:
     """Test that training samples do not depend on what the test split holds."""
     another = replace(dataset, test=dataset.test._replace(x=dataset.test.x * 10))
-    right, wrong = (scaler_before_split(each).train.x for each in (dataset, another))
-    expect_equal(right, wrong, "with another test split the training samples should stay as they are")
+    samples = (scaler_before_split(each).train.x for each in (dataset, another))
+    expect_equal("with another test split the training samples should stay as they are", *samples)
 
 
 # All of them
@@ -255,25 +254,22 @@ class Bug:
 RIGHT: tuple[Any, ...] = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
 
 
-def run(dataset: Dataset, epochs: int, seed: int, lr: float = LR, part: Any = Unstopped) -> History:
-    """Train the right program, or the one in which a part of a `Bug` takes the right one's place."""
-    if not isinstance(part, type):
-        dataset, part = part(dataset), Unstopped
-    linear, activation, output, training = (part if issubclass(part, right) else right for right in RIGHT)
-    layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
-    trained: Training = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
-    with np.errstate(all="ignore"):
-        trained.run()
-    return trained.history
-
-
-def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> tuple[History, History]:
+def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> list[History]:
     """Train the right program and the one with the mistake, from the same seed; return both histories."""
-    lr = LR
+    lr, histories = LR, []
     if bug.unscaled:
         dataset = changed(dataset, "x", lambda x: x * UNIT)
         lr = LR / 1000  # gradients are 100 times larger, and so is what a step does to the logits
-    return run(dataset, epochs, seed, lr), run(dataset, epochs, seed, lr, bug.part)
+    for part in (Unstopped, bug.part):
+        if not isinstance(part, type):
+            dataset, part = part(dataset), Unstopped
+        linear, activation, output, training = (part if issubclass(part, right) else right for right in RIGHT)
+        layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
+        trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
+        with np.errstate(all="ignore"):
+            trained.run()
+        histories.append(trained.history)
+    return histories
 
 
 def variant(name: str, sign: str, right: type[Any], caught_by: str = "gradient check", **members: Any) -> Bug:
@@ -287,7 +283,7 @@ def by_formula(name: str, sign: str) -> Bug:
 
     def backward(self: SoftmaxCrossEntropy) -> Any:
         dz = SoftmaxCrossEntropy.backward(self)
-        return formula(Comparison("dz", dz, dz, N=dz.shape[-2], given=vars(self)))
+        return formula(Comparison("dz", dz, dz, vars(self), dz.shape[-2]))
 
     return variant(name, sign, SoftmaxCrossEntropy, backward=backward)
 

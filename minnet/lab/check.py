@@ -1,6 +1,5 @@
 """Is this backward pass right, and if not, what is wrong with it? Layers, output layers and whole networks on trial."""
 
-import functools
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from minnet.gradient_check import ROUNDING, numeric_gradient
 from minnet.lab.extremes import check_extremes
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
-from minnet.lab.trial import CASES, Case, Trial
+from minnet.lab.trial import CASES, Trial, construct
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
@@ -75,7 +74,7 @@ class Report:
 
 def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
     """Return the worst comparison of each quantity, and the mistakes; fresh trials run only if they can tell more."""
-    singles = [trial for trial in trials if not trial.case.stack]
+    *singles, _ = trials  # the last is of a stack
     worst, values = list[Comparison](), list[Finding]()
     for quantity in dict.fromkeys(c.quantity for trial in trials for c in trial.comparisons):
         alone, everywhere = (
@@ -100,16 +99,6 @@ def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[li
     return worst, list(first_of_each.values())
 
 
-def construct(cls: type[Any], case: Case) -> Any:
-    """Make a layer whose constructor takes nothing, (D) or (D, H)."""
-    parameters = inspect.signature(cls).parameters.values()
-    names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if len(names) > 2:
-        raise TypeError(f"{cls.__name__} takes {', '.join(names)}: expected nothing, (D) or (D, H)")
-    sizes = {"D": case.D, "H": case.H, "K": case.H}
-    return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
-
-
 def check_class(cls: type[Any]) -> Report:
     """Check a layer or output layer of one's own, alone.
 
@@ -129,17 +118,16 @@ def check_class(cls: type[Any]) -> Report:
     if missing:
         report.findings.append(Finding("protocol", f"it has no {', '.join(missing)}"))
         return report
-    make = functools.partial(construct, cls)
     output = len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
     report.subject += f", {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes"
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # overflows and the like are looked for
-        trials = [Trial(make, case, output).run() for case in CASES]
-        fresh_trials = [Trial(make, case, output, fresh=True) for case in CASES]
+        trials = [Trial(cls, case, output).run() for case in CASES]
+        fresh_trials = [Trial(cls, case, output, fresh=True) for case in CASES]
         report.rows, report.findings = conclude(trials, fresh_trials)
         report.notes = list(dict.fromkeys(trial.note for trial in trials if trial.note))
         if output and {finding.name for finding in report.findings} <= {"other-loss", "unknown"}:
             # A loss that is not what it should be explains a gradient that does not fit it; a name already found stays.
-            report.findings = check_extremes(make(CASES[0])) or report.findings
+            report.findings = check_extremes(construct(cls, CASES[0])) or report.findings
     return report
 
 
@@ -162,9 +150,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         A row for each parameter, its errors relative to its own largest gradient, and one for the whole network. A
         difference of `ROUNDING` times the network's largest gradient is none: that much is lost on the way.
     """
-    x = x.astype(np.float64)
-    double = network.at(network.theta.astype(np.float64))
-    double.theta += np.random.default_rng(0).normal(0, 1e-3, double.theta.shape)
+    double = network.at(network.theta + np.random.default_rng(0).normal(0, 1e-3, network.theta.shape))
     numeric = numeric_gradient(double, x, t)
     double.forward(x, t)
     double.backward()
@@ -175,8 +161,8 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         what = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
         analytic = getattr(slot.layer, "d" + slot.name)
         true = numeric[..., slot.entries].reshape(analytic.shape)
-        report.rows.append(Comparison(what, analytic, true, rounding=rounding))
-    report.rows.append(Comparison("the whole network", double.dtheta, numeric, rounding=rounding))
+        report.rows.append(Comparison(what, analytic, true, {}, rounding=rounding))
+    report.rows.append(Comparison("the whole network", double.dtheta, numeric, {}, rounding=rounding))
     tiny = [c.quantity for c in report.rows if c.error > 0 and np.abs(c.numeric).max() <= rounding]
     if tiny:
         report.notes.append(f"0 to rounding, and so not compared any closer: {'; '.join(tiny)}")

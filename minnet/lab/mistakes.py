@@ -8,7 +8,7 @@ with the batch, is never taken for a factor 2, which does not.
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +37,12 @@ class Comparison:
         "dx", "dW", "db", … or, for an output layer, "dz".
     analytic, numeric : arrays of the same shape (..., rows, columns)
         What backward says, and what the loss says.
-    tolerance : float
-        Up to which error they count as equal; by default that of complex steps.
-    N : int
-        The number of samples in the batch.
     given : mapping of str to array
         What formulas may use: of a layer its doutput and parameters, of an output layer t and the true y.
+    N : int
+        The number of samples in the batch.
+    tolerance : float
+        Up to which error they count as equal; by default that of complex steps.
     rounding : float
         How large a difference rounding explains; relative to a gradient that is tiny itself it says nothing.
     """
@@ -50,9 +50,9 @@ class Comparison:
     quantity: str
     analytic: Array
     numeric: Array
-    tolerance: float = COMPLEX_TOLERANCE
+    given: Mapping[str, Array]
     N: int = 1
-    given: Mapping[str, Array] = field(default_factory=dict)
+    tolerance: float = COMPLEX_TOLERANCE
     rounding: float = 0.0
 
     @functools.cached_property
@@ -280,9 +280,10 @@ def fits(mistake: Mistake, sign: int, comparisons: Sequence[Comparison]) -> bool
     for c in comparisons:
         try:
             wrong = sign * mistake.formula(c)
+            makes_sense = wrong.shape == c.analytic.shape
         except (KeyError, ValueError):  # something is not given, or does not fit
-            wrong = None
-        if wrong is not None and wrong.shape == c.analytic.shape:
+            makes_sense = False
+        if makes_sense:
             if not explains(wrong, c.analytic):
                 return False
             tried |= c.wrong
@@ -307,5 +308,5 @@ def constant_factor(comparisons: Sequence[Comparison]) -> tuple[str, str] | None
 
 def rows_are_shuffled(c: Comparison) -> bool:
     """Tell whether the analytic rows are the numeric ones in another order."""
-    numeric, analytic = (sorted(map(tuple, array.reshape(-1, array.shape[-1]))) for array in (c.numeric, c.analytic))
-    return explains(np.array(numeric), np.array(analytic))
+    rows = (sorted(array.reshape(-1, array.shape[-1]).tolist()) for array in (c.numeric, c.analytic))
+    return explains(*map(np.array, rows))

@@ -1,9 +1,7 @@
 """What are the numbers of one step? Every array of a forward and a backward pass, by name, from the real layers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +9,6 @@ from minnet.network import Network
 from minnet.output import mean_loss
 from minnet.support.fit import described, shapes_of
 from minnet.support.stack import Array
-
-if TYPE_CHECKING:
-    from minnet.training import Training
 
 LARGE_FEATURE = 1e3  # a standardised feature beyond it is no longer harmless
 
@@ -62,7 +57,7 @@ def passes(
         return
     yield -1, "t", t
     yield -1, "y", twin.output.probabilities(x)
-    yield -1, "loss", np.asarray(mean_loss(twin.output, x, t, sample_weight))
+    yield -1, "loss", mean_loss(twin.output, x, t, sample_weight)
     if hasattr(twin.layers[0], "needs_dx"):
         twin.layers[0].needs_dx = True
     doutput = twin.output.backward()
@@ -111,8 +106,13 @@ def first_nonfinite(
     return {}
 
 
-def divergence(training: Training) -> dict[str, Any]:
+def divergence(training: Any) -> dict[str, Any]:
     """Say where the first number that is not finite came up in a training that it ended, by doing the step once more.
+
+    Parameters
+    ----------
+    training : Training
+        It has ended for that reason.
 
     Returns
     -------
@@ -142,5 +142,5 @@ def divergence(training: Training) -> dict[str, Any]:
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"
     text = f"training diverged {where}; {cause}; the network has {weights} again"
-    found = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step, **found}
-    return {**found, "cause": cause, "weights_of_epoch": kept, "text": text}
+    ending = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step}
+    return ending | found | {"cause": cause, "weights_of_epoch": kept, "text": text}
