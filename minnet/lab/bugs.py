@@ -13,7 +13,7 @@ import numpy as np
 from minnet.data.dataset import SPLITS, Dataset, Standardization
 from minnet.history import History
 from minnet.lab.check import Report, check_class
-from minnet.lab.mistakes import MISTAKES, Comparison, Finding, Mistake
+from minnet.lab.mistakes import MISTAKES, Comparison, Finding
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD
@@ -54,7 +54,7 @@ class AsFirstWritten(SoftmaxCrossEntropy):
     """Softmax and cross-entropy as one writes them first; mutants change one of the three numbers."""
 
     axis = -1
-    shift_axes: tuple[int, ...] | None = (-1,)
+    shift_axes = (-1,)  # None: not shifted
     epsilon = 1e-300
 
     def probabilities(self, z: Array) -> Any:
@@ -175,11 +175,6 @@ class LabelsColumn(Unstopped):
 # Tests that fail on mistakes outside the layers
 
 
-def integers_are_taken(dataset: Dataset) -> None:
-    """Test that samples may be integers."""
-    expect.features("train", dataset.train.x.astype(np.uint8), dataset.D)
-
-
 def expect_equal(expectation: str, right: Array, wrong: Array) -> None:
     """Raise AssertionError if two arrays differ that should not."""
     distance = np.abs(right - wrong).max()
@@ -234,11 +229,6 @@ class Bug:
     test: Callable[[Dataset], object] | None = None
     unscaled: bool = False
 
-    @property
-    def mistake(self) -> Mistake:
-        """What is done wrong."""
-        return MISTAKES[self.name]
-
     def check(self, dataset: Dataset) -> Report:
         """Say what `minnet check` says of the mistake; for one outside the layers, what finds it instead."""
         if self.test is None:
@@ -251,19 +241,17 @@ class Bug:
         return report
 
 
-RIGHT: tuple[Any, ...] = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
-
-
 def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> list[History]:
     """Train the right program and the one with the mistake, from the same seed; return both histories."""
     lr, histories = LR, []
+    right_ones: Any = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
     if bug.unscaled:
         dataset = changed(dataset, "x", lambda x: x * UNIT)
         lr = LR / 1000  # gradients are 100 times larger, and so is what a step does to the logits
     for part in (Unstopped, bug.part):
         if not isinstance(part, type):
             dataset, part = part(dataset), Unstopped
-        linear, activation, output, training = (part if issubclass(part, right) else right for right in RIGHT)
+        linear, activation, output, training = (part if issubclass(part, right) else right for right in right_ones)
         layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
         trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
         with np.errstate(all="ignore"):
@@ -325,7 +313,13 @@ ALL_BUGS = (
         ReLU,
         backward=lambda self, da: np.multiply(da, self.x > 0, out=da),
     ),
-    Bug("integer-arrays", "0 − 1 is 255: features are torn apart", integer_arrays, "input check", integers_are_taken),
+    Bug(
+        "integer-arrays",
+        "0 − 1 is 255: features are torn apart",
+        integer_arrays,
+        "input check",
+        lambda dataset: expect.features("train", dataset.train.x.astype(np.uint8), dataset.D),
+    ),
     variant(
         "nominal-batch-size",
         "the last batch of an epoch counts less than the others",

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,8 @@ class Report:
         return "\n".join(lines)
 
 
-def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
-    """Return the worst comparison of each quantity, and the mistakes; fresh trials run only if they can tell more."""
+def conclude(trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
+    """Return the worst comparison of each quantity, and the mistakes; try anew only if that can tell more."""
     *singles, _ = trials  # the last is of a stack
     worst, values = list[Comparison](), list[Finding]()
     for quantity in dict.fromkeys(c.quantity for trial in trials for c in trial.comparisons):
@@ -84,7 +84,7 @@ def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[li
         # One network says more clearly what is wrong than a stack.
         named = diagnose(alone) or diagnose(everywhere)
         values += [Finding(name, f"{quantity}: {saw}") for name, saw in named]
-    if values and not any(c.wrong for trial in fresh_trials for c in trial.run().comparisons):
+    if values and not any(c.wrong for trial in trials for c in replace(trial, fresh=True).run().comparisons):
         values = [Finding("stale-values", "gradients are right for the first batch, wrong for the next")]
     found = [finding for trial in trials for finding in trial.findings]
     # A mistake that has a name explains why something is raised in other shapes.
@@ -95,8 +95,7 @@ def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[li
         findings = [Finding("no-stack", f"only in a stack: {findings[0].saw}")]
     if worst and not any(np.any(c.numeric) for trial in trials for c in trial.comparisons):
         findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
-    first_of_each = {finding.name: finding for finding in reversed(findings)}
-    return worst, list(first_of_each.values())
+    return worst, list({finding.name: finding for finding in reversed(findings)}.values())  # the first of each name
 
 
 def check_class(cls: type[Any]) -> Report:
@@ -113,17 +112,14 @@ def check_class(cls: type[Any]) -> Report:
     Report
         Errors relative to the largest gradient of the quantity; right if at most 1e-10 (1e-6 by central differences).
     """
-    report = Report(cls.__name__)
     missing = [member for member in ("forward", "backward") if not callable(getattr(cls, member, None))]
     if missing:
-        report.findings.append(Finding("protocol", f"it has no {', '.join(missing)}"))
-        return report
+        return Report(cls.__name__, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
     output = len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
-    report.subject += f", {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes"
+    report = Report(f"{cls.__name__}, {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes")
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # overflows and the like are looked for
         trials = [Trial(cls, case, output).run() for case in CASES]
-        fresh_trials = [Trial(cls, case, output, fresh=True) for case in CASES]
-        report.rows, report.findings = conclude(trials, fresh_trials)
+        report.rows, report.findings = conclude(trials)
         report.notes = list(dict.fromkeys(trial.note for trial in trials if trial.note))
         if output and {finding.name for finding in report.findings} <= {"other-loss", "unknown"}:
             # A loss that is not what it should be explains a gradient that does not fit it; a name already found stays.
@@ -173,7 +169,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
             alone = check_class(kind)
             report.findings += [Finding(name, f"{kind.__name__} alone: {saw}") for name, saw in alone.findings]
         if not report.findings:
-            worst = max(report.rows[:-1], key=lambda c: c.error)
+            worst = max(report.rows, key=lambda c: c.error)
             saw = f"each layer is right alone, but not together; {worst.quantity}: {worst.worst_entries()}"
             report.findings.append(Finding("unknown", saw))
     return report

@@ -9,7 +9,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,9 +56,9 @@ class Comparison:
     rounding: float = 0.0
 
     @functools.cached_property
-    def errors(self) -> Array:
+    def errors(self) -> Any:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        return np.asarray(relative_errors(self.analytic, self.numeric, self.rounding))
+        return relative_errors(self.analytic, self.numeric, self.rounding)
 
     @property
     def error(self) -> float:

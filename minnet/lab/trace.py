@@ -98,8 +98,7 @@ def first_nonfinite(
             what = f"the {name}, the output"
         elif by_sample and place != last:  # made by the backward of the layer after it
             place, name, what = place + 1, "dx", "the gradient dx"
-        where = f"{what} of layer {place}, {described(network.layers[place])}"
-        found = {"where": where, "layer": place, "array": name}
+        found = {"where": f"{what} of layer {place}, {described(network.layers[place])}", "layer": place, "array": name}
         if by_sample:
             found["sample"] = int(np.argwhere(~np.isfinite(array))[0][-2])
         return found
@@ -138,7 +137,7 @@ def divergence(training: Any) -> dict[str, Any]:
     if abs(x[row, d]) > LARGE_FEATURE:
         name = dataset.feature_names[d]
         cause = f"feature {name!r} of sample {row} is {x[row, d]:.3g} after standardising: scale or clip it"
-    kept = int(training.history.kept[-1]) if training.history.kept else 0
+    kept = int([0, *training.history.kept][-1])
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"
     text = f"training diverged {where}; {cause}; the network has {weights} again"
