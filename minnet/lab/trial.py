@@ -188,10 +188,9 @@ class Trial:
 
     def compare(self, analytic: Values) -> None:
         """Hold gradients against the slopes of a loss."""
-        given = self.before
+        given, doutput = self.before, self.before.get("doutput", 1)
         if self.is_output:
             given["y"] = np.exp(log_softmax(given["z"]))
-        doutput = given.get("doutput", 1)
         values = {name: given[name] for name in analytic}
         numeric, problem = slopes(lambda values: (doutput * self.again(values)).sum(), values, self.rng)
         tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
