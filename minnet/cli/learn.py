@@ -10,6 +10,7 @@ import numpy as np
 from minnet.cli.flags import NETWORK, OUTPUT, STACK, Argument, Commands, Report, configure
 from minnet.data.named import check_name, load_dataset
 from minnet.lab.check import check_class, check_network
+from minnet.lab.mistakes import MISTAKES
 from minnet.runs.build import make_network
 from minnet.runs.config import COUNT, DATASET, SEED, SWITCH, TEXT, Kind, WrongUsage
 from minnet.support.text import nearest, table
@@ -84,7 +85,7 @@ def bugs(
         raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
     chosen = name if mystery is None else pick(mystery)
     if chosen is None:
-        return 0, table([[bug.name, bug.mistake.meaning] for bug in BUGS.values()]), None
+        return 0, table([[name, MISTAKES[name].meaning] for name in BUGS]), None
     if chosen not in BUGS:
         raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(chosen, BUGS))}")
     bug = BUGS[chosen]
@@ -92,7 +93,12 @@ def bugs(
     told = mystery is None or tell
     lines = []
     if told:
-        lines = [f"{bug.name}: {bug.mistake.meaning}", f"one sees: {bug.sign}", f"caught by: {bug.caught_by}", ""]
+        lines = [
+            f"{bug.name}: {MISTAKES[bug.name].meaning}",
+            f"one sees: {bug.sign}",
+            f"caught by: {bug.caught_by}",
+            "",
+        ]
     if not check:
         from minnet.plots import plot_runs, save_picture
 

@@ -13,7 +13,7 @@ import numpy as np
 from minnet.data.dataset import SPLITS, Dataset, Standardization
 from minnet.history import History
 from minnet.lab.check import Report, check_class
-from minnet.lab.mistakes import MISTAKES, Comparison, Finding, Mistake
+from minnet.lab.mistakes import MISTAKES, Comparison, Finding
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD
@@ -27,21 +27,13 @@ UNIT = 100  # times as large are features that were recorded in a smaller unit, 
 # The output layer
 
 
-class NominalBatchSize(SoftmaxCrossEntropy):
-    """The gradient is divided by the same number in each batch."""
-
-    def backward(self) -> Array:
-        """dz = (y − t)/32."""
-        return (self.y - self.t) / BATCH_SIZE
-
-
 class OtherLoss(SoftmaxCrossEntropy):
     """The squared error as the loss, and y − t as its gradient all the same."""
 
-    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
+    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Any:
         """C = (1/N) Σ_n ½ Σ_k (y_nk − t_nk)²."""
         super().forward(z, t)
-        return np.asarray(((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2])
+        return ((self.y - t) ** 2).sum(axis=(-2, -1)) / 2 / z.shape[-2]
 
 
 class SoftmaxTwice(SoftmaxCrossEntropy):
@@ -52,29 +44,28 @@ class SoftmaxTwice(SoftmaxCrossEntropy):
         self.inner = np.exp(log_softmax(z))
         return super().forward(self.inner, t)
 
-    def backward(self) -> Array:
+    def backward(self) -> Any:
         """dz through both, by the Jacobian of eq. 7: every gradient is right, of the wrong loss."""
         dy = super().backward()
-        return np.asarray(self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True)))
+        return self.inner * (dy - (dy * self.inner).sum(axis=-1, keepdims=True))
 
 
 class AsFirstWritten(SoftmaxCrossEntropy):
     """Softmax and cross-entropy as one writes them first; mutants change one of the three numbers."""
 
     axis = -1
-    shift_axes: tuple[int, ...] | None = (-1,)
+    shift_axes = (-1,)  # None: not shifted
     epsilon = 1e-300
 
-    def probabilities(self, z: Array) -> Array:
+    def probabilities(self, z: Array) -> Any:
         """y = e^z / Σ e^z, of z shifted by its maximum."""
         e = np.exp(z if self.shift_axes is None else z - z.max(axis=self.shift_axes, keepdims=True))
-        return np.asarray(e / e.sum(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True)
 
-    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
+    def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Any:
         """C = −(1/N) Σ_n Σ_k t_nk log(y_nk + ε)."""
         self.y, self.t = self.probabilities(z), t
-        epsilon = np.asarray(self.epsilon, dtype=z.real.dtype)
-        return np.asarray(-(t * np.log(self.y + epsilon)).sum(axis=(-2, -1)) / z.shape[-2])
+        return -(t * np.log(self.y + self.epsilon)).sum(axis=(-2, -1)) / z.shape[-2]
 
 
 # The layers
@@ -93,11 +84,11 @@ class BiasAllAxes(Linear):
 class UpdateBeforeDx(Linear):
     """W is updated within backward, and dx computed from the new one."""
 
-    def backward(self, dz: Array) -> Array | None:
+    def backward(self, dz: Array) -> Array:
         """Step, then dx = dz Wᵀ."""
         super().backward(dz)
         self.W -= 0.5 * self.dW
-        return dz @ self.W.mT if self.needs_dx else None
+        return dz @ self.W.mT
 
 
 class GradientsAccumulated(Linear):
@@ -112,24 +103,13 @@ class GradientsAccumulated(Linear):
         return dx
 
 
-class CallerArrayChanged(ReLU):
-    """dx is computed in the array that da came in."""
-
-    def backward(self, da: Array) -> Array:
-        """da ← da where x > 0, else 0."""
-        da *= self.x > 0
-        return da
-
-
 # The data set
 
 
 def changed(dataset: Dataset, part: str, change: Callable[[Array], Array]) -> Dataset:
     """Change the samples "x" or the targets "t" of all splits in the same way."""
-    splits: dict[str, Any] = {name: getattr(dataset, name) for name in SPLITS}
-    for name, split in splits.items():
-        splits[name] = split._replace(**{part: change(getattr(split, part))})
-    return replace(dataset, **splits)
+    splits = ((name, getattr(dataset, name)) for name in SPLITS)
+    return replace(dataset, **{name: split._replace(**{part: change(getattr(split, part))}) for name, split in splits})
 
 
 def labels_from_one(dataset: Dataset) -> Dataset:
@@ -166,7 +146,7 @@ class Unstopped(Training):
 class XShuffledAlone(Unstopped):
     """Each batch's samples are in another order than its targets."""
 
-    def batch(self, rows: Array) -> tuple[Array, Array, Array | None]:
+    def batch(self, rows: Array) -> Any:
         """Turn the samples round, and leave the targets where they were."""
         x, t, sample_weight = super().batch(rows)
         return x[::-1], t, sample_weight
@@ -175,60 +155,48 @@ class XShuffledAlone(Unstopped):
 class TargetsNotSumming(Unstopped):
     """Every class gets a weight of 0.2 on top of one-hot rows, so that rows sum to 1 + 0.2 K."""
 
-    def batch(self, rows: Array) -> tuple[Array, Array, Array | None]:
+    def batch(self, rows: Array) -> Any:
         """Add 0.2 to each target."""
         x, t, sample_weight = super().batch(rows)
-        return x, t + t.dtype.type(0.2), sample_weight
+        return x, t + 0.2, sample_weight
 
 
 class LabelsColumn(Unstopped):
     """Predictions (N,) are compared with labels of shape (N, 1), which broadcasts to (N, N)."""
 
-    def evaluate(self, split: str) -> tuple[Any, Any]:
+    def evaluate(self, split: str) -> Any:
         """Compute the loss, and an accuracy of all with all."""
         loss, _ = super().evaluate(split)
         x, t, _ = getattr(self, split)
         right = self.network.predict(x) == t.argmax(axis=1)[:, np.newaxis]
-        return loss, float(right.mean())
+        return loss, right.mean()
 
 
 # Tests that fail on mistakes outside the layers
 
 
-def targets_are_taken(change: Callable[[Array], Array]) -> Callable[[Dataset], object]:
-    """Make the test that changed class numbers are good targets."""
-    return lambda dataset: expect.targets(change(dataset.train.t), dataset.K)
-
-
-def integers_are_taken(dataset: Dataset) -> None:
-    """Test that samples may be integers."""
-    expect.features("train", dataset.train.x.astype(np.uint8), dataset.D)
-
-
-def expect_equal(right: Array, wrong: Array, expectation: str) -> None:
+def expect_equal(expectation: str, right: Array, wrong: Array) -> None:
     """Raise AssertionError if two arrays differ that should not."""
-    distance = float(np.abs(right - wrong).max())
+    distance = np.abs(right - wrong).max()
     if distance > 1e-6:
         raise AssertionError(f"{expectation}, but they differ by up to {distance:.2g}")
 
 
-def order_of_samples_does_not_matter(dataset: Dataset) -> None:
+def order_does_not_matter(dataset: Dataset) -> None:
     """Test that a full batch in another order, being the same samples, gives the same gradient."""
-
-    def gradient(training: type[Training]) -> Array:
+    gradients = []
+    for training in (Training, XShuffledAlone):
         network = Network([Linear(dataset.D, dataset.K)], dtype="float64")
         training(network, SGD(LR), dataset, 1, len(dataset.train.x)).run()
-        return network.dtheta
-
-    otherwise = "a full batch in another order should give the same gradient"
-    expect_equal(gradient(Training), gradient(XShuffledAlone), otherwise)
+        gradients.append(network.dtheta)
+    expect_equal("a full batch in another order should give the same gradient", *gradients)
 
 
 def held_out_samples_do_not_matter(dataset: Dataset) -> None:
     """Test that training samples do not depend on what the test split holds."""
     another = replace(dataset, test=dataset.test._replace(x=dataset.test.x * 10))
-    right, wrong = (scaler_before_split(each).train.x for each in (dataset, another))
-    expect_equal(right, wrong, "with another test split the training samples should stay as they are")
+    samples = (scaler_before_split(each).train.x for each in (dataset, another))
+    expect_equal("with another test split the training samples should stay as they are", *samples)
 
 
 # All of them
@@ -261,11 +229,6 @@ class Bug:
     test: Callable[[Dataset], object] | None = None
     unscaled: bool = False
 
-    @property
-    def mistake(self) -> Mistake:
-        """What is done wrong."""
-        return MISTAKES[self.name]
-
     def check(self, dataset: Dataset) -> Report:
         """Say what `minnet check` says of the mistake; for one outside the layers, what finds it instead."""
         if self.test is None:
@@ -278,116 +241,98 @@ class Bug:
         return report
 
 
-RIGHT: tuple[Any, ...] = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
-
-
-def run(dataset: Dataset, epochs: int, seed: int, lr: float = LR, part: Any = Unstopped) -> History:
-    """Train the right program, or the one in which a part of a `Bug` takes the right one's place."""
-    if not isinstance(part, type):
-        dataset, part = part(dataset), Unstopped
-    linear, activation, output, training = (part if issubclass(part, right) else right for right in RIGHT)
-    layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
-    trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
-    with np.errstate(all="ignore"):
-        trained.run()
-    history: History = trained.history
-    return history
-
-
-def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> tuple[History, History]:
+def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> list[History]:
     """Train the right program and the one with the mistake, from the same seed; return both histories."""
-    lr = LR
+    lr, histories = LR, []
+    right_ones: Any = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
     if bug.unscaled:
         dataset = changed(dataset, "x", lambda x: x * UNIT)
         lr = LR / 1000  # gradients are 100 times larger, and so is what a step does to the logits
-    return run(dataset, epochs, seed, lr), run(dataset, epochs, seed, lr, bug.part)
+    for part in (Unstopped, bug.part):
+        if not isinstance(part, type):
+            dataset, part = part(dataset), Unstopped
+        linear, activation, output, training = (part if issubclass(part, right) else right for right in right_ones)
+        layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
+        trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
+        with np.errstate(all="ignore"):
+            trained.run()
+        histories.append(trained.history)
+    return histories
 
 
-def mutant(name: str, right: type[Any], **members: Any) -> type[Any]:
-    """Make a subclass with other members, called like the mistake."""
-    return type(name.title().replace("-", ""), (right,), members)
+def variant(name: str, sign: str, right: type[Any], caught_by: str = "gradient check", **members: Any) -> Bug:
+    """Make the mistake of a class with other members, called like the mistake."""
+    return Bug(name, sign, type(name.title().replace("-", ""), (right,), members), caught_by)
 
 
-def by_formula(name: str, sign: str, right: type[Any] = SoftmaxCrossEntropy) -> Bug:
-    """Make the mistake of a layer whose backward gives what the mistake's formula makes of the right gradient."""
+def by_formula(name: str, sign: str) -> Bug:
+    """Make the mistake of an output layer whose backward gives what the mistake's formula makes of the right dz."""
     formula: Any = MISTAKES[name].formula
 
-    def backward(self: Any, *doutput: Array) -> Any:
-        dx = right.backward(self, *doutput)
-        given = vars(self) | ({"doutput": doutput[0]} if doutput else {})
-        return formula(Comparison("dx", dx, dx, N=dx.shape[-2], given=given))
+    def backward(self: SoftmaxCrossEntropy) -> Any:
+        dz = SoftmaxCrossEntropy.backward(self)
+        return formula(Comparison("dz", dz, dz, vars(self), dz.shape[-2]))
 
-    return Bug(name, sign, mutant(name, right, backward=backward))
+    return variant(name, sign, SoftmaxCrossEntropy, backward=backward)
 
 
 def in_huge_logits(name: str, sign: str, **members: Any) -> Bug:
     """Make the mistake of an output layer that goes wrong in huge logits only."""
-    return Bug(name, sign, mutant(name, AsFirstWritten, **members), "loss bound", unscaled=True)
+    return replace(variant(name, sign, AsFirstWritten, "loss bound", **members), unscaled=True)
 
 
-BUGS = {
-    bug.name: bug
-    for bug in (
-        by_formula("mean-forgotten", "steps are N times too large; the best learning rate depends on the batch size"),
-        by_formula("wrong-divisor", "it learns, but K times slower"),
-        Bug("softmax-axis", "rows of y do not sum to 1", mutant("softmax-axis", AsFirstWritten, axis=-2)),
-        in_huge_logits(
-            "batch-maximum", "rows far below it become 0/0 = NaN; unnoticed in small logits", shift_axes=(-2, -1)
-        ),
-        in_huge_logits("no-maximum", "exp overflows, and training goes on with NaN", shift_axes=None),
-        in_huge_logits(
-            "log-epsilon", "a loss never exceeds 16.1; where it is most wrong, its slope is not y − t", epsilon=1e-7
-        ),
-        in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", epsilon=1e-50),
-        Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", SoftmaxTwice, "loss bound"),
-        by_formula("diagonal-jacobian", "rows of dz do not sum to 0"),
-        by_formula("extra-derivative", "learning stalls where y is sure, right or wrong"),
-        by_formula("sign-flipped", "the loss climbs"),
-        by_formula("factor-two", "as with twice the learning rate"),
-        Bug("other-loss", "it learns, and reports something else", OtherLoss),
-        Bug(
-            "targets-not-summing",
-            "y − t is not the gradient: all logits drift",
-            TargetsNotSumming,
-            "input check",
-            targets_are_taken(lambda t: np.eye(t.max() + 1)[t] + 0.2),
-        ),
-        Bug(
-            "labels-from-one",
-            "a class too many, which never occurs (or an index error)",
-            labels_from_one,
-            "input check",
-            targets_are_taken(lambda t: t + 1),
-        ),
-        Bug(
-            "labels-column",
-            "broadcasting: the accuracy stays near 1/K, however good the network",
-            LabelsColumn,
-            "input check",
-            targets_are_taken(lambda t: t[:, np.newaxis]),
-        ),
-        Bug("bias-all-axes", "it broadcasts in silence; almost 0 in the last layer", BiasAllAxes),
-        Bug(
-            "x-shuffled-alone",
-            "the loss stays at ln K",
-            XShuffledAlone,
-            "equivalence test",
-            order_of_samples_does_not_matter,
-        ),
-        Bug("update-before-dx", "small, wrong gradients in the layers below", UpdateBeforeDx),
-        Bug("gradients-accumulated", "the gradient of everything so far: it overshoots", GradientsAccumulated),
-        Bug("caller-array-changed", "nothing, until somebody else needs that array", CallerArrayChanged),
-        Bug(
-            "integer-arrays", "0 − 1 is 255: features are torn apart", integer_arrays, "input check", integers_are_taken
-        ),
-        Bug("nominal-batch-size", "the last batch of an epoch counts less than the others", NominalBatchSize),
-        Bug(
-            "scaler-before-split",
-            "nothing: the test split has leaked into training, and results look a little too good",
-            scaler_before_split,
-            "equivalence test",
-            held_out_samples_do_not_matter,
-        ),
-        by_formula("derivative-missing", "it learns, but not what it reports", ReLU),
-    )
-}
+def refused(name: str, sign: str, part: Any, targets: Callable[[Array], Array]) -> Bug:
+    """Make a mistake with targets of which the test is whether they are good ones."""
+    return Bug(name, sign, part, "input check", lambda dataset: expect.targets(targets(dataset.train.t), dataset.K))
+
+
+ALL_BUGS = (
+    by_formula("mean-forgotten", "steps are N times too large; the best learning rate depends on the batch size"),
+    by_formula("wrong-divisor", "it learns, but K times slower"),
+    variant("softmax-axis", "rows of y do not sum to 1", AsFirstWritten, axis=-2),
+    in_huge_logits("batch-maximum", "rows far below it become NaN; unnoticed in small logits", shift_axes=(-2, -1)),
+    in_huge_logits("no-maximum", "exp overflows, and training goes on with NaN", shift_axes=None),
+    in_huge_logits("log-epsilon", "a loss never exceeds 16.1, and its slope there is not y − t", epsilon=1e-7),
+    in_huge_logits("epsilon-too-small", "log 0 after all: the loss becomes NaN", epsilon=1e-50),
+    Bug("softmax-twice", "the loss stops at 1.461 for 10 classes (0.551 for 3)", SoftmaxTwice, "loss bound"),
+    by_formula("diagonal-jacobian", "rows of dz do not sum to 0"),
+    by_formula("extra-derivative", "learning stalls where y is sure, right or wrong"),
+    by_formula("sign-flipped", "the loss climbs"),
+    by_formula("factor-two", "as with twice the learning rate"),
+    Bug("other-loss", "it learns, and reports something else", OtherLoss),
+    refused("targets-not-summing", "all logits drift", TargetsNotSumming, lambda t: np.eye(t.max() + 1)[t] + 0.2),
+    refused("labels-from-one", "a class too many, which never occurs", labels_from_one, lambda t: t + 1),
+    refused("labels-column", "broadcasting: the accuracy stays near 1/K", LabelsColumn, lambda t: t[:, np.newaxis]),
+    Bug("bias-all-axes", "it broadcasts in silence; almost 0 in the last layer", BiasAllAxes),
+    Bug("x-shuffled-alone", "the loss stays at ln K", XShuffledAlone, "equivalence test", order_does_not_matter),
+    Bug("update-before-dx", "small, wrong gradients in the layers below", UpdateBeforeDx),
+    Bug("gradients-accumulated", "the gradient of everything so far: it overshoots", GradientsAccumulated),
+    variant(
+        "caller-array-changed",
+        "nothing, until somebody else needs that array",
+        ReLU,
+        backward=lambda self, da: np.multiply(da, self.x > 0, out=da),
+    ),
+    Bug(
+        "integer-arrays",
+        "0 − 1 is 255: features are torn apart",
+        integer_arrays,
+        "input check",
+        lambda dataset: expect.features("train", dataset.train.x.astype(np.uint8), dataset.D),
+    ),
+    variant(
+        "nominal-batch-size",
+        "the last batch of an epoch counts less than the others",
+        SoftmaxCrossEntropy,
+        backward=lambda self: (self.y - self.t) / BATCH_SIZE,
+    ),
+    Bug(
+        "scaler-before-split",
+        "nothing: the test split has leaked into training, and results look a little too good",
+        scaler_before_split,
+        "equivalence test",
+        held_out_samples_do_not_matter,
+    ),
+    variant("derivative-missing", "it learns, but not what it reports", ReLU, backward=lambda self, da: da),
+)
+BUGS = {bug.name: bug for bug in ALL_BUGS}

@@ -1,10 +1,9 @@
 """Is this backward pass right, and if not, what is wrong with it? Layers, output layers and whole networks on trial."""
 
-import functools
 import inspect
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from minnet.gradient_check import ROUNDING, numeric_gradient
 from minnet.lab.extremes import check_extremes
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
-from minnet.lab.trial import CASES, Case, Trial
+from minnet.lab.trial import CASES, Trial, construct
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
@@ -58,11 +57,8 @@ class Report:
         """Format the numbers alone, without names, for a quiz."""
         if not self.rows:
             return "the check of gradients finds nothing: every layer is right"
-        lines = ["what the check measures:", *self._rows()]
-        wrong = [row for row in self.rows if row.wrong]
-        if wrong:
-            lines += ["the worst entries:", *(f"  {row.quantity}: {row.worst_entries()}" for row in wrong)]
-        return "\n".join(lines)
+        worst = (f"the worst of {row.quantity}: {row.worst_entries()}" for row in self.rows if row.wrong)
+        return "\n".join(["what the check measures:", *self._rows(), *worst])
 
     def __str__(self) -> str:
         lines = [self.subject, *self._rows(), *(f"note: {note}" for note in self.notes)]
@@ -76,23 +72,20 @@ class Report:
         return "\n".join(lines)
 
 
-def compared(trials: Sequence[Trial], quantity: str) -> list[Comparison]:
-    """Return the comparisons of one quantity."""
-    return [c for trial in trials for c in trial.comparisons if c.quantity == quantity]
-
-
-def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
-    """Return the worst comparison of each quantity, and the mistakes; fresh trials run only if they can tell more."""
-    singles = [trial for trial in trials if not trial.case.stack]
+def conclude(trials: Sequence[Trial]) -> tuple[list[Comparison], list[Finding]]:
+    """Return the worst comparison of each quantity, and the mistakes; try anew only if that can tell more."""
+    *singles, _ = trials  # the last is of a stack
     worst, values = list[Comparison](), list[Finding]()
     for quantity in dict.fromkeys(c.quantity for trial in trials for c in trial.comparisons):
-        everywhere = compared(trials, quantity)
+        alone, everywhere = (
+            [c for trial in some for c in trial.comparisons if c.quantity == quantity] for some in (singles, trials)
+        )
         worst.append(max(everywhere, key=lambda c: c.error))
         # One network says more clearly what is wrong than a stack.
-        values += diagnose(compared(singles, quantity)) or diagnose(everywhere)
-    if values and not any(c.wrong for trial in fresh_trials for c in trial.run().comparisons):
-        saw = f"{values[0].saw.split(':')[0]} is right for the first batch, wrong for the next"
-        values = [Finding("stale-values", saw)]
+        named = diagnose(alone) or diagnose(everywhere)
+        values += [Finding(name, f"{quantity}: {saw}") for name, saw in named]
+    if values and not any(c.wrong for trial in trials for c in replace(trial, fresh=True).run().comparisons):
+        values = [Finding("stale-values", "gradients are right for the first batch, wrong for the next")]
     found = [finding for trial in trials for finding in trial.findings]
     # A mistake that has a name explains why something is raised in other shapes.
     explained = any(name != "unknown" for name, _ in values) and all(name == "raises" for name, _ in found)
@@ -102,19 +95,7 @@ def conclude(trials: Sequence[Trial], fresh_trials: Sequence[Trial]) -> tuple[li
         findings = [Finding("no-stack", f"only in a stack: {findings[0].saw}")]
     if worst and not any(np.any(c.numeric) for trial in trials for c in trial.comparisons):
         findings.insert(0, Finding("unknown", "checked nothing: every numeric gradient is 0"))
-    first_of_each = {finding.name: finding for finding in reversed(findings)}
-    return worst, list(first_of_each.values())
-
-
-def construct(cls: type[Any], case: Case) -> Any:
-    """Make a layer whose constructor takes nothing, (D) or (D, H)."""
-    parameters = inspect.signature(cls).parameters.values()
-    names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    if len(names) > 2:
-        takes = f"{cls.__name__} takes {', '.join(names)}"
-        raise TypeError(f"{takes}: expected a constructor that takes nothing, (D) or (D, H)")
-    sizes = {"D": case.D, "H": case.H, "K": case.H}
-    return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
+    return worst, list({finding.name: finding for finding in reversed(findings)}.values())  # the first of each name
 
 
 def check_class(cls: type[Any]) -> Report:
@@ -131,23 +112,18 @@ def check_class(cls: type[Any]) -> Report:
     Report
         Errors relative to the largest gradient of the quantity; right if at most 1e-10 (1e-6 by central differences).
     """
-    report = Report(cls.__name__)
     missing = [member for member in ("forward", "backward") if not callable(getattr(cls, member, None))]
     if missing:
-        report.findings.append(Finding("protocol", f"it has no {', '.join(missing)}"))
-        return report
-    make = functools.partial(construct, cls)
+        return Report(cls.__name__, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
     output = len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
-    report.subject += f", {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes"
+    report = Report(f"{cls.__name__}, {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes")
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # overflows and the like are looked for
-        trials = [Trial(make, case, output).run() for case in CASES]
-        fresh_trials = [Trial(make, case, output, fresh=True) for case in CASES]
-        report.rows, report.findings = conclude(trials, fresh_trials)
+        trials = [Trial(cls, case, output).run() for case in CASES]
+        report.rows, report.findings = conclude(trials)
         report.notes = list(dict.fromkeys(trial.note for trial in trials if trial.note))
         if output and {finding.name for finding in report.findings} <= {"other-loss", "unknown"}:
             # A loss that is not what it should be explains a gradient that does not fit it; a name already found stays.
-            special = check_extremes(make(CASES[0]))
-            report.findings = [special] if special else report.findings
+            report.findings = check_extremes(construct(cls, CASES[0])) or report.findings
     return report
 
 
@@ -170,9 +146,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
         A row for each parameter, its errors relative to its own largest gradient, and one for the whole network. A
         difference of `ROUNDING` times the network's largest gradient is none: that much is lost on the way.
     """
-    x = x.astype(np.float64)
-    double = network.at(network.theta.astype(np.float64))
-    double.theta += np.random.default_rng(0).normal(0, 1e-3, double.theta.shape)
+    double = network.at(network.theta + np.random.default_rng(0).normal(0, 1e-3, network.theta.shape))
     numeric = numeric_gradient(double, x, t)
     double.forward(x, t)
     double.backward()
@@ -180,11 +154,11 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
     largest = np.abs(numeric).max()
     rounding = ROUNDING * max(largest, 1 / len(x))  # 1/N: the size of y and t, divided by N
     for slot in slots(double.layers):
-        shape = (*double.theta.shape[:-1], *slot.shape)
-        analytic, true = (flat[..., slot.entries].reshape(shape) for flat in (double.dtheta, numeric))
         what = f"layer {slot.place}, {described(slot.layer)}: d{slot.name}"
-        report.rows.append(Comparison(what, analytic, true, rounding=rounding))
-    report.rows.append(Comparison("the whole network", double.dtheta, numeric, rounding=rounding))
+        analytic = getattr(slot.layer, "d" + slot.name)
+        true = numeric[..., slot.entries].reshape(analytic.shape)
+        report.rows.append(Comparison(what, analytic, true, {}, rounding=rounding))
+    report.rows.append(Comparison("the whole network", double.dtheta, numeric, {}, rounding=rounding))
     tiny = [c.quantity for c in report.rows if c.error > 0 and np.abs(c.numeric).max() <= rounding]
     if tiny:
         report.notes.append(f"0 to rounding, and so not compared any closer: {'; '.join(tiny)}")
@@ -195,7 +169,7 @@ def check_network(network: Network, x: Array, t: Array) -> Report:
             alone = check_class(kind)
             report.findings += [Finding(name, f"{kind.__name__} alone: {saw}") for name, saw in alone.findings]
         if not report.findings:
-            worst = max(report.rows[:-1], key=lambda c: c.error)
+            worst = max(report.rows, key=lambda c: c.error)
             saw = f"each layer is right alone, but not together; {worst.quantity}: {worst.worst_entries()}"
             report.findings.append(Finding("unknown", saw))
     return report

@@ -8,8 +8,8 @@ with the batch, is never taken for a factor 2, which does not.
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,12 +37,12 @@ class Comparison:
         "dx", "dW", "db", … or, for an output layer, "dz".
     analytic, numeric : arrays of the same shape (..., rows, columns)
         What backward says, and what the loss says.
-    tolerance : float
-        Up to which error they count as equal; by default that of complex steps.
-    N : int
-        The number of samples in the batch.
     given : mapping of str to array
         What formulas may use: of a layer its doutput and parameters, of an output layer t and the true y.
+    N : int
+        The number of samples in the batch.
+    tolerance : float
+        Up to which error they count as equal; by default that of complex steps.
     rounding : float
         How large a difference rounding explains; relative to a gradient that is tiny itself it says nothing.
     """
@@ -50,15 +50,15 @@ class Comparison:
     quantity: str
     analytic: Array
     numeric: Array
-    tolerance: float = COMPLEX_TOLERANCE
+    given: Mapping[str, Array]
     N: int = 1
-    given: Mapping[str, Array] = field(default_factory=dict)
+    tolerance: float = COMPLEX_TOLERANCE
     rounding: float = 0.0
 
     @functools.cached_property
-    def errors(self) -> Array:
+    def errors(self) -> Any:
         """|analytic − numeric|, relative to the largest numeric gradient; infinite where one of them is NaN."""
-        return np.asarray(relative_errors(self.analytic, self.numeric, self.rounding))
+        return relative_errors(self.analytic, self.numeric, self.rounding)
 
     @property
     def error(self) -> float:
@@ -71,7 +71,7 @@ class Comparison:
         return self.error > self.tolerance
 
     @property
-    def width(self) -> int:
+    def K(self) -> int:
         """The number of columns of the layer's output, or of an output layer's logits."""
         return int(self.given.get("doutput", self.numeric).shape[-1])
 
@@ -128,35 +128,13 @@ ALL_MISTAKES = (
     times("factor-half", "a stray factor ½", "9", "½", lambda c: 1 / 2),
     times("mean-forgotten", "the mean over the batch lacks its 1/N in backward: dz = y − t", "10", "N", lambda c: c.N),
     times(
-        "mean-twice",
-        "divided by N here too; the 1/N belongs into the output layer only",
-        "10",
-        "1/N",
-        lambda c: 1 / c.N,
+        "mean-twice", "divided by N here too; 1/N belongs into the output layer only", "10", "1/N", lambda c: 1 / c.N
     ),
-    times("times-width", "multiplied by K, the number of columns: a sum too many", "10", "K", lambda c: c.width),
-    times(
-        "wrong-divisor", "divided by K, the number of columns: the mean is over N", "10", "1/K", lambda c: 1 / c.width
-    ),
-    times(
-        "mean-over-all-forgotten",
-        "a loss that is the mean over all entries lacks 1/(N·K) in backward",
-        "10",
-        "N·K",
-        lambda c: c.N * c.width,
-    ),
-    times(
-        "mean-over-all-twice",
-        "divided by N·K, the number of all entries: once more than the loss",
-        "10",
-        "1/(N·K)",
-        lambda c: 1 / (c.N * c.width),
-    ),
-    Mistake(
-        "nominal-batch-size",
-        "divided by a fixed batch size, also in a batch that is shorter, instead of by its number of samples",
-        "10",
-    ),
+    times("times-width", "multiplied by K, the number of columns: a sum too many", "10", "K", lambda c: c.K),
+    times("wrong-divisor", "divided by K, the number of columns: the mean is over N", "10", "1/K", lambda c: 1 / c.K),
+    times("mean-over-all-forgotten", "the mean over all entries lacks 1/(N·K)", "10", "N·K", lambda c: c.N * c.K),
+    times("mean-over-all-twice", "divided by N·K once more than the loss", "10", "1/(N·K)", lambda c: 1 / (c.N * c.K)),
+    Mistake("nominal-batch-size", "divided by a fixed batch size, also where the batch is shorter", "10"),
     Mistake("constant-factor", "multiplied by a constant that has no business there", "10"),
     # The gradient, summed or arranged the wrong way
     Mistake(
@@ -223,41 +201,31 @@ ALL_MISTAKES = (
     ),
     # Softmax and cross-entropy where they go wrong: in huge logits
     Mistake(
-        "log-epsilon", "the loss takes log(y + ε) or clips y: where it is most wrong, y − t is not its gradient", "11c"
+        "log-epsilon", "the loss takes log(y + ε) or clips y: where it is most wrong, y − t is not its slope", "11c"
     ),
     Mistake("epsilon-too-small", "the ε in log(y + ε) is rounded to 0 in float32, as 1e-50 is", "11c"),
     Mistake("log-of-zero", "the logarithm of a probability rounded to 0; compute log y by log-sum-exp", "11b"),
     Mistake("no-maximum", "the row's maximum is not subtracted before exp, which overflows", "11a"),
-    Mistake(
-        "batch-maximum", "the maximum of the whole batch, not the row's, is subtracted: a row underflows to 0/0", "11a"
-    ),
+    Mistake("batch-maximum", "the batch's maximum, not the row's, is subtracted: a row underflows to 0/0", "11a"),
     Mistake("softmax-axis", "softmax runs over the wrong axis, or over the whole batch", "1"),
     Mistake("softmax-twice", "softmax is applied twice: the output layer takes logits, not probabilities", "1"),
     # State and the caller's arrays
     Mistake("gradients-accumulated", "gradients are added to earlier ones: write dW[...] = …, not dW += …", "12a"),
     Mistake("stale-values", "backward uses something that an earlier call left behind", "12a"),
     Mistake("caller-array-changed", "an array that belongs to the caller is changed in place", "13a"),
-    Mistake(
-        "update-before-dx", "backward changes the parameters: an update does not belong there, nor before dx", "12c"
-    ),
-    Mistake(
-        "view-replaced", "the name is bound to a new array, which theta or dtheta never sees: write dW[...] = …", "12a"
-    ),
+    Mistake("update-before-dx", "backward changes the parameters: updates do not belong there, nor before dx", "12c"),
+    Mistake("view-replaced", "a name is bound to a new array, unknown to the network: write dW[...] = …", "12a"),
     # Not to be compared at all
     Mistake("wrong-shape", "a gradient has the shape of what it is the gradient of", "12a"),
     Mistake("wrong-dtype", "float64 went in, something else came out", "15"),
     Mistake("rounding", "right but for rounding: float32 somewhere inside, or a tiny constant added", "15"),
     Mistake("random", "forward gives another output for the same input; seed it, or nothing can be checked", "15"),
-    Mistake(
-        "not-a-mean", "the loss is a sum over the batch, but should be the mean, with its 1/N in forward too", "10"
-    ),
+    Mistake("not-a-mean", "the loss is a sum over the batch; it should be the mean, with 1/N in forward too", "10"),
     Mistake("not-finite", "the result is NaN or infinite for harmless input", "11a"),
     Mistake("raises", "it raises an error for harmless input", "12a"),
+    Mistake("protocol", "it lacks a member that a network needs; see minnet/layers.py and minnet/output.py", "12a"),
     Mistake(
-        "protocol", "it lacks a member that a network needs; the protocol is in minnet/layers.py and output.py", "12a"
-    ),
-    Mistake(
-        "no-stack", "right alone, wrong in a stack: use axis=-1, axis=-2, .mT, and parameters of shape (1, D)", "12a"
+        "no-stack", "right alone, wrong in a stack: use axis=-1 and -2, .mT, and parameters of shape (1, D)", "12a"
     ),
     # Outside the layers, where no check of a layer can see it
     Mistake("targets-not-summing", "rows of targets sum to more than 1, so that y − t is not the gradient", "8"),
@@ -276,35 +244,29 @@ def explains(guess: Array, analytic: Array) -> bool:
     return bool(np.abs(guess - analytic).max() <= EXPLAINED * np.abs(analytic).max())
 
 
-def diagnose(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """Name the mistakes in one quantity of a layer, from its comparisons in several shapes.
+def diagnose(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Name the mistakes in one quantity of a layer, from its comparisons in several shapes, and say what is seen.
 
     Returns
     -------
-    list of Finding
+    list of (str, str)
         Empty if nothing is wrong; two where the sign is flipped on top of another mistake; "unknown" if no mistake
         explains all shapes.
     """
     wrong = [c for c in comparisons if c.wrong]
     if not wrong:
         return []
-    return [Finding(name, f"{wrong[0].quantity}: {saw}") for name, saw in named(comparisons, wrong)]
-
-
-def named(comparisons: Sequence[Comparison], wrong: Sequence[Comparison]) -> list[tuple[str, str]]:
-    """Name the mistakes and say what is seen; ``wrong`` are those of the comparisons that are."""
     if all(explains(c.numeric, c.analytic) for c in comparisons):
         return [("rounding", f"the error is only {max(c.error for c in wrong):.1e}, but exact code has about 1e-16")]
     for sign, mistake in itertools.product((1, -1), ALL_MISTAKES):
         if fits(mistake, sign, comparisons):
-            if sign > 0:
-                return [(mistake.name, mistake.seen)]
-            flipped = "sign-flipped", "its sign is the opposite of what it should be"
-            return [flipped, (mistake.name, f"{mistake.seen}, but for the sign")]
+            seen = [(mistake.name, mistake.seen)]
+            flipped = ("sign-flipped", "its sign is the opposite of what it should be; but for that:")
+            return seen if sign > 0 else [flipped, *seen]
     factor = constant_factor(comparisons)
     if factor:
         return [factor]
-    if all(rows_are_shuffled(c) for c in wrong):
+    if all(map(rows_are_shuffled, wrong)):
         return [("rows-shuffled", "the rows are all there, but in another order")]
     shown = max(wrong, key=lambda c: (c.N > 1, c.error))  # one sample alone shows less of a pattern
     return [("unknown", shown.worst_entries())]
@@ -318,9 +280,10 @@ def fits(mistake: Mistake, sign: int, comparisons: Sequence[Comparison]) -> bool
     for c in comparisons:
         try:
             wrong = sign * mistake.formula(c)
+            makes_sense = wrong.shape == c.analytic.shape
         except (KeyError, ValueError):  # something is not given, or does not fit
-            wrong = None
-        if wrong is not None and wrong.shape == c.analytic.shape:
+            makes_sense = False
+        if makes_sense:
             if not explains(wrong, c.analytic):
                 return False
             tried |= c.wrong
@@ -345,5 +308,5 @@ def constant_factor(comparisons: Sequence[Comparison]) -> tuple[str, str] | None
 
 def rows_are_shuffled(c: Comparison) -> bool:
     """Tell whether the analytic rows are the numeric ones in another order."""
-    numeric, analytic = (sorted(map(tuple, array.reshape(-1, array.shape[-1]))) for array in (c.numeric, c.analytic))
-    return explains(np.array(numeric), np.array(analytic))
+    rows = (sorted(array.reshape(-1, array.shape[-1]).tolist()) for array in (c.numeric, c.analytic))
+    return explains(*map(np.array, rows))

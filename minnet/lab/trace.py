@@ -1,9 +1,7 @@
 """What are the numbers of one step? Every array of a forward and a backward pass, by name, from the real layers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +9,6 @@ from minnet.network import Network
 from minnet.output import mean_loss
 from minnet.support.fit import described, shapes_of
 from minnet.support.stack import Array
-
-if TYPE_CHECKING:
-    from minnet.training import Training
 
 LARGE_FEATURE = 1e3  # a standardised feature beyond it is no longer harmless
 
@@ -38,16 +33,16 @@ def trace(network: Network, x: Array, t: Array, sample_weight: Array | None = No
     x, t, sample_weight = network.check(x, t, sample_weight)
     found = {"x": np.copy(x)}
     for place, name, array in passes(network, x, t, sample_weight):
-        found[name if place is None else f"{place}.{name}"] = np.copy(array)
+        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
     return found
 
 
 def passes(
     network: Network, x: Array, t: Array | None = None, sample_weight: Array | None = None
-) -> Iterator[tuple[int | None, str, Array]]:
+) -> Iterator[tuple[int, str, Array]]:
     """Give the arrays of a forward and a backward pass as they are computed; without ``t`` of a prediction.
 
-    Each comes with its layer's place in the network, or None, and its name there.
+    Each comes with its layer's place in the network, or −1 if it is no layer's, and its name there.
     """
     twin = network.at(network.theta.copy())
     outputs = ["z" if "W" in shapes_of(layer) else "a" for layer in twin.layers]
@@ -60,9 +55,9 @@ def passes(
         yield place, outputs[place], x
     if t is None:
         return
-    yield None, "t", t
-    yield None, "y", twin.output.probabilities(x)
-    yield None, "loss", np.asarray(mean_loss(twin.output, x, t, sample_weight))
+    yield -1, "t", t
+    yield -1, "y", twin.output.probabilities(x)
+    yield -1, "loss", mean_loss(twin.output, x, t, sample_weight)
     if hasattr(twin.layers[0], "needs_dx"):
         twin.layers[0].needs_dx = True
     doutput = twin.output.backward()
@@ -72,7 +67,7 @@ def passes(
         for name in shapes_of(layer):
             yield place, "d" + name, getattr(layer, "d" + name)
     if doutput is not None:
-        yield None, "dx", doutput
+        yield -1, "dx", doutput
 
 
 @np.errstate(all="ignore")
@@ -96,24 +91,27 @@ def first_nonfinite(
         if name == "loss":
             sample = int((log_y * t).sum(axis=-1).argmin())
             return {"where": "the loss", "layer": last, "array": name, "sample": sample}
-        what = f"the parameter {name}"
+        by_sample = name in ("z", "a", "dz", "da", "dx")
+        what = f"the gradient {name}" if name.startswith("d") else f"the parameter {name}"
         if name in ("z", "a"):
             name = "logits" if place == last else "activation"
             what = f"the {name}, the output"
-        elif name.startswith("d"):
-            if name in ("dz", "da", "dx") and place != last:  # made by the backward of the layer after it
-                place, name = 0 if place is None else place + 1, "dx"
-            what = f"the gradient {name}"
-        layer = described(network.layers[place or 0])
-        found = {"where": f"{what} of layer {place}, {layer}", "layer": place, "array": name}
-        if name in ("logits", "activation", "dz", "da", "dx"):
+        elif by_sample and place != last:  # made by the backward of the layer after it
+            place, name, what = place + 1, "dx", "the gradient dx"
+        found = {"where": f"{what} of layer {place}, {described(network.layers[place])}", "layer": place, "array": name}
+        if by_sample:
             found["sample"] = int(np.argwhere(~np.isfinite(array))[0][-2])
         return found
     return {}
 
 
-def divergence(training: Training) -> dict[str, Any]:
+def divergence(training: Any) -> dict[str, Any]:
     """Say where the first number that is not finite came up in a training that it ended, by doing the step once more.
+
+    Parameters
+    ----------
+    training : Training
+        It has ended for that reason.
 
     Returns
     -------
@@ -139,9 +137,9 @@ def divergence(training: Training) -> dict[str, Any]:
     if abs(x[row, d]) > LARGE_FEATURE:
         name = dataset.feature_names[d]
         cause = f"feature {name!r} of sample {row} is {x[row, d]:.3g} after standardising: scale or clip it"
-    kept = int(training.history.kept[-1]) if training.history.kept else 0
+    kept = int([0, *training.history.kept][-1])
     weights = f"the weights of epoch {kept}" if kept else "its initial weights"
     where = f"in epoch {ended.epoch}, step {ended.step}: {found['where']} is not finite"
     text = f"training diverged {where}; {cause}; the network has {weights} again"
-    found = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step, **found}
-    return {**found, "cause": cause, "weights_of_epoch": kept, "text": text}
+    ending = {"reason": "diverged", "epoch": ended.epoch, "step": ended.step}
+    return ending | found | {"cause": cause, "weights_of_epoch": kept, "text": text}

@@ -5,10 +5,11 @@ the caller's changed, nothing accumulated, nothing stale) by looking. What is wr
 """
 
 import copy
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from minnet.support.stack import RandomNumbers
 Values = Mapping[str, Array]
 
 COMPLEX_STEP = 1e-30
-DIFFERENCE_STEP, DIFFERENCE_TOLERANCE = 6e-6, 1e-6  # the step is the cube root of the rounding unit: the least error
+DIFFERENCE_TOLERANCE = 1e-6
 NUDGES = 5
 
 
@@ -34,12 +35,19 @@ class Case(NamedTuple):
     H: int
     stack: tuple[int, ...] = ()
 
-    def __str__(self) -> str:
-        return f"N={self.N}, D={self.D}, H={self.H}" + (f", a stack of {self.stack[0]}" if self.stack else "")
-
 
 # N, D and H differ from each other and from 2 in the first; are all the same in the third; one sample in the fourth.
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
+
+
+def construct(cls: type[Any], case: Case) -> Any:
+    """Make a layer whose constructor takes nothing, (D) or (D, H)."""
+    parameters = inspect.signature(cls).parameters.values()
+    names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if len(names) > 2:
+        raise TypeError(f"{cls.__name__} takes {', '.join(names)}: expected nothing, (D) or (D, H)")
+    sizes = {"D": case.D, "H": case.H, "K": case.H}
+    return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
 
 class OnKink(Exception):
@@ -70,27 +78,26 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     OnKink
         If the values lie on a kink.
     """
-    h = DIFFERENCE_STEP
+    h = 6e-6  # the cube root of the rounding unit: the least error
 
     def at(step: complex, direction: Values) -> Any:
         return loss({name: values[name] + step * along for name, along in direction.items()})
 
-    def complex_step(direction: Values) -> float:
-        return float(at(1j * COMPLEX_STEP, direction).imag) / COMPLEX_STEP
+    def complex_step(direction: Values) -> Any:
+        return at(1j * COMPLEX_STEP, direction).imag / COMPLEX_STEP
 
-    def central_difference(direction: Values) -> float:
-        return float(at(h, direction) - at(-h, direction)) / (2 * h)
+    def central_difference(direction: Values) -> Any:
+        return (at(h, direction) - at(-h, direction)) / (2 * h)
 
     direction = {name: rng.normal(size=value.shape) for name, value in values.items()}
     here, right, left = (at(step, direction) for step in (0, h, -h))
     size = (abs(right - here) + abs(left - here)) / h + 1e-3 * abs(here) + 1e-6
     if abs(right - here + left - here) > 1e-2 * h * size:
-        kinks = "it has kinks everywhere, or computes in float32 inside"
-        raise OnKink(f"wherever it was tried, its slopes to the left and to the right differ: {kinks}")
+        raise OnKink("it has kinks everywhere, or computes in float32 inside: slopes to the left and right differ")
     problem = ""
     try:
         with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
-            if not abs(complex_step(direction) - (right - left) / (2 * h)) <= 1e-3 * size:
+            if not abs(complex_step(direction) - central_difference(direction)) <= 1e-3 * size:
                 problem = "it loses the imaginary part of complex numbers"
     except Exception as error:  # a learner's code may raise anything
         problem = f"complex numbers make it raise {type(error).__name__}"
@@ -108,8 +115,8 @@ class Trial:
 
     Parameters
     ----------
-    make : callable
-        Makes it of a case's sizes.
+    cls : class
+        Of which it is made with a case's sizes.
     case : Case
         The sizes.
     is_output : bool
@@ -127,34 +134,27 @@ class Trial:
         How it was checked, if not by complex steps.
     """
 
-    make: Callable[[Case], Any]
+    cls: type[Any]
     case: Case
     is_output: bool
     fresh: bool = False
-    comparisons: list[Comparison] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    note: str = ""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """What forward takes."""
-        return ("z", "t") if self.is_output else ("x",)
 
     def run(self) -> Self:
         """Try with new random numbers until no kink is in the way; an error that is raised is a finding."""
+        self.note = ""
+        self.inputs = ("z", "t") if self.is_output else ("x",)
+        self.comparisons: list[Comparison] = []
         for nudge in range(NUDGES):
-            self.findings.clear()
+            self.findings: list[Finding] = []
             self.rng = np.random.default_rng([CASES.index(self.case), nudge])
             try:
                 self.attempt()
-                return self
-            except OnKink as kink:
-                name, saw = "unknown", str(kink)
-            except Exception as error:  # a learner's code may raise anything
-                name, saw = "raises", f"{type(error).__name__}: {error}"
                 break
-        self.findings.clear()
-        self.find(name, saw)
+            except OnKink as kink:
+                self.findings = [Finding("unknown", str(kink))]
+            except Exception as error:  # a learner's code may raise anything
+                self.findings = [Finding("raises", f"{type(error).__name__}: {error}, in {self.case}")]
+                break
         return self
 
     def arrays(self) -> dict[str, Array]:
@@ -163,12 +163,13 @@ class Trial:
 
     def attempt(self) -> None:
         """Try the layer; raise OnKink where it has no gradient."""
-        self.layer, self.views = self.make(self.case), dict[str, Array]()
-        like = self.prepare_output() if self.is_output else self.prepare()
+        self.layer, self.views = construct(self.cls, self.case), dict[str, Array]()
+        (self.prepare_output if self.is_output else self.prepare)()
         self.before = {name: array.copy() for name, array in self.arrays().items()}
         self.random = copy.deepcopy(getattr(self.layer, "random", None))
         output = self.forward(self.layer, self.given)
         self.unchanged("forward")
+        like = self.given.get("doutput", np.zeros(self.case.stack))
         if self.comparable(output, like, "what forward returns") is None:
             return
         if not np.array_equal(self.again({}), output):
@@ -176,7 +177,7 @@ class Trial:
             return
         if self.is_output:
             twice = self.again({name: np.concatenate([self.before[name]] * 2, axis=-2) for name in self.inputs})
-            if np.allclose(twice, 2 * output, rtol=1e-9) and not np.allclose(twice, output, rtol=1e-9):
+            if output.any() and np.allclose(twice, 2 * output, rtol=1e-9, atol=0):
                 self.find("not-a-mean", "the same batch twice over costs twice as much")
         analytic = self.gradients("backward")
         if not self.findings:
@@ -187,7 +188,7 @@ class Trial:
 
     def compare(self, analytic: Values) -> None:
         """Hold gradients against the slopes of a loss."""
-        given, doutput = dict(self.before), self.before.get("doutput", 1)
+        given, doutput = self.before, self.before.get("doutput", 1)
         if self.is_output:
             given["y"] = np.exp(log_softmax(given["z"]))
         values = {name: given[name] for name in analytic}
@@ -195,12 +196,13 @@ class Trial:
         tolerance = DIFFERENCE_TOLERANCE if problem else COMPLEX_TOLERANCE
         if problem:
             self.note = f"{problem}, so central differences were used, which are exact to about {tolerance:.0e} only"
-        for name, gradient in analytic.items():
-            compared = Comparison("d" + name, gradient, numeric[name], tolerance, self.case.N, given)
-            self.comparisons.append(compared)
+        self.comparisons = [
+            Comparison("d" + name, gradient, numeric[name], given, self.case.N, tolerance)
+            for name, gradient in analytic.items()
+        ]
 
-    def prepare(self) -> Array:
-        """Fill the layer's parameters, and choose what it is given; return an array like its output."""
+    def prepare(self) -> None:
+        """Fill the layer's parameters, and choose what it is given."""
         layer, case, rng = self.layer, self.case, self.rng
         for name, shape in shapes_of(layer).items():
             parameter, self.views[name] = np.zeros((2, *case.stack, *shape))
@@ -217,12 +219,10 @@ class Trial:
         if not self.fresh:
             layer.backward(rng.normal(size=layer.forward(rng.normal(size=shape)).shape))
         x = rng.normal(size=shape)
-        doutput = np.asarray(rng.normal(size=copy.copy(layer).forward(x.copy()).shape))
-        self.given = {"x": x, "doutput": doutput}
-        return doutput
+        self.given = {"x": x, "doutput": rng.normal(size=copy.copy(layer).forward(x.copy()).shape)}
 
-    def prepare_output(self) -> Array:
-        """Choose logits and targets, one-hot in one case; return an array like the loss."""
+    def prepare_output(self) -> None:
+        """Choose logits and targets, one-hot in one case."""
         N, _, K, stack = self.case
         soft = self.rng.dirichlet(np.ones(K), size=(*stack, N))
         t = soft if N != 5 else np.eye(K)[soft.argmax(axis=-1)]
@@ -230,7 +230,6 @@ class Trial:
             self.layer.forward(self.rng.normal(size=soft.shape), soft[..., ::-1].copy())
             self.layer.backward()
         self.given = {"z": self.rng.normal(0, 1.5, soft.shape), "t": t}
-        return np.zeros(stack)
 
     def forward(self, layer: Any, values: Values) -> Any:
         """Call a layer's forward with its inputs; the loss of one network may be any number."""
@@ -262,24 +261,22 @@ class Trial:
 
     def find(self, name: str, saw: str) -> None:
         """Note a mistake."""
-        self.findings.append(Finding(name, f"{saw} ({self.case})"))
+        self.findings.append(Finding(name, f"{saw}, in {self.case}"))
 
     def unchanged(self, when: str) -> None:
         """Note a mistake if arrays that are not the layer's to change are not what they were, and put them right."""
         for name, array in self.arrays().items():
             if name.startswith("running_") or np.array_equal(array, self.before[name], equal_nan=True):
                 continue
-            if name in self.given:
-                self.find("caller-array-changed", f"{when} changed {name}, which was given to it")
-            else:
-                self.find("update-before-dx", f"{when} changed the parameters")
+            mistake = "caller-array-changed" if name in self.given else "update-before-dx"
+            self.find(mistake, f"{when} changed {name}")
             array[...] = self.before[name]
 
-    def comparable(self, value: Any, like: Array, what: str) -> Array | None:
+    def comparable(self, value: Any, like: Array, what: str) -> Any:
         """Return what a pass gave back if it can be compared with an array like this, else note why not."""
-        if not isinstance(value, np.ndarray) or value.shape != like.shape:
-            got = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.40} (is there a return?)"
-            self.find("wrong-shape", f"{what} should have shape {like.shape}, got {got}")
+        shape = getattr(value, "shape", f"{value!r:.40} (is there a return?)")
+        if shape != like.shape:
+            self.find("wrong-shape", f"{what} should have shape {like.shape}, got {shape}")
         elif value.dtype != like.dtype:
             self.find("wrong-dtype", f"{what} should be {like.dtype}, got {value.dtype}")
         elif not np.isfinite(value).all():

@@ -126,7 +126,7 @@ def test_a_mystery_keeps_its_secret_until_it_is_told(number: int, capsys: pytest
     out = capsys.readouterr().out
     assert f"mystery {number}" in out
     assert "check" in out
-    for secret in (bug.name, bug.mistake.meaning, bug.sign, "means:", bug.part.__name__):
+    for secret in (bug.name, MISTAKES[bug.name].meaning, bug.sign, "means:", bug.part.__name__):
         assert secret not in out
     assert main([*quiz, "--tell"]) == 0
     assert bug.name in capsys.readouterr().out

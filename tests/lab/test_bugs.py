@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minnet import Dataset, Linear, Network, ReLU, SoftmaxCrossEntropy, load_dataset, train
-from minnet.lab.bugs import BATCH_SIZE, BUGS, HIDDEN, LR, MOMENTUM, Bug, compare, expect_equal, run
+from minnet.lab.bugs import BATCH_SIZE, BUGS, HIDDEN, LR, MOMENTUM, Bug, compare, expect_equal
 from minnet.lab.mistakes import MISTAKES
 from minnet.optimizers import SGD
 from minnet.training import Training, evaluate
@@ -56,7 +56,7 @@ def test_each_shows_in_training_as_it_says(bug: Bug, digits: Dataset) -> None:
 
 
 def test_the_right_program_is_training_as_everybody_else_does_it(digits: Dataset) -> None:
-    history = run(digits, 3, 4)
+    history, _ = compare(BUGS["factor-two"], digits, 3, 4)
     network = Network([Linear(64, HIDDEN), ReLU(), Linear(HIDDEN, 10)], seed=4)
     expected = train(network, SGD(LR, MOMENTUM), digits, 3, BATCH_SIZE)
     assert history.train_loss == expected.train_loss
@@ -101,6 +101,6 @@ def test_the_real_layers_know_nothing_of_the_mutants() -> None:
 def test_a_test_that_does_not_fail_finds_no_mistake() -> None:
     bug = Bug("labels-column", "", Training, "input check", lambda dataset: None)
     assert bug.check(load_dataset("iris")).right
-    expect_equal(np.ones(3), np.ones(3), "they should be the same")
+    expect_equal("they should be the same", np.ones(3), np.ones(3))
     with pytest.raises(AssertionError, match=r"they should be the same, but they differ by up to 0\.5"):
-        expect_equal(np.ones(3), np.array([1, 1.5, 1]), "they should be the same")
+        expect_equal("they should be the same", np.ones(3), np.array([1, 1.5, 1]))
