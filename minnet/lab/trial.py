@@ -35,6 +35,9 @@ class Case(NamedTuple):
     H: int
     stack: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={size}" for name, size in self._asdict().items() if size)
+
 
 # N, D and H differ from each other and from 2 in the first; are all the same in the third; one sample in the fourth.
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
@@ -46,7 +49,7 @@ def construct(cls: type[Any], case: Case) -> Any:
     names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(names) > 2:
         raise TypeError(f"{cls.__name__} takes {', '.join(names)}: expected nothing, (D) or (D, H)")
-    sizes = {"D": case.D, "H": case.H, "K": case.H}
+    sizes = {"D": case.D, "H": case.H if len(names) > 1 else case.D, "K": case.H}
     return cls(**{name: sizes.get(name, size) for name, size in zip(names, (case.D, case.H), strict=False)})
 
 

@@ -1,1 +1,1 @@
-"""The tests of minnet/learning/."""
+"""The tests of minnet/lab/."""

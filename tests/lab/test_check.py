@@ -417,6 +417,16 @@ def test_a_mistake_that_is_in_no_list_is_reported_wrong(cls: type[Any]) -> None:
 
 
 def test_what_cannot_be_tried_says_why() -> None:
+    class Scale(Tanh):
+        def __init__(self, H: int) -> None:
+            self.factor = np.arange(1.0, H + 1)
+
+        def forward(self, x: Array) -> Array:
+            return self.factor * x
+
+        def backward(self, da: Array) -> Array:
+            return self.factor * da
+
     class TakesThree(Linear):
         def __init__(self, D: int, H: int, extra: object) -> None:
             super().__init__(D, H)
@@ -442,6 +452,7 @@ def test_what_cannot_be_tried_says_why() -> None:
             loss: Array = -(t * log_softmax(z)).sum(axis=-1)
             return loss
 
+    assert check_class(Scale).right  # what has one size has that of its input, whatever it is called
     assert "TypeError: TakesThree takes D, H, extra" in check_class(TakesThree).findings[0].saw
     assert names(check_class(Raises)) == ["raises"]
     assert "KeyError: 'oops'" in check_class(Raises).findings[0].saw
