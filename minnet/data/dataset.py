@@ -42,6 +42,12 @@ class Table(NamedTuple):
     sample_weight: Array | None = None
     ignored: Sequence[str] = ()
 
+    def split(self, **options: Any) -> "Dataset":
+        """Make a data set of the samples: see `Dataset.from_arrays`."""
+        arguments = self._asdict()
+        del arguments["ignored"]
+        return Dataset.from_arrays(**arguments, **options)
+
 
 class Part(NamedTuple):
     """One part of a data set: samples ``x`` (N, D) and targets ``t``, class numbers (N,) or rows (N, K)."""
@@ -80,8 +86,7 @@ class Standardization:
 
     def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """Standardise samples of shape (N, D), computing in float64 and rounding once."""
-        standardized: Array = ((x - self.mean) / self.scale).astype(dtype)
-        return standardized
+        return np.asarray((x - self.mean) / self.scale, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +153,7 @@ class Dataset:
 
     def labels(self, split: str) -> Array:
         """Return the class numbers of a split's samples: an array of shape (N,)."""
-        labels: Array = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
-        return labels
+        return np.asarray(expect.targets(getattr(self, split).t, self.K).argmax(axis=1))
 
     def counts(self, split: str) -> Array:
         """Count the samples of each class in a split: an array of shape (K,)."""

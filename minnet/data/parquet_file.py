@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.checks import check_file, readable
+from minnet.support.files import readable
 from minnet.support.stack import Array
 from minnet.support.text import one_line
 
@@ -26,7 +26,6 @@ class ParquetFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        check_file(path)
         try:
             import pyarrow.parquet
         except ImportError:

@@ -30,15 +30,12 @@ def make_dataset(config: Config) -> Dataset:
     else:
         table = read_table(config.dataset, target, ignore=config.ignore, sample_weight=weight)
         if config.test is not None:
-            test = read_table(
+            own = read_table(
                 config.test, target, sample_weight=weight, features=table.feature_names, class_names=table.class_names
             )
+            test = own.x, own.t, own.sample_weight
     with np.errstate(over="ignore"):
-        return Dataset.from_arrays(
-            table.x, table.t, name=table.name, class_names=table.class_names, feature_names=table.feature_names,
-            seed=seed, dtype=config.dtype, sample_weight=table.sample_weight, validation=config.validation,
-            test=test and (test.x, test.t, test.sample_weight),
-        )  # fmt: skip
+        return table.split(seed=seed, dtype=config.dtype, validation=config.validation, test=test)
 
 
 def make_layers(config: Config, D: int, K: int) -> list[Layer]:
@@ -85,8 +82,7 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
         weights = []
     if len(weights) != K:
         expected = f"balanced, {K} numbers, or pairs such as {dataset.class_names[0]}=2"
-        names = listed(dataset.class_names)
-        raise ValueError(f"--class-weight: expected {expected}, of the classes {names}; got {text!r:.80}")
+        raise ValueError(f"--class-weight: expected {expected}, of {listed(dataset.class_names)}; got {text!r:.80}")
     return weights
 
 

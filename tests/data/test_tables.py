@@ -219,8 +219,8 @@ REMEDY = "; fill it in, or leave out the row, or --ignore the column (such cells
          f"column 'a', row 1 (line 2): {NUMBER}'1,5'; write a decimal point (such cells are: 1 in 'a')"),
         ("a,w,kind\n1,x,p\n", {"sample_weight": "w"},
          f"column 'w', row 1 (line 2): {NUMBER}'x'" + REMEDY.replace("'a'", "'w'")),
-        (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3: byte 0xe9 is not UTF-8: save it as UTF-8"),
-        (CSV.encode("utf-16"), {}, "line 1: byte 0xff is not UTF-8: save it as UTF-8"),
+        (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3 is not UTF-8: save it as UTF-8"),
+        (CSV.encode("utf-16"), {}, "line 1 is not UTF-8: save it as UTF-8"),
         ('a,kind\n1,p\n2,"q\n', {}, "line 3: the cells cannot be told apart (unexpected end of data)"),
         (f'a,kind\n1,"{"p" * 200_000}"', {},
          "line 2: the cells cannot be told apart (field larger than field limit (131072))"),
@@ -266,7 +266,7 @@ def test_a_file_larger_than_a_quarter_of_the_free_memory_is_not_read(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(name).write_bytes(bytes(1000))
-    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 3999.0)
+    monkeypatch.setattr("minnet.support.machine.free_memory", lambda: 3999.0)
     assert refused(name, labelled=False) == f"{name}: reading it would take 4e-06 GB of memory, more than is free"
 
 
@@ -330,7 +330,7 @@ def test_a_parquet_that_is_no_table_says_where(columns: dict[str, Any], message:
 def test_a_parquet_that_unpacks_to_more_than_the_free_memory_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(a=np.zeros(10**6), kind=np.zeros(10**6))
     assert Path("my.parquet").stat().st_size < 10_000
-    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 1e8)
+    monkeypatch.setattr("minnet.support.machine.free_memory", lambda: 1e8)
     assert refused("my.parquet", "kind") == "my.parquet: reading it would take 0.112 GB of memory, more than is free"
 
 
@@ -500,7 +500,7 @@ def test_a_zip_that_lies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         assert message in said
     write_npz(zipfile.ZIP_DEFLATED, x=np.zeros((1000, 1000)))
     assert Path("my.npz").stat().st_size < 10_000
-    monkeypatch.setattr("minnet.data.checks.free_memory", lambda: 8e6)
+    monkeypatch.setattr("minnet.support.machine.free_memory", lambda: 8e6)
     assert "x cannot be read (it would take 0.032 GB of memory, more than is free)" in refused("my.npz", labelled=False)
     edit_entry(put(24, "<I", 1000))  # now it claims to be small, and is cut off where it said
     assert "x cannot be read (" in refused("my.npz", labelled=False)
