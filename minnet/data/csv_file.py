@@ -66,7 +66,8 @@ class CSVFile:
         """Read columns by NumPy, or give None if cells are quoted, one is no number, or lines were skipped."""
         if b'"' in self.data:
             return None
-        kinds = dict.fromkeys(self.names, "U1") | dict.fromkeys(names, "f8")  # one letter of what is not used
+        kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
+        kinds |= dict.fromkeys(names, "f8")
         try:
             _, first = next(itertools.islice(self._rows(), 1, None))
             for name, cell in zip(self.names, first, strict=True):

@@ -132,10 +132,10 @@ class Dataset:
         if len(set(self.class_names)) < max(2, self.K):
             raise ValueError(f"{owner}: expected at least two classes of different names, got {self.class_names!s:.99}")
         for part_name in SPLITS:
-            part: Part = getattr(self, part_name)
+            x, t = getattr(self, part_name)
             try:
-                x = expect.features(owner, part.x, self.D)
-                expect.targets(part.t, self.K, N=len(x))
+                expect.features(owner, x, self.D)
+                expect.targets(t, self.K, N=len(x))
                 if part_name in self.sample_weight:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
@@ -265,8 +265,6 @@ def stratified_split(labels: Array, seed: int, validation: float, test: float) -
 
 def even_out(labels: Array, k: int, giver: Array, taker: Array, needed: int) -> tuple[Array, Array]:
     """Move row numbers from one split to another that has fewer than needed of class k."""
-    lacking = needed - int((labels[taker] == k).sum())
-    if lacking <= 0:
-        return giver, taker
+    lacking = max(0, needed - int((labels[taker] == k).sum()))
     moved = np.flatnonzero(labels[giver] == k)[:lacking]
     return np.delete(giver, moved), np.append(taker, giver[moved])

@@ -44,8 +44,8 @@ class ParquetFile:
         if label is not None:
             wanted[label] = "labels"
         for name, what in wanted.items():
-            if not KINDS[what].fullmatch(self.kinds[name]):
-                kind = self.kinds[name]
+            kind = self.kinds[name]
+            if not KINDS[what].fullmatch(kind):
                 raise ValueError(f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}: --ignore it?")
         with readable(f"{self.path}: the file is damaged"):
             self.table = self.file.read(columns=list(wanted), use_threads=False)

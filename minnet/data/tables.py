@@ -86,8 +86,7 @@ def read_table(
     label = target if labelled else None
     if labelled and label is None:
         raise ValueError(f"{path}: which column is the target? Name it with --target; there are: {listed(file.names)}")
-    others = [name for name in (label, sample_weight) if name is not None]
-    asked = [*others, *ignore, *(features or ())]
+    asked = [name for name in (label, sample_weight, *ignore, *(features or ())) if name is not None]
     if "" in file.names:
         at = file.names.index("") + 1
         raise ValueError(f"{path}: column {at} has no name; pandas writes its index so: leave it out with index=False")
@@ -114,7 +113,7 @@ def read_table(
     t, class_names = (None, ()) if label is None else number_classes(file, label, labels, class_names)
     kept = {label, *columns}
     ignored = [name for name in file.names if name not in kept]
-    return Table(Path(path.partition(".npy,")[0]).stem, x, t, class_names, features, weights, ignored)
+    return Table(Path(files[0]).stem, x, t, class_names, features, weights, ignored)
 
 
 def repeated(names: Sequence[str]) -> list[str]:
@@ -142,17 +141,14 @@ def number_classes(
     """Number the classes of labels from 0, those that are known or else those that occur, and name them."""
     texts = {value: label_text(value) for value in dict.fromkeys(values)}
     if class_names is None:
-        expected = "a label"
         class_names = sorted({*texts.values()} - {""})
         if all(map(NUMBER.fullmatch, class_names)):
             class_names.sort(key=float)
-    else:
-        expected = f"one of the classes {listed(class_names)}"
     number = {label_text(name): k for k, name in enumerate(class_names)}  # names from elsewhere may be "1.0"
     for value, text in texts.items():
         if text not in number:
             place, _ = file.cell(label, values.index(value))
-            raise ValueError(f"{place}: expected {expected}, got {value!r:.60}")
+            raise ValueError(f"{place}: expected a label, got {value!r:.60}; the classes are: {listed(class_names)}")
     return np.array([number[texts[value]] for value in values]), class_names
 
 

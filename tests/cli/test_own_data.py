@@ -241,7 +241,7 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert Path("pipe").is_fifo()
     Path("unknown.csv").write_text(table(lambda k: "axd"[k]))
     assert (
-        "expected one of the classes 'a', 'b,c', 'd', got 'x'"
+        "expected a label, got 'x'; the classes are: 'a', 'b,c', 'd'"
         in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
     )
 
