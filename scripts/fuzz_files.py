@@ -40,10 +40,11 @@ import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 
 import minnet.plots
 from minnet.cli.main import main
-from minnet.data import checks, tables
+from minnet.data import tables
 from minnet.runs import job, report
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.runs.config import Config
+from minnet.support import machine
 from minnet.support.files import checksum, read_arrays
 
 SECONDS, MEMORY = 5.0, 2**30  # what a case may take
@@ -320,7 +321,7 @@ def limit() -> None:
     """Give this process little memory beyond what it has with all imported, tell minnet, and watch what is run."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-    vars(checks)["free_memory"] = lambda: MEMORY / 2
+    vars(machine)["free_memory"] = lambda: MEMORY / 2
     warnings.simplefilter("ignore", RuntimeWarning)  # weights and losses may be as large as floats are, and add up
     sys.addaudithook(lambda event, _: ran.append(event) if event in CODE else None)
 

@@ -101,7 +101,7 @@ def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
 def datasets() -> Report:
     """List the built-in data sets."""
     rows = [["name", "samples", "features", "classes", "what it is, and where it comes from"]]
-    for name, (about, *_) in DATASETS.items():
+    for name, about in DATASETS.items():
         raw = load_raw(name)
         sizes = map(len, (raw.x, raw.feature_names, raw.class_names))
         rows.append([name, *map(str, sizes), about])

@@ -1,7 +1,6 @@
 """How are NumPy's own files read, an .npz or .npy, without believing them?"""
 
 import io
-import re
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.checks import check_file, check_memory, readable
+from minnet.support.files import readable
+from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
 
@@ -23,11 +23,8 @@ class ArrayFile:
     The columns of x are called x0, x1, …; other arrays are used only where they are asked for.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        files = re.split(r"(?<=\.npy),", path, maxsplit=1, flags=re.IGNORECASE)
-        for file in files:
-            check_file(file)
+    def __init__(self, *files: str) -> None:
+        self.path = path = ",".join(files)
         self.pair = {} if path.lower().endswith(".npz") else dict(zip("xy", files, strict=False))
         names = list(self.pair)
         if not names:
@@ -69,10 +66,8 @@ class ArrayFile:
         """Read columns of x and arrays of numbers (N,), in this order, and an array of labels."""
         x = self.x.take([self.columns[name] for name in names if name in self.columns], axis=1)
         stacked = np.column_stack([x, *(self._read_column(name) for name in names if name not in self.columns)])
-        if stacked.dtype.kind not in "biuf":
-            raise ValueError(f"{self.path}: expected numbers, got {stacked.dtype}")
-        with np.errstate(over="ignore"):
-            numbers = stacked.astype(np.float64)
+        with readable(f"{self.path}: expected numbers"), np.errstate(over="ignore"):
+            numbers = stacked.astype(np.float64, casting="same_kind")
         if label is None:
             return numbers, []
         array = self._read_column(label)

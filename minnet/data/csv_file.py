@@ -8,13 +8,14 @@ import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from minnet.data.checks import NUMBER, check_file
 from minnet.support.stack import Array
 from minnet.support.text import listed
 
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -29,14 +30,13 @@ class CSVFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        data = check_file(path).read_bytes().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n ")
+        data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n ")
         self.data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         try:
             self.data.decode()
         except UnicodeDecodeError as error:
             line = self.data.count(b"\n", 0, error.start) + 1
-            byte = f"byte 0x{self.data[error.start]:02x}"
-            raise ValueError(f"{path}: line {line}: {byte} is not UTF-8: save it as UTF-8") from None
+            raise ValueError(f"{path}: line {line} is not UTF-8: save it as UTF-8") from None
         header = re.sub(r'"[^"]*"', "", self.data.partition(b"\n")[0].decode())
         self.delimiter = max(",;\t|", key=header.count)
         self.names = [name.strip() for name in next(self._rows(), (1, []))[1]]
@@ -66,21 +66,20 @@ class CSVFile:
         """Read columns by NumPy, or give None if cells are quoted, one is no number, or lines were skipped."""
         if b'"' in self.data:
             return None
-        _, first = next(itertools.islice(self._rows(), 1, None))
-        truths = {name for name, cell in zip(self.names, first, strict=False) if cell.strip().lower() in TRUTH}
         kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
-        for name in names:
-            kinds[name] = "O" if name in truths else "f8"
-        if label is not None:
-            kinds[label] = "O"
-        dtype = list(kinds.items())
+        kinds |= dict.fromkeys(names, "f8")
         try:
+            _, first = next(itertools.islice(self._rows(), 1, None))
+            for name, cell in zip(self.names, first, strict=True):
+                if name == label or cell.strip().lower() in TRUTH:
+                    kinds[name] = "O"
+            dtype = list(kinds.items())
             table = np.loadtxt(self._lines(), dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)
         except ValueError:
             return None
         if len(table) != self.n_rows:
             return None
-        columns = [to_numbers(table[name].tolist()) if name in truths else table[name] for name in names]
+        columns = [to_numbers(table[name].tolist()) if kinds[name] == "O" else table[name] for name in names]
         return np.column_stack(columns), [] if label is None else table[label].tolist()
 
     def _read_rows(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]]:

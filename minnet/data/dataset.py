@@ -42,6 +42,12 @@ class Table(NamedTuple):
     sample_weight: Array | None = None
     ignored: Sequence[str] = ()
 
+    def split(self, **options: Any) -> "Dataset":
+        """Make a data set of the samples: see `Dataset.from_arrays`."""
+        arguments = self._asdict()
+        del arguments["ignored"]
+        return Dataset.from_arrays(**arguments, **options)
+
 
 class Part(NamedTuple):
     """One part of a data set: samples ``x`` (N, D) and targets ``t``, class numbers (N,) or rows (N, K)."""
@@ -80,8 +86,7 @@ class Standardization:
 
     def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """Standardise samples of shape (N, D), computing in float64 and rounding once."""
-        standardized: Array = ((x - self.mean) / self.scale).astype(dtype)
-        return standardized
+        return np.asarray((x - self.mean) / self.scale, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +132,10 @@ class Dataset:
         if len(set(self.class_names)) < max(2, self.K):
             raise ValueError(f"{owner}: expected at least two classes of different names, got {self.class_names!s:.99}")
         for part_name in SPLITS:
-            part: Part = getattr(self, part_name)
+            x, t = getattr(self, part_name)
             try:
-                x = expect.features(owner, part.x, self.D)
-                expect.targets(part.t, self.K, N=len(x))
+                expect.features(owner, x, self.D)
+                expect.targets(t, self.K, N=len(x))
                 if part_name in self.sample_weight:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
@@ -148,8 +153,7 @@ class Dataset:
 
     def labels(self, split: str) -> Array:
         """Return the class numbers of a split's samples: an array of shape (N,)."""
-        labels: Array = expect.targets(getattr(self, split).t, self.K).argmax(axis=1)
-        return labels
+        return np.asarray(expect.targets(getattr(self, split).t, self.K).argmax(axis=1))
 
     def counts(self, split: str) -> Array:
         """Count the samples of each class in a split: an array of shape (K,)."""
@@ -261,8 +265,6 @@ def stratified_split(labels: Array, seed: int, validation: float, test: float) -
 
 def even_out(labels: Array, k: int, giver: Array, taker: Array, needed: int) -> tuple[Array, Array]:
     """Move row numbers from one split to another that has fewer than needed of class k."""
-    lacking = needed - int((labels[taker] == k).sum())
-    if lacking <= 0:
-        return giver, taker
+    lacking = max(0, needed - int((labels[taker] == k).sum()))
     moved = np.flatnonzero(labels[giver] == k)[:lacking]
     return np.delete(giver, moved), np.append(taker, giver[moved])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.checks import check_file, readable
+from minnet.support.files import readable
 from minnet.support.stack import Array
 from minnet.support.text import one_line
 
@@ -26,7 +26,6 @@ class ParquetFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        check_file(path)
         try:
             import pyarrow.parquet
         except ImportError:
@@ -45,8 +44,8 @@ class ParquetFile:
         if label is not None:
             wanted[label] = "labels"
         for name, what in wanted.items():
-            if not KINDS[what].fullmatch(self.kinds[name]):
-                kind = self.kinds[name]
+            kind = self.kinds[name]
+            if not KINDS[what].fullmatch(kind):
                 raise ValueError(f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}: --ignore it?")
         with readable(f"{self.path}: the file is damaged"):
             self.table = self.file.read(columns=list(wanted), use_threads=False)

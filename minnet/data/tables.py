@@ -5,6 +5,7 @@ one line that names the file, the column or array, and the row. Nothing in a fil
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from minnet.data.arrays import ArrayFile
-from minnet.data.checks import NUMBER, check_memory
-from minnet.data.csv_file import CSVFile
+from minnet.data.csv_file import NUMBER, CSVFile
 from minnet.data.dataset import Table
 from minnet.data.parquet_file import ParquetFile
+from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
 
 File = CSVFile | ParquetFile | ArrayFile
-FORMATS: dict[str, Callable[[str], File]] = dict.fromkeys((".csv", ".tsv", ".txt"), CSVFile)
+FORMATS: dict[str, Callable[..., File]] = dict.fromkeys((".csv", ".tsv", ".txt"), CSVFile)
 FORMATS |= {".parquet": ParquetFile, ".npz": ArrayFile, ".npy": ArrayFile}
 
 
@@ -70,7 +71,12 @@ def read_table(
     """
     if not is_file_name(path):
         raise ValueError(f"{path}: expected a file of {', '.join(FORMATS)}, or a pair x.npy,y.npy")
-    file = FORMATS[Path(path).suffix.lower()](path)
+    files = re.split(r"(?<=\.npy),(?=.*\.npy$)", path, maxsplit=1, flags=re.IGNORECASE)
+    for each in map(Path, files):
+        if not each.is_file():
+            raise FileNotFoundError(f"{each}: there is no such file")
+        check_memory(f"{each}: reading it", 4 * each.stat().st_size)
+    file = FORMATS[Path(path).suffix.lower()](*files)
     if isinstance(file, ArrayFile):
         target = target or "y"
         if features is not None:
@@ -80,8 +86,7 @@ def read_table(
     label = target if labelled else None
     if labelled and label is None:
         raise ValueError(f"{path}: which column is the target? Name it with --target; there are: {listed(file.names)}")
-    others = [name for name in (label, sample_weight) if name is not None]
-    asked = [*others, *ignore, *(features or ())]
+    asked = [name for name in (label, sample_weight, *ignore, *(features or ())) if name is not None]
     if "" in file.names:
         at = file.names.index("") + 1
         raise ValueError(f"{path}: column {at} has no name; pandas writes its index so: leave it out with index=False")
@@ -108,7 +113,7 @@ def read_table(
     t, class_names = (None, ()) if label is None else number_classes(file, label, labels, class_names)
     kept = {label, *columns}
     ignored = [name for name in file.names if name not in kept]
-    return Table(Path(path.partition(".npy,")[0]).stem, x, t, class_names, features, weights, ignored)
+    return Table(Path(files[0]).stem, x, t, class_names, features, weights, ignored)
 
 
 def repeated(names: Sequence[str]) -> list[str]:
@@ -121,14 +126,13 @@ def check_cells(file: File, names: Sequence[str], numbers: Array) -> None:
     bad = ~np.isfinite(numbers)
     if not bad.any():
         return
-    counts = {name: count for name, count in zip(names, bad.sum(axis=0).tolist(), strict=True) if count}
-    name = next(iter(counts))
-    place, cell = file.cell(name, int(bad[:, names.index(name)].argmax()))
+    counts = bad.sum(axis=0)
+    wrong = np.flatnonzero(counts)
+    place, cell = file.cell(names[wrong[0]], int(bad[:, wrong[0]].argmax()))
     remedy = "write a decimal point" if "," in cell else "fill it in, or leave out the row, or --ignore the column"
-    found = ", ".join(f"{count} in {each!r:.60}" for each, count in list(counts.items())[:8])
-    raise ValueError(
-        f"{place}: expected a number that float64 can hold, got {cell!r:.60}; {remedy} (such cells are: {found})"
-    )
+    found = ", ".join(f"{counts[j]} in {names[j]!r:.60}" for j in wrong[:8])
+    expected = "expected a number that float64 can hold"
+    raise ValueError(f"{place}: {expected}, got {cell!r:.60}; {remedy} (such cells are: {found})")
 
 
 def number_classes(
@@ -137,17 +141,14 @@ def number_classes(
     """Number the classes of labels from 0, those that are known or else those that occur, and name them."""
     texts = {value: label_text(value) for value in dict.fromkeys(values)}
     if class_names is None:
-        expected = "a label"
         class_names = sorted({*texts.values()} - {""})
         if all(map(NUMBER.fullmatch, class_names)):
             class_names.sort(key=float)
-    else:
-        expected = f"one of the classes {listed(class_names)}"
     number = {label_text(name): k for k, name in enumerate(class_names)}  # names from elsewhere may be "1.0"
     for value, text in texts.items():
         if text not in number:
             place, _ = file.cell(label, values.index(value))
-            raise ValueError(f"{place}: expected {expected}, got {value!r:.60}")
+            raise ValueError(f"{place}: expected a label, got {value!r:.60}; the classes are: {listed(class_names)}")
     return np.array([number[texts[value]] for value in values]), class_names
 
 

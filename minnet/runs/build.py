@@ -1,5 +1,6 @@
 """How does a configuration become a data set, a network and a training?"""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,20 +31,21 @@ def make_dataset(config: Config) -> Dataset:
     else:
         table = read_table(config.dataset, target, ignore=config.ignore, sample_weight=weight)
         if config.test is not None:
-            test = read_table(
+            own = read_table(
                 config.test, target, sample_weight=weight, features=table.feature_names, class_names=table.class_names
             )
+            test = own.x, own.t, own.sample_weight
     with np.errstate(over="ignore"):
-        return Dataset.from_arrays(
-            table.x, table.t, name=table.name, class_names=table.class_names, feature_names=table.feature_names,
-            seed=seed, dtype=config.dtype, sample_weight=table.sample_weight, validation=config.validation,
-            test=test and (test.x, test.t, test.sample_weight),
-        )  # fmt: skip
+        return table.split(seed=seed, dtype=config.dtype, validation=config.validation, test=test)
 
 
-def make_layers(config: Config, D: int, K: int) -> list[Layer]:
-    """Make the layers of a configuration: Linear, normalisation, activation, dropout, and so on."""
+def make_network(config: Config, dataset: Dataset, seed: int | Sequence[int] | None = None) -> Network:
+    """Make the network of a configuration, or of other seeds than its own a stack of them.
+
+    Its layers are Linear, normalisation, activation, dropout, and so on.
+    """
     layers: list[Layer] = []
+    D = dataset.D
     for H in config.hidden:
         layers.append(Linear(D, H))
         if config.normalize != "none":
@@ -52,13 +54,8 @@ def make_layers(config: Config, D: int, K: int) -> list[Layer]:
         if config.dropout:
             layers.append(Dropout(config.dropout))
         D = H
-    return [*layers, Linear(D, K)]
-
-
-def make_network(config: Config, dataset: Dataset, seed: int | Sequence[int] | None = None) -> Network:
-    """Make the network of a configuration, or of other seeds than its own a stack of them."""
+    layers.append(Linear(D, dataset.K))
     output = SoftmaxCrossEntropy(config.label_smoothing, class_weights(config.class_weight, dataset))
-    layers = make_layers(config, dataset.D, dataset.K)
     return Network(layers, output, config.seed if seed is None else seed, config.dtype)
 
 
@@ -79,49 +76,35 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
     if "=" in text:
         pairs = dict(each.rpartition("=")[::2] for each in given)
         given = [pairs.pop(name, "1") for name in dataset.class_names] + list(pairs)  # what is left names no class
-    try:
+    with contextlib.suppress(ValueError):
         weights = [float(each) for each in given]
-    except ValueError:
-        weights = []
-    if len(weights) != K:
-        expected = f"balanced, {K} numbers, or pairs such as {dataset.class_names[0]}=2"
-        names = listed(dataset.class_names)
-        raise ValueError(f"--class-weight: expected {expected}, of the classes {names}; got {text!r:.80}")
-    return weights
+        if len(weights) == K:
+            return weights
+    expected = f"balanced, {K} numbers, or pairs such as {dataset.class_names[0]}=2"
+    raise ValueError(f"--class-weight: expected {expected}, of {listed(dataset.class_names)}; got {text!r:.80}")
 
 
-def make_optimizer(configs: Sequence[Config], stacked: bool) -> Optimizer:
-    """Make the optimizer of a configuration, or of several that a stack has."""
+def make_training(configs: Sequence[Config], dataset: Dataset, stacked: bool) -> Training:
+    """Make the training of a configuration, or of several that differ only in what a stack can vary."""
+    config = configs[0]
 
     def of(name: str) -> Any:
-        values = [getattr(config, name) for config in configs]
+        values = [getattr(each, name) for each in configs]
         return values if stacked and len(set(values)) > 1 else values[0]
 
     lr, weight_decay = of("learning_rate"), of("weight_decay")
     optimizers: dict[str, Optimizer] = {
-        "sgd": SGD(lr, of("momentum"), configs[0].nesterov, weight_decay),
+        "sgd": SGD(lr, of("momentum"), config.nesterov, weight_decay),
         "adam": Adam(lr, weight_decay=weight_decay),
     }
-    return optimizers[configs[0].optimizer]
-
-
-def make_schedule(config: Config) -> Schedule | None:
-    """Make the schedule of a configuration."""
     schedules: dict[str, Schedule | None] = {
         "constant": None,
         "step": StepDecay(config.lr_every, config.lr_gamma),
         "cosine": CosineDecay(config.warmup),
         "plateau": ReduceOnPlateau(config.lr_patience, config.lr_gamma),
     }
-    return schedules[config.schedule]
-
-
-def make_training(configs: Sequence[Config], dataset: Dataset, stacked: bool) -> Training:
-    """Make the training of a configuration, or of several that differ only in what a stack can vary."""
-    config = configs[0]
-    seed = [each.seed for each in configs] if stacked else config.seed
+    network = make_network(config, dataset, [each.seed for each in configs] if stacked else config.seed)
     return Training(
-        make_network(config, dataset, seed), make_optimizer(configs, stacked), dataset, config.epochs,
-        config.batch_size, schedule=make_schedule(config), clip_norm=config.clip_norm, patience=config.patience,
-        monitor=config.monitor,
+        network, optimizers[config.optimizer], dataset, config.epochs, config.batch_size, monitor=config.monitor,
+        schedule=schedules[config.schedule], clip_norm=config.clip_norm, patience=config.patience,
     )  # fmt: skip

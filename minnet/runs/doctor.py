@@ -27,8 +27,6 @@ Finding = tuple[bool, str]
 SAMPLES = 10_000  # of each part, at most, for what takes long
 BATCH_RATES = (0.003, 0.01, 0.03)  # Adam's, in `one_batch`
 BATCH_STEPS = 1500  # at most
-RATE_FACTORS = (1 / 30, 1 / 10, 1 / 3, 3, 10)  # of the given rate, tried beside it by `learning_rate`
-USUAL_RATE = 0.05  # also tried there, whatever the given rate
 RATE_STEPS = 2000  # of each network in `learning_rate`, at most
 RATE_WORK = 1e11  # operations on numbers there, about, in all
 
@@ -138,8 +136,7 @@ def constant_features(dataset: Dataset) -> Finding:
     wrong = constant & ~(at_common & picture)
     if wrong.any():
         return False, f"never change in the train part: {chosen(dataset.feature_names, wrong)}; leave them out"
-    alike = ", all at the minimum of most others, as in pictures" if constant.any() else ""
-    return True, f"{constant.sum()} of {dataset.D}{alike}"
+    return True, f"none of {dataset.D}, except as pictures have them"
 
 
 def duplicate_features(dataset: Dataset) -> Finding:
@@ -169,19 +166,17 @@ def duplicate_rows(dataset: Dataset) -> Finding:
     for n, row in enumerate(hashes(dataset.train.x)):
         if labels[first.setdefault(row, n)] != labels[n]:
             twins.append(f"{first[row]} and {n}")
-    texts, leaking = [], False
+    text = f"{len(twins)} of {len(labels)} train rows have an earlier twin of another class"
+    if len(twins) > max(1, 0.005 * len(labels)):
+        return False, f"{text}, such as samples {', '.join(twins[:3])}; find out which labels are right"
     for name in SPLITS[1:]:
         rows = hashes(getattr(dataset, name).x)
         shared = sum(row in first for row in rows)
-        texts.append(f"{shared} of {len(rows)} {name} rows stand in the train part")
-        leaking |= shared > max(1, 0.05 * len(rows))
-    text = ", ".join(texts)
-    if leaking:
-        remedy = "leave duplicates out before splitting, unless the features take so few values that they are natural"
-        return False, f"{text}: accuracies there will be too good; {remedy}"
-    text += f", {len(twins)} of {len(labels)} train rows have an earlier twin of another class"
-    if len(twins) > max(1, 0.005 * len(labels)):
-        return False, f"{text}, such as samples {some(twins)}; find out which labels are right"
+        leak = f"{shared} of {len(rows)} {name} rows stand in the train part"
+        if shared > max(1, 0.05 * len(rows)):
+            remedy = "leave duplicates out before splitting, unless features of so few values make them natural"
+            return False, f"{leak}: accuracies there will be too good; {remedy}"
+        text += f", {leak}"
     return True, text
 
 
@@ -209,13 +204,10 @@ def label_leak(dataset: Dataset) -> Finding:
     leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
     if leaks.any():
         return False, f"the class can be read off {chosen(dataset.feature_names, leaks)}; leave out what gives it away"
-    counting = []
     for name, feature in features(dataset):
         gaps = np.diff(np.sort(feature))  # all 1 if it is a row number, up to what float32 can tell
         if len(gaps) >= 20 and np.abs(gaps - 1).max() < max(1e-6 * len(gaps), 0.01):
-            counting.append(name)
-    if counting:
-        return False, f"{listed(counting)} numbers the rows: leave it out, since new samples get numbers never seen"
+            return False, f"{name!r:.60} numbers the rows: leave it out, since new samples get numbers never seen"
     return True, "no feature is constant within each class"
 
 
@@ -251,11 +243,9 @@ def dead_units(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum:
     for k, idle in idle_units(network, dataset.train.x).items():
         shares.append(f"{idle.sum()} of {idle.size}")
         if idle.mean() > 0.5:
-            kind = "dead" if isinstance(network.layers[k], ReLU) else "saturated"
-            cause = "; lower the learning rate"
-            if before[k].mean() > 0.5:
-                cause = f", {before[k].sum()} from the start; mend initial weights and biases"
-            return False, f"{shares[-1]} units of layer {k} are {kind} after an epoch at lr {lr:g}{cause}"
+            text = f"{shares[-1]} units of layer {k} are dead or saturated after an epoch at lr {lr:g}"
+            remedy = "if these are many, mend initial weights and biases, else lower the learning rate"
+            return False, f"{text}, {before[k].sum()} from the start; {remedy}"
     return True, f"{', '.join(shares) or 'none'} dead or saturated after an epoch at lr {lr:g}"
 
 
@@ -266,7 +256,7 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     difference is more than 0.35 ln K: less than that a few more epochs make up for, with sigmoids for instance, which
     are slow to leave their first plateau.
     """
-    rates = [lr, *(lr * factor for factor in RATE_FACTORS), USUAL_RATE]
+    rates = [lr, lr / 30, lr / 10, lr / 3, 3 * lr, 10 * lr, 0.05]  # the last is a usual one, whatever the given
     network = make_network([0] * len(rates))
     N = len(dataset.train.x)
     steps = -(-N // batch_size)  # an epoch, which takes about six operations for each parameter and sample
@@ -338,6 +328,5 @@ def chosen(names: Sequence[str], which: Array) -> str:
 
 
 def some(examples: Sequence[str]) -> str:
-    """List a few examples, and tell how many more there are."""
-    more = f" and {len(examples) - 3} more" if len(examples) > 3 else ""
-    return ", ".join(examples[:3]) + more
+    """List a few examples, and tell how many there are."""
+    return f"{', '.join(examples[:3])} ({len(examples)} in all)"

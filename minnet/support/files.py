@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minnet.support.stack import Array
+from minnet.support.text import one_line
 
 NESTING = 50  # levels of JSON, many more than minnet writes
 
@@ -152,3 +153,12 @@ def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.ravel().data)
     return digest.hexdigest()
+
+
+@contextmanager
+def readable(problem: str) -> Iterator[None]:
+    """Raise ValueError if something cannot be read, whatever else is raised: few document what damage may raise."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{problem} ({one_line(error)})") from None

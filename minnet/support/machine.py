@@ -21,6 +21,12 @@ def free_memory() -> float:
     return 1024.0 * int(said[1]) if said else math.inf
 
 
+def check_memory(what: str, size: int) -> None:
+    """Raise ValueError if less than so many bytes are free."""
+    if size > free_memory():
+        raise ValueError(f"{what} would take {size / 1e9:.3g} GB of memory, more than is free")
+
+
 def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
     """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
 

@@ -241,7 +241,7 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert Path("pipe").is_fifo()
     Path("unknown.csv").write_text(table(lambda k: "axd"[k]))
     assert (
-        "expected one of the classes 'a', 'b,c', 'd', got 'x'"
+        "expected a label, got 'x'; the classes are: 'a', 'b,c', 'd'"
         in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
     )
 
@@ -364,7 +364,7 @@ def test_class_weights_are_balanced_given_in_order_or_by_name(capsys: pytest.Cap
             assert weights == expected
     for text in ("1,2", "d=1", "1,d=1,2", "heavy,1,2", "a=x"):
         said = run(capsys, *train, "--class-weight", text, code=1)[1]
-        assert "expected balanced, 3 numbers, or pairs such as a=2, of the classes 'a', 'b', 'c'; got" in said
+        assert "expected balanced, 3 numbers, or pairs such as a=2, of 'a', 'b', 'c'; got" in said
         assert repr(text) in said
     assert "at least 0" in run(capsys, *train, "--class-weight", "1,-1,2", code=1)[1]
 
