@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 import minnet
@@ -42,9 +41,8 @@ def prepare_streams() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     prepare_streams()
-    if threading.current_thread() is threading.main_thread():
-        for number in stopping_signals():  # as Ctrl-C does
-            signal.signal(number, signal.default_int_handler)
+    for number in stopping_signals():  # as Ctrl-C does
+        signal.signal(number, signal.default_int_handler)
     try:
         typed = {name: value for name, value in vars(build_parser().parse_args(argv)).items() if value is not None}
         parser, command, as_json = typed.pop("parser"), typed.pop("command"), typed.pop("json", False)

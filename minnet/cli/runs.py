@@ -47,13 +47,13 @@ def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
     model, _, y = ask(run, file, labelled=False)
     text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["class", *(model.class_names if proba else [])])
-    for row, k in zip(y.astype(str).tolist(), y.argmax(axis=1), strict=True):  # as few digits as tell floats apart
-        rows.writerow([model.class_names[k], *(row if proba else [])])
-    if out is not None:
-        write_text(out, text.getvalue())
-    return 0, [text.getvalue().removesuffix("\n")] if out is None else [], None
+    answers = zip(y.argmax(axis=1), y.astype(str).tolist(), strict=True)  # as few digits as tell floats apart
+    rows = [["class", *model.class_names], *([model.class_names[k], *row] for k, row in answers)]
+    csv.writer(text, lineterminator="\n").writerows(rows if proba else [row[:1] for row in rows])
+    if out is None:
+        return 0, [text.getvalue().removesuffix("\n")], None
+    write_text(out, text.getvalue())
+    return 0, [], None
 
 
 def evaluate(run: str, file: str, target: str | None = None) -> Report:
@@ -87,7 +87,7 @@ def show(run: str) -> Report:
 
 def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
     """Compare runs: what differs in their settings and results, and one picture of their curves."""
-    found = [report.read_run(folder) for folder in report.find_runs([Path(run) for run in runs])]
+    found = [report.read_run(folder) for folder in report.find_runs(list(map(Path, runs)))]
     rows, text = report.compare(found)
     curves = {str(run.folder): run.history for run in found if run.history is not None}
     if curves:
@@ -116,12 +116,7 @@ COMMANDS: Commands = {
         Argument("--proba", SWITCH, "the probability of each class, too"),
         Argument("--out", OUTPUT, "where to write; by default to stdout"),
     ),
-    evaluate: (
-        RUN,
-        SAMPLES,
-        Argument("--target", COLUMN, "the column that holds the classes; by default the run's"),
-        JSON,
-    ),
+    evaluate: (RUN, SAMPLES, Argument("--target", COLUMN, "the column of the classes; by default the run's"), JSON),
     show: [Argument("run", TEXT, "a run folder")],
     compare: (
         Argument("runs+", TEXT, "run folders, or folders of runs"),

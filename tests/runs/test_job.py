@@ -478,7 +478,7 @@ def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
     out, err = capsys.readouterr()
     assert max(map(len, (*out.splitlines(), *err.splitlines()[1:]))) <= 100
     results = json.loads(Path("r/results.json").read_text())
-    assert f"(median of 6, {results['diverged']} diverged)" in err.splitlines()[-1]
+    assert f"(median of {6 - results['diverged']} of 6 networks)" in err.splitlines()[-1]
     assert main(["show", "r"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {"networks         6", f"diverged         {results['diverged']}", "lr               0.05"} < set(lines)
