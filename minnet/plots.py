@@ -74,8 +74,9 @@ def draw_curve(
     panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", band: Sequence[Array] = ()
 ) -> None:
     """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
-    dashes, every = DASHES[(k + k // 8) % 4], max(1, np.size(x) // 8)
-    panel.plot(x, y, label=literal(label, 60), linestyle=dashes, markevery=every, **look(k))
+    panel.plot(
+        x, y, label=literal(label, 60), linestyle=DASHES[(k + k // 8) % 4], markevery=max(1, np.size(x) // 8), **look(k)
+    )
     if band:
         panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
@@ -144,7 +145,7 @@ def plot_history(
         for k, (name, split) in enumerate(SPLITS.items()):
             values = getattr(history, f"{split}_{measure}")
             draw_curve(panel, k, history.epoch, values, f"{name}: {values[(kept or epochs) - 1]:{form}}")
-        if kept is not None:
+        if kept:
             panel.axvline(kept, color="0.3", linestyle=":", label=f"weights of epoch {kept}")
         label_epochs(panel, what)
         legend_above(panel)
@@ -173,7 +174,7 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
         bands: list[Array] = []
         for k, (name, split, members) in enumerate(curves):
             kept = members[~diverged[members]]
-            if kept.size == 0:
+            if not kept.size:
                 draw_curve(panel, k, [], [], f"{name}: all diverged")
                 continue
             values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
@@ -285,10 +286,9 @@ def plot_confusion(
         turned = 40 * (longest > 2)
         ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if share[row, column] > 0.5 else "black"
-                ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
+        for row, column in np.argwhere(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
     else:
         figure.colorbar(image, ax=ax, label="share of the true class")
     ax.set(xlabel="predicted class", ylabel="true class")
@@ -342,6 +342,7 @@ def plot_decision_boundary(
         ax.plot(
             *x[t == k].T, label=literal(name, 24), linestyle="", markeredgecolor="white", markeredgewidth=0.4, **look(k)
         )
-    ax.set(xlabel=literal(feature_names[0]), ylabel=literal(feature_names[1]))
+    across_name, up_name = map(literal, feature_names)
+    ax.set(xlabel=across_name, ylabel=up_name)
     ax.legend(loc="best")  # which, unlike the default, does not warn where drawing takes long
     return figure_of(ax)

@@ -61,8 +61,7 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
         What it takes; a str is the name of a setting of a run. With ``STACK`` what a stack can vary has several values.
     """
     about = (run.__doc__ or "").partition("\n")[0]
-    brief = about.partition(":")[0].rstrip(".")
-    parser = commands.add_parser(run.__name__, help=brief[0].lower() + brief[1:], description=about, allow_abbrev=False)
+    parser = commands.add_parser(run.__name__, help=about, description=about, allow_abbrev=False)
     parser.set_defaults(command=run, parser=parser)
     groups: dict[str, Any] = {}
     for each in arguments:

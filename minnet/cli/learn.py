@@ -77,7 +77,7 @@ def bugs(
     out: Path | None = None,
 ) -> Report:
     """See what classic mistakes look like: list them, train one beside the right program, or guess."""
-    if (tell and mystery is None) or (check and name is None) or None not in (name, mystery):
+    if (tell and mystery is None) or (check and not name) or None not in (name, mystery):
         raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
     chosen = name if mystery is None else pick(mystery)
     if chosen is None:
@@ -103,7 +103,7 @@ def bugs(
         if bug.unscaled:
             lines.append("both with features 100 times as large, since the mistake shows in huge logits only")
         lines.append(f"picture in {out}")
-    if check or name is None:
+    if check or not name:
         report = bug.check(trained_on)
         lines.append("\n" * (not check) + (str(report) if told else report.anonymous()))
     return 0, lines, None

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
-import io
 import json
 import os
 import signal
@@ -34,7 +33,7 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open until the end
-        elif isinstance(stream, io.TextIOWrapper):
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -39,14 +38,18 @@ QUIET = Argument("--quiet", SWITCH, "print no progress, only the results")
 
 def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
     """Train a classifier on a data set and keep what happened in a run folder."""
-    settings = {name: options.pop(name) for name in FIELDS if name in options}
-    plain, values = parted(settings, seeds)
-    if resume is not None:
+    plain, values = parted({name: options.pop(name) for name in FIELDS if name in options}, seeds)
+    if resume:  # with what the run has, but for the names of its data
         content = read_config(Path(resume))
-        check_resumed(settings_of(content), {**options, **plain, **values}, seeds)
-        moved = {name: settings[name] for name in settings.keys() - FIXED}
+        run = settings_of(content)
+        for name, value in {**options, **plain, **values}.items():
+            theirs = dumps(run.get(name))
+            if name in FIXED and dumps(value) != theirs:
+                stated = f", {name} {theirs:.60}" if name in run else ""
+                other = f"leave out {'--seeds' if seeds > 1 and name == 'seed' else flag(name)}, or begin a new run"
+                raise WrongUsage(f"--resume takes the settings of the run{stated}: {other}")
         epochs = expect.integer(f"{resume}: epochs", content.get("epochs"))
-    elif "dataset" not in settings:
+    elif "dataset" not in plain:
         raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
     elif not values and {"memory_limit", "jobs"} & options.keys():
         raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
@@ -55,17 +58,7 @@ def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
         epochs = config.epochs
     with progress(epochs, "quiet" in options) as show:
         how = job.Options(**options, show=show)
-        return job.begin(config, values, how) if resume is None else job.resume(Path(resume), how, moved)
-
-
-def check_resumed(run: Mapping[str, Any], typed: Mapping[str, Any], seeds: int) -> None:
-    """Raise WrongUsage if what was typed is other than in the run that is resumed."""
-    for name, value in typed.items():
-        theirs = dumps(run.get(name))
-        if name in FIXED and dumps(value) != theirs:
-            stated = f", {name} {theirs:.60}" if name in run else ""
-            leave = "--seeds" if seeds > 1 and name == "seed" else flag(name)
-            raise WrongUsage(f"--resume takes the settings of the run{stated}: leave out {leave}, or begin a new run")
+        return job.resume(Path(resume), how, plain) if resume else job.begin(config, values, how)
 
 
 def tune(
@@ -83,24 +76,19 @@ def tune(
     if ranking[0].diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
     chosen = {**settings, **ranking[0].values}
-    flags = [
-        f"{each.name}={each.kind.write(chosen[name])}"
-        for name, each in SETTINGS.items()
-        if name != "dataset" and chosen.get(name, each.default) != each.default
-    ]
-    command = shlex.join(["minnet", "train", config.dataset, *flags])
+    name = chosen.pop("dataset")
+    flags = [f"{flag(each)}={SETTINGS[each].kind.write(value)}" for each, value in chosen.items()]
+    command = shlex.join(["minnet", "train", name, *flags])
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
     final = np.where(history.diverged(), np.nan, history.final("validation_loss")).reshape(-1, len(MOMENTA), seeds)
     curves = {f"momentum {momentum:g}": final[:, k] for k, momentum in enumerate(MOMENTA)}
     title = f"{dataset.name}, after {config.epochs} epochs"
     save_picture(plot_rates(np.array(RATES), curves, math.log(dataset.K), title), picture)
     rows, known = [["lr", "momentum", "validation loss", "accuracy", "diverged"]], []
-    for values, networks, *losses, accuracy, diverged in ranking:
-        fared = "{:.4f} ± {:.4f}".format(*losses), f"{accuracy:.4f}", f"{diverged}"
-        rows.append([*map(str, values.values()), *fared])
-        loss, deviation = (None, None) if diverged else losses  # JSON knows no infinity
-        row = {**values, "loss": loss, "deviation": deviation, "accuracy": accuracy, "diverged": diverged}
-        known.append({**row, "networks": len(networks)})
+    for values, _, *loss, accuracy, diverged in ranking:
+        rows.append([*map(str, values.values()), f"{loss[0]:.4f} ± {loss[1]:.4f}", f"{accuracy:.4f}", f"{diverged}"])
+        mean, deviation = (None, None) if diverged else loss  # JSON knows no infinity
+        known.append({**values, "loss": mean, "deviation": deviation, "accuracy": accuracy, "diverged": diverged})
     lines = [
         *table(rows[:9], ">>>>>"),
         f"(on the validation split: the best of {len(known)} settings, each with {seeds} network{'s' * (seeds > 1)})",
