@@ -48,7 +48,7 @@ def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
                 stated = f", {name} {theirs:.60}" if name in run else ""
                 other = f"leave out {'--seeds' if seeds > 1 and name == 'seed' else flag(name)}, or begin a new run"
                 raise WrongUsage(f"--resume takes the settings of the run{stated}: {other}")
-        epochs = expect.integer(f"{resume}: epochs", content.get("epochs"))
+        epochs = expect.integer(f"{resume}/config.json: epochs", content.get("epochs"))
     elif "dataset" not in plain:
         raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
     elif not values and {"memory_limit", "jobs"} & options.keys():

@@ -197,13 +197,18 @@ def test_a_run_goes_on_from_another_folder_with_its_file_named_anew(
         (["--resume", "r"], 1, "r is over (all 1 epochs done): there is nothing to resume"),
         (["--resume", "broken"], 1, "config.json: not a JSON file"),
         (["--resume", "hostile"], 1, "config.json: not the configuration of a run that can go on"),
+        (["--resume", "endless"], 1, "endless/config.json: epochs: expected an integer of at least 1, got 'many'"),
     ],
 )
 def test_what_cannot_go_on_says_why(
     flags: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
-    for name, content in (("broken", "{"), ("hostile", '{"dataset": "iris", "epochs": "many"}')):
+    for name, content in (
+        ("broken", "{"),
+        ("hostile", '{"dataset": "iris", "epochs": 2, "lr": "many"}'),
+        ("endless", '{"dataset": "iris", "epochs": "many"}'),
+    ):
         os.mkdir(name)
         Path(name, "config.json").write_text(content)
     capsys.readouterr()
