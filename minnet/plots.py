@@ -7,7 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,23 +22,12 @@ from minnet.support.files import replacing
 from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
 
-COLOURS = (
-    "#0072B2",  # blue
-    "#D55E00",  # vermilion
-    "#009E73",  # bluish green
-    "#CC79A7",  # reddish purple
-    "#E69F00",  # orange
-    "#56B4E9",  # sky blue
-    "#F0E442",  # yellow
-    "#000000",  # black
-)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Blue, vermilion, bluish green, reddish purple, orange, sky blue, yellow, black.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+MARKERS = "os^DvPX*"
 DASHES = ("-", "--", "-.", ":")
 SPLITS = {"training": "train", "validation": "validation"}
-MEASURES = (
-    ("loss", "cross-entropy (nats)", ".3g"),
-    ("accuracy", "accuracy (share of samples)", ".1%"),
-)
+MEASURES = (("loss", "cross-entropy (nats)", ".3g"), ("accuracy", "accuracy (share of samples)", ".1%"))
 
 
 class Classifier(Protocol):
@@ -76,49 +65,40 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(beside, dpi=120, format="png")
 
 
+def look(k: int) -> dict[str, Any]:
+    """Give the k-th colour and marker, eight in turn."""
+    return {"color": COLOURS[k % 8], "marker": MARKERS[k % 8], "markersize": 4}
+
+
 def draw_curve(
     panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", band: Sequence[Array] = ()
 ) -> None:
     """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
     panel.plot(
-        x,
-        y,
-        label=literal(label, 60),
-        color=COLOURS[k % 8],
-        linestyle=DASHES[(k + k // 8) % 4],
-        marker=MARKERS[k % 8],
-        markersize=4,
-        markevery=max(1, np.size(x) // 8),
+        x, y, label=literal(label, 60), linestyle=DASHES[(k + k // 8) % 4], markevery=max(1, np.size(x) // 8), **look(k)
     )
     if band:
         panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
 
-def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> tuple[float, float]:
-    """Give a panel a logarithmic axis on which losses up to ``most`` fit, and return its limits.
+def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> None:
+    """Give a panel a logarithmic axis on which losses up to ``most`` fit.
 
     What explodes leaves the picture, or all others would be one line at the bottom.
     """
     values = np.hstack([[], *losses])
     shown = np.clip(values[np.isfinite(values)], 1e-12, most)  # a loss of 0 has no logarithm
     low, high = (0.5 * shown.min(), 2 * shown.max()) if shown.size else (0.1, 10)
-    panel.set_ylim(low, high)
-    panel.set_yscale("log")
+    panel.set(ylim=(low, high), yscale="log")
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     panel.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
     panel.yaxis.minorticks_off()
-    return low, high
 
 
 def legend_above(panel: Axes, columns: int = 2) -> None:
     """Put a panel's legend where it hides no data."""
     panel.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=columns,
-        frameon=False,
-        fontsize="small",
-        columnspacing=1.2,
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False, fontsize="small", columnspacing=1.2
     )
 
 
@@ -130,10 +110,7 @@ def label_epochs(panel: Axes, what: str) -> None:
 
 
 def plot_history(
-    history: History,
-    ax: Axes | Sequence[Axes] | None = None,
-    title: str = "",
-    kept: int | None = None,
+    history: History, ax: Axes | Sequence[Axes] | None = None, title: str = "", kept: int | None = None
 ) -> Figure:
     """Plot losses and accuracies against epochs, with the loss of each batch faint behind.
 
@@ -158,9 +135,8 @@ def plot_history(
     """
     if not history.epoch:
         raise ValueError("expected a history with at least one epoch, got an empty one")
-    if ax is None:
-        ax = new_figure(9, 3.8, title).subplots(1, 2)
-    panels = [ax] if isinstance(ax, Axes) else ax
+    given: Any = new_figure(9, 3.8, title).subplots(1, 2) if ax is None else ax
+    panels = np.ravel(given)
     loss, epochs = panels[0], len(history.epoch)
     steps = np.linspace(0, epochs, len(history.batch_loss), endpoint=False)
     loss.plot(steps, history.batch_loss, color="0.75", linewidth=0.6, label="each batch", rasterized=True)
@@ -169,7 +145,7 @@ def plot_history(
         for k, (name, split) in enumerate(SPLITS.items()):
             values = getattr(history, f"{split}_{measure}")
             draw_curve(panel, k, history.epoch, values, f"{name}: {values[(kept or epochs) - 1]:{form}}")
-        if kept is not None:
+        if kept:
             panel.axvline(kept, color="0.3", linestyle=":", label=f"weights of epoch {kept}")
         label_epochs(panel, what)
         legend_above(panel)
@@ -190,16 +166,15 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
         Stands above.
     """
     diverged = history.diverged()
+    curves = [(name, split, np.arange(len(diverged))) for name, split in SPLITS.items()]
     if groups:
         curves = [(name, "validation", members) for name, members in groups.items()]
-    else:
-        curves = [(name, split, np.arange(len(diverged))) for name, split in SPLITS.items()]
     figure = new_figure(9, 3.8 + 0.09 * len(curves), title)
     for panel, (measure, what, form) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         bands: list[Array] = []
         for k, (name, split, members) in enumerate(curves):
             kept = members[~diverged[members]]
-            if kept.size == 0:
+            if not kept.size:
                 draw_curve(panel, k, [], [], f"{name}: all diverged")
                 continue
             values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
@@ -230,24 +205,21 @@ def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str
     title : str, optional
         Stands above.
     """
-    figure = new_figure(6.6, 4.4, title)
-    ax = figure.add_subplot()
-    ax.set(
-        xscale="log", xlim=(0.7 * lr[0], 1.5 * lr[-1]), xlabel="learning rate", ylabel="final validation loss (nats)"
-    )
+    ax = new_figure(6.6, 4.4, title).add_subplot()
+    ends = 0.7 * lr[0], 1.5 * lr[-1]
+    ax.set(xscale="log", xlim=ends, xlabel="learning rate", ylabel="final validation loss (nats)")
     ax.xaxis.set_major_formatter("{x:g}")
     means = np.array([values.mean(axis=1) for values in losses.values()])
     for k, (name, values) in enumerate(losses.items()):
         draw_curve(ax, k, lr, means[k], name, (values.min(axis=1), values.max(axis=1)))
-    if np.isnan(means).any():
-        first = np.isnan(means).any(axis=0).argmax()
-        before = np.sqrt(lr[first] * lr[max(first - 1, 0)])
-        ax.axvspan(before, 1.5 * lr[-1], color="0.9", zorder=0, label="some diverged")
+    lost = np.isnan(means).any(axis=0)
+    if lost.any():
+        ax.axvspan(0.7 * lr[lost][0], ends[1], color="0.9", zorder=0, label="some diverged")
     ax.axhline(chance, color="0.4", linestyle=":", label="guessing")
     scale_losses(ax, [*means, chance], most=8 * chance)
     ax.grid(alpha=0.3)
     legend_above(ax, 4)
-    return figure
+    return figure_of(ax)
 
 
 def plot_runs(histories: Mapping[str, History], split: str = "validation", title: str = "") -> Figure:
@@ -266,10 +238,10 @@ def plot_runs(histories: Mapping[str, History], split: str = "validation", title
     width = 9.6 + 0.09 * min(60, max(map(len, histories)))
     figure = new_figure(width, max(3.8, 0.8 + 0.2 * len(losses)), title)
     loss, accuracy = figure.subplots(1, 2)
-    limits = scale_losses(loss, losses)
+    scale_losses(loss, losses)
     for k, (name, history) in enumerate(histories.items()):
         label = f"{name}: {losses[k][-1]:.3g}, {history.validation_accuracy[-1]:.1%}"
-        draw_curve(loss, k, history.epoch, np.clip(losses[k], *limits), label)
+        draw_curve(loss, k, history.epoch, np.clip(losses[k], *loss.get_ylim()), label)
         draw_curve(accuracy, k, history.epoch, history.validation_accuracy)
     label_epochs(loss, f"{split} loss (nats)")
     label_epochs(accuracy, "validation accuracy (share of samples)")
@@ -284,11 +256,7 @@ def class_numbers(t: npt.ArrayLike) -> Array:
 
 
 def plot_confusion(
-    t: Array,
-    predicted: Array,
-    class_names: Sequence[str],
-    ax: Axes | None = None,
-    title: str = "",
+    t: Array, predicted: Array, class_names: Sequence[str], ax: Axes | None = None, title: str = ""
 ) -> Figure:
     """Plot how often each class was taken for which, on samples that were not trained on.
 
@@ -318,15 +286,14 @@ def plot_confusion(
         turned = 40 * (longest > 2)
         ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if share[row, column] > 0.5 else "black"
-                ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
+        for row, column in np.argwhere(counts):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
     else:
         figure.colorbar(image, ax=ax, label="share of the true class")
     ax.set(xlabel="predicted class", ylabel="true class")
-    above = f"{literal(title, 200)}\n" if title else ""
-    ax.set_title(f"{above}{counts.trace()} of {counts.sum()} right", fontsize="medium", wrap=True)
+    right = f"{literal(title, 200)}\n{counts.trace()} of {counts.sum()} right"
+    ax.set_title(right.removeprefix("\n"), fontsize="medium", wrap=True)
     return figure
 
 
@@ -373,15 +340,9 @@ def plot_decision_boundary(
     )
     for k, name in enumerate(class_names or map(str, range(t.max() + 1))):
         ax.plot(
-            *x[t == k].T,
-            label=literal(name, 24),
-            color=COLOURS[k % 8],
-            linestyle="",
-            marker=MARKERS[k % 8],
-            markersize=4,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
+            *x[t == k].T, label=literal(name, 24), linestyle="", markeredgecolor="white", markeredgewidth=0.4, **look(k)
         )
-    ax.set(xlabel=literal(feature_names[0]), ylabel=literal(feature_names[1]))
-    ax.legend()
+    across_name, up_name = map(literal, feature_names)
+    ax.set(xlabel=across_name, ylabel=up_name)
+    ax.legend(loc="best")  # which, unlike the default, does not warn where drawing takes long
     return figure_of(ax)

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from minnet.runs.config import FIELDS, GROUPS, SWITCH, VARIED, Config, Kind, flag, integer, several
+from minnet.runs.config import FIELDS, GROUPS, SWITCH, VARIED, Kind, flag, integer, several
 
 DATA, NETWORK, TRAINING = (
     [name for name, each in FIELDS.items() if each.metadata["group"] == group] for group in GROUPS
 )
-
 
 Report = tuple[int, list[str], Any]  # of a command: exit code, lines, the same as data
 
@@ -35,10 +34,8 @@ class Argument(NamedTuple):
 
 
 Commands = dict[Callable[..., Report], Sequence[Argument | str]]
-STACK = Argument("--seeds", integer(1, 100_000), "N networks at once, with seeds from --seed on", 1)
+STACK = Argument("--seeds", integer(most=100_000), "N networks at once, with seeds from --seed on", 1)
 JSON = Argument("--json", SWITCH, "print the results as one JSON object, and nothing else")
-
-
 SETTINGS = {
     name: Argument(name if name == "dataset" else flag(name), default=each.default, **each.metadata)
     for name, each in FIELDS.items()
@@ -64,8 +61,7 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
         What it takes; a str is the name of a setting of a run. With ``STACK`` what a stack can vary has several values.
     """
     about = (run.__doc__ or "").partition("\n")[0]
-    brief = about.partition(":")[0].rstrip(".")
-    parser = commands.add_parser(run.__name__, help=brief[0].lower() + brief[1:], description=about, allow_abbrev=False)
+    parser = commands.add_parser(run.__name__, help=about, description=about, allow_abbrev=False)
     parser.set_defaults(command=run, parser=parser)
     groups: dict[str, Any] = {}
     for each in arguments:
@@ -84,27 +80,14 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
         place.add_argument(plain, help=text.replace("%", "%%"), **more)
 
 
-def parted(settings: Mapping[str, Any], seeds: int = 1) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+def parted(settings: Mapping[str, Any], seeds: int) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
     """Part settings that have one value from those that several networks have each, seeds from the seed on included."""
-    values = {name: tuple(dict.fromkeys(settings[name])) for name in VARIED if isinstance(settings.get(name), tuple)}
-    plain = {**settings, **{name: (*value, FIELDS[name].default)[0] for name, value in values.items()}}
+    plain = dict(settings)
+    values = {name: tuple(dict.fromkeys(plain.pop(name))) for name in VARIED if isinstance(plain.get(name), tuple)}
+    plain |= {name: each[0] for name, each in values.items() if each}
     seed = plain.get("seed", 0)
     values["seed"] = tuple(range(seed, seed + seeds))
     return plain, {name: each for name, each in values.items() if len(each) > 1}
-
-
-def configure(settings: Mapping[str, Any], seeds: int = 1) -> tuple[Config, dict[str, tuple[Any, ...]]]:
-    """Make a configuration of what was typed, and the values of what several networks have each.
-
-    Raises
-    ------
-    WrongUsage
-        If a setting would do nothing.
-    """
-    plain, values = parted(settings, seeds)
-    config = Config(**plain)
-    config.check_together()
-    return config, values
 
 
 def writable(what: str, value: str) -> Path:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import NETWORK, OUTPUT, STACK, Argument, Commands, Report, configure
+from minnet.cli.flags import NETWORK, OUTPUT, STACK, Argument, Commands, Report, parted
 from minnet.data.named import check_name, load_dataset
+from minnet.lab.bugs import BUGS, compare
 from minnet.lab.check import check_class, check_network
 from minnet.lab.mistakes import MISTAKES
 from minnet.runs.build import make_network
-from minnet.runs.config import COUNT, DATASET, SEED, SWITCH, TEXT, Kind, WrongUsage
+from minnet.runs.config import COUNT, DATASET, SEED, SWITCH, TEXT, Config, Kind, WrongUsage
 from minnet.support.text import nearest, table
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
@@ -30,18 +31,17 @@ def load_class(target: str) -> type[Any]:
         If it cannot be imported, or has no such class.
     """
     file_name, _, class_name = target.rpartition(":")
-    path = Path(file_name)
-    sys.path.insert(0, str(path.parent.absolute()))  # so that the file may import its neighbours
+    sys.path.insert(0, str(Path(file_name).parent.absolute()))  # so that the file may import its neighbours
     try:
-        content = runpy.run_path(file_name, run_name=path.stem)
+        content = runpy.run_path(file_name)
     except (Exception, SystemExit) as error:  # a learner's code may raise anything
         raise ValueError(f"{file_name} cannot be imported: {type(error).__name__}: {error}") from None
     finally:
         sys.path.pop(0)
     found = content.get(class_name)
     if not isinstance(found, type):
-        own = [name for name, each in content.items() if isinstance(each, type) and each.__module__ == path.stem]
-        raise ValueError(f"{file_name} has no class {class_name!r}; it has: {', '.join(own) or 'none'}")
+        classes = [name for name, each in content.items() if isinstance(each, type)]
+        raise ValueError(f"{file_name} has no class {class_name!r}; it has: {', '.join(classes) or 'none'}")
     return found
 
 
@@ -52,7 +52,8 @@ def check(subject: str, seeds: int = 1, **settings: Any) -> Report:
             raise WrongUsage("the flags of networks go with a data set, not with a class of your own")
         report = check_class(load_class(subject))
     else:
-        config, values = configure({**settings, "dtype": "float64"}, seeds)
+        plain, values = parted(settings, seeds)
+        config = Config(**plain, dtype="float64").check_together()
         dataset = load_dataset(subject, dtype="float64")
         network = make_network(config, dataset, values.get("seed"))
         report = check_network(network, *(each[:SAMPLES] for each in dataset.train))
@@ -61,8 +62,6 @@ def check(subject: str, seeds: int = 1, **settings: Any) -> Report:
 
 def pick(mystery: int) -> str:
     """Pick a mistake that shows, by a number."""
-    from minnet.lab.bugs import BUGS
-
     hardly = ("caller-array-changed", "scaler-before-split", "nominal-batch-size", "labels-from-one")
     shows = [name for name in BUGS if name not in hardly]
     return shows[np.random.default_rng(mystery).integers(len(shows))]
@@ -79,9 +78,7 @@ def bugs(
     out: Path | None = None,
 ) -> Report:
     """See what classic mistakes look like: list them, train one beside the right program, or guess."""
-    from minnet.lab.bugs import BUGS, compare
-
-    if (tell and mystery is None) or (check and name is None) or (name is not None and mystery is not None):
+    if (tell and mystery is None) or (check and not name) or None not in (name, mystery):
         raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
     chosen = name if mystery is None else pick(mystery)
     if chosen is None:
@@ -90,8 +87,7 @@ def bugs(
         raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(chosen, BUGS))}")
     bug = BUGS[chosen]
     trained_on = load_dataset(dataset, seed)
-    told = mystery is None or tell
-    lines = []
+    told, lines = mystery is None or tell, []
     if told:
         lines = [
             f"{bug.name}: {MISTAKES[bug.name].meaning}",
@@ -113,7 +109,7 @@ def bugs(
         if bug.unscaled:
             lines.append("both with features 100 times as large, since the mistake shows in huge logits only")
         lines.append(f"picture in {out}")
-    if check or name is None:
+    if check or not name:
         report = bug.check(trained_on)
         lines.append("\n" * (not check) + (str(report) if told else report.anonymous()))
     return 0, lines, None

@@ -3,12 +3,10 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
-import io
 import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 import minnet
@@ -35,16 +33,15 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - stays open until the end
-        elif isinstance(stream, io.TextIOWrapper):
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     prepare_streams()
-    if threading.current_thread() is threading.main_thread():
-        for number in stopping_signals():  # as Ctrl-C does
-            signal.signal(number, signal.default_int_handler)
+    for number in stopping_signals():  # as Ctrl-C does
+        signal.signal(number, signal.default_int_handler)
     try:
         typed = {name: value for name, value in vars(build_parser().parse_args(argv)).items() if value is not None}
         parser, command, as_json = typed.pop("parser"), typed.pop("command"), typed.pop("json", False)

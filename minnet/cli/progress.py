@@ -20,8 +20,7 @@ def line(history: History) -> str:
     last = np.array([np.atleast_1d(column[-1]) for column in columns])
     alive = np.isfinite(last).all(axis=0)
     loss, validation_loss, accuracy = np.median(last[:, alive], axis=1) if alive.any() else np.full(3, np.nan)
-    diverged = f", {(~alive).sum()} diverged" if not alive.all() else ""
-    several = f" (median of {len(alive)}{diverged})" if len(alive) > 1 else ""
+    several = f" (median of {alive.sum()} of {len(alive)} networks)" if len(alive) > 1 else ""
     return f"loss {figure(loss)}  validation {figure(validation_loss)}, {accuracy:.1%} right{several}"
 
 

@@ -43,22 +43,22 @@ def ask(run: str, file: str, target: str | None = None, labelled: bool = True) -
 
 def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -> Report:
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
-    if out is not None and out.resolve() == Path(file).resolve():
+    if out and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
     model, _, y = ask(run, file, labelled=False)
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["class", *(model.class_names if proba else [])])
-    for row, k in zip(y.astype(str).tolist(), y.argmax(axis=1), strict=True):  # as few digits as tell floats apart
-        rows.writerow([model.class_names[k], *(row if proba else [])])
-    if out is not None:
-        write_text(out, text.getvalue())
-    return 0, [text.getvalue().removesuffix("\n")] if out is None else [], None
+    text = io.StringIO()
+    answers = zip(y.argmax(axis=1), y.astype(str).tolist(), strict=True)  # as few digits as tell floats apart
+    rows = [["class", *model.class_names], *([model.class_names[k], *row] for k, row in answers)]
+    csv.writer(text, lineterminator="\n").writerows(rows if proba else [row[:1] for row in rows])
+    if not out:
+        return 0, [text.getvalue().removesuffix("\n")], None
+    write_text(out, text.getvalue())
+    return 0, [], None
 
 
 def evaluate(run: str, file: str, target: str | None = None) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
-    if target is None and (Path(run) / "config.json").is_file():
+    if not target and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
     model, table, y = ask(run, file, target)
     t, network, predicted = table.t, model.network, y.argmax(axis=1)
@@ -87,9 +87,9 @@ def show(run: str) -> Report:
 
 def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
     """Compare runs: what differs in their settings and results, and one picture of their curves."""
-    found = [report.read_run(folder) for folder in report.find_runs([Path(run) for run in runs])]
+    found = [report.read_run(folder) for folder in report.find_runs(list(map(Path, runs)))]
     rows, text = report.compare(found)
-    curves = {str(run.folder): run.history for run in found if run.history is not None}
+    curves = {str(run.folder): run.history for run in found if run.history}
     if curves:
         from minnet.plots import plot_runs, save_picture
 
@@ -103,8 +103,7 @@ def datasets() -> Report:
     rows = [["name", "samples", "features", "classes", "what it is, and where it comes from"]]
     for name, about in DATASETS.items():
         raw = load_raw(name)
-        sizes = map(len, (raw.x, raw.feature_names, raw.class_names))
-        rows.append([name, *map(str, sizes), about])
+        rows.append([name, f"{len(raw.x)}", f"{len(raw.feature_names)}", f"{len(raw.class_names)}", about])
     rows.append(["openml:<name or number>", "", "", "", "any for classification on openml.org, e.g. openml:mnist_784"])
     return 0, table(rows, "<>>>"), None
 
@@ -116,12 +115,7 @@ COMMANDS: Commands = {
         Argument("--proba", SWITCH, "the probability of each class, too"),
         Argument("--out", OUTPUT, "where to write; by default to stdout"),
     ),
-    evaluate: (
-        RUN,
-        SAMPLES,
-        Argument("--target", COLUMN, "the column that holds the classes; by default the run's"),
-        JSON,
-    ),
+    evaluate: (RUN, SAMPLES, Argument("--target", COLUMN, "the column of the classes; by default the run's"), JSON),
     show: [Argument("run", TEXT, "a run folder")],
     compare: (
         Argument("runs+", TEXT, "run folders, or folders of runs"),

@@ -1,9 +1,7 @@
 """What can be done from a terminal before and while training? ``minnet train``, ``tune`` and ``doctor``."""
 
 import math
-import re
 import shlex
-from collections.abc import Mapping
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -11,35 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from minnet.cli.flags import (
-    DATA,
-    JSON,
-    NETWORK,
-    OUTPUT,
-    SETTINGS,
-    STACK,
-    TRAINING,
-    Argument,
-    Commands,
-    Report,
-    configure,
-    parted,
-)
+from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, SETTINGS, STACK, TRAINING, Argument, Commands, Report, parted
 from minnet.cli.progress import progress
 from minnet.runs import job
 from minnet.runs.build import make_dataset, make_network
-from minnet.runs.config import (
-    COUNT,
-    FIELDS,
-    PATH,
-    SWITCH,
-    Kind,
-    WrongUsage,
-    flag,
-    settings_of,
-)
+from minnet.runs.config import COUNT, FIELDS, PATH, SWITCH, Config, Kind, WrongUsage, flag, settings_of
 from minnet.runs.folder import read_config
 from minnet.runs.sweep import grid, rank, sweep
+from minnet.support import expect
 from minnet.support.text import table
 
 RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
@@ -47,53 +24,40 @@ MOMENTA = (0.0, 0.9)
 FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
 
 
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}  # of memory
+def read_size(text: str) -> float:
+    """Read how many bytes a size such as 500M or 2G is."""
+    power = "KMG".find(text[-1:].upper()) + 1
+    return float(text[:-1] if power else text) * 1024.0**power
 
 
-def check_size(what: str, text: str) -> float:
-    """Return the bytes of a size such as 500M or 2G, above 0."""
-    found = re.fullmatch(r"(\d*\.?\d+)([KMG]?)", text.upper())
-    size = float(found[1]) * UNITS[found[2]] if found else 0.0
-    if not size:
-        raise ValueError(f"{what}: expected a size above 0, such as 500M or 2G, got {text!r:.80}")
-    return size
-
-
-SIZE = Kind("SIZE", check_size)
+SIZE = Kind("SIZE", partial(expect.number, above=0), read_size)
 LIMIT = Argument("--memory-limit", SIZE, "bound for training several, such as 2G; a quarter of what is free")
 QUIET = Argument("--quiet", SWITCH, "print no progress, only the results")
 
 
 def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
     """Train a classifier on a data set and keep what happened in a run folder."""
-    settings = {name: options.pop(name) for name in FIELDS if name in options}
-    if resume is not None:
+    plain, values = parted({name: options.pop(name) for name in FIELDS if name in options}, seeds)
+    if resume:  # with what the run has, but for the names of its data
         content = read_config(Path(resume))
-        plain, values = parted(settings, seeds)
-        check_resumed(settings_of(content), {**options, **plain, **values}, seeds)
-        moved = {name: settings[name] for name in settings.keys() - FIXED}
-        epochs = content.get("epochs")
+        run = settings_of(content)
+        for name, value in {**options, **plain, **values}.items():
+            theirs = dumps(run.get(name))
+            if name in FIXED and dumps(value) != theirs:
+                stated = f", {name} {theirs:.60}" if name in run else ""
+                other = f"leave out {'--seeds' if seeds > 1 and name == 'seed' else flag(name)}, or begin a new run"
+                raise WrongUsage(f"--resume takes the settings of the run{stated}: {other}")
+        epochs = expect.integer(f"{resume}/config.json: epochs", content.get("epochs"))
+    elif "dataset" not in plain:
+        raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
+    elif not values and {"memory_limit", "jobs"} & options.keys():
+        raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
     else:
-        if "dataset" not in settings:
-            raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
-        config, values = configure(settings, seeds)
-        if not values and {"memory_limit", "jobs"} & options.keys():
-            raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
+        config = Config(**plain).check_together()
         epochs = config.epochs
-    epochs = epochs if isinstance(epochs, int) else 1  # of a run, nobody has checked them yet
     with progress(epochs, "quiet" in options) as show:
         how = job.Options(**options, show=show)
-        return job.begin(config, values, how) if resume is None else job.resume(Path(resume), how, moved)
-
-
-def check_resumed(run: Mapping[str, Any], typed: Mapping[str, Any], seeds: int) -> None:
-    """Raise WrongUsage if what was typed is other than in the run that is resumed."""
-    for name, value in typed.items():
-        theirs = dumps(run.get(name))
-        if name in FIXED and dumps(value) != theirs:
-            stated = f", {name} {theirs:.60}" if name in run else ""
-            leave = "--seeds" if seeds > 1 and name == "seed" else flag(name)
-            raise WrongUsage(f"--resume takes the settings of the run{stated}: leave out {leave}, or begin a new run")
+        return job.resume(Path(resume), how, plain) if resume else job.begin(config, values, how)
 
 
 def tune(
@@ -102,7 +66,7 @@ def tune(
     """Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
     from minnet.plots import plot_rates, save_picture
 
-    config, _ = configure({"epochs": 25, **settings})
+    config = Config(**{"epochs": 25, **settings}).check_together()
     dataset = make_dataset(config)
     configs = grid(config, lr=RATES, momentum=MOMENTA, seed=range(config.seed, config.seed + seeds))
     with progress(config.epochs, quiet) as on_epoch:
@@ -111,28 +75,25 @@ def tune(
     if ranking[0].diverged:
         raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
     chosen = {**settings, **ranking[0].values}
-    flags = [
-        f"{each.name}={each.kind.write(chosen[name])}"
-        for name, each in SETTINGS.items()
-        if name != "dataset" and chosen.get(name, each.default) != each.default
-    ]
-    command = shlex.join(["minnet", "train", config.dataset, *flags])
+    name = chosen.pop("dataset")
+    flags = [f"{flag(each)}={SETTINGS[each].kind.write(value)}" for each, value in chosen.items()]
+    command = shlex.join(["minnet", "train", name, *flags])
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
-    networks = np.arange(len(configs)).reshape(len(RATES), len(MOMENTA), seeds)
-    curves = {f"momentum {momentum:g}": networks[:, k] for k, momentum in enumerate(MOMENTA)}
-    final = np.where(history.diverged(), np.nan, history.final("validation_loss"))
-    losses = {name: final[those] for name, those in curves.items()}
+    final = np.where(history.diverged(), np.nan, history.final("validation_loss")).reshape(-1, len(MOMENTA), seeds)
+    curves = {f"momentum {momentum:g}": final[:, k] for k, momentum in enumerate(MOMENTA)}
     title = f"{dataset.name}, after {config.epochs} epochs"
-    save_picture(plot_rates(np.array(RATES), losses, math.log(dataset.K), title), picture)
-    rows = [{**each._asdict(), "networks": len(each.networks), **each.values} for each in ranking]
-    names = ("lr", "momentum", "loss", "deviation", "accuracy", "diverged")
+    save_picture(plot_rates(np.array(RATES), curves, math.log(dataset.K), title), picture)
+    rows, known = [["lr", "momentum", "validation loss", "accuracy", "diverged"]], []
+    for values, _, *loss, accuracy, diverged in ranking:
+        rows.append([*map(str, values.values()), f"{loss[0]:.4f} ± {loss[1]:.4f}", f"{accuracy:.4f}", f"{diverged}"])
+        mean, deviation = (None, None) if diverged else loss  # JSON knows no infinity
+        known.append({**values, "loss": mean, "deviation": deviation, "accuracy": accuracy, "diverged": diverged})
     lines = [
-        *table([[*names], *([f"{row[name]:.4g}" for name in names] for row in rows[:8])], ">>>>>>"),
-        f"(on the validation split: the best of {len(rows)} settings, each with {seeds} network{'s' * (seeds > 1)})",
+        *table(rows[:9], ">>>>>"),
+        f"(on the validation split: the best of {len(known)} settings, each with {seeds} network{'s' * (seeds > 1)})",
         f"recommended    {command}",
         f"picture in     {picture}",
     ]
-    known = [{name: None if row[name] == math.inf else row[name] for name in (*names, "networks")} for row in rows]
     return 0, lines, {"dataset": dataset.name, "ranking": known, "command": command, "picture": str(picture)}
 
 
@@ -140,7 +101,7 @@ def doctor(**settings: Any) -> Report:
     """Check up data, network and learning rate before a long run: exit code 1 if one is wrong."""
     from minnet.runs.doctor import examine
 
-    config, _ = configure(settings)
+    config = Config(**settings).check_together()
     dataset = make_dataset(config)
     make = partial(make_network, config, dataset)
     found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)

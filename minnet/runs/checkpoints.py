@@ -152,8 +152,12 @@ def load_checkpoint(path: Path, training: Training) -> None:
 
 
 def stopping_signals() -> list[signal.Signals]:
-    """List the signals that ask a program to end, without those that it was told to ignore (by nohup, say)."""
-    asking = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    """List the signals that ask a program to end, without those that it was told to ignore (by nohup, say).
+
+    There are none in other threads than the main one, which alone may handle signals.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    asking = ("SIGINT", "SIGTERM", "SIGHUP") if in_main else ()  # Windows has no SIGHUP
     return [each for each in signal.Signals if each.name in asking and signal.getsignal(each) != signal.SIG_IGN]
 
 
@@ -191,8 +195,7 @@ class Interrupt:
 def interruptible() -> Iterator[Interrupt]:
     """Let the first Ctrl-C, SIGTERM or SIGHUP end training after the batch, and the second one end it at once."""
     interrupt = Interrupt()
-    may_handle = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, interrupt.handle) for number in stopping_signals() if may_handle}
+    before = {number: signal.signal(number, interrupt.handle) for number in stopping_signals()}
     try:
         yield interrupt
     finally:

@@ -51,9 +51,9 @@ class Kind(NamedTuple):
             return text
 
 
-def integer(least: int = 1, most: int | None = None) -> Kind:
-    """Make the kind of an integer within bounds."""
-    return Kind("N", partial(expect.integer, least=least, most=most), int)
+def integer(**bounds: Any) -> Kind:
+    """Make the kind of an integer within bounds, at least 1 by default."""
+    return Kind("N", partial(expect.integer, **bounds), int)
 
 
 def number(**bounds: Any) -> Kind:
@@ -110,7 +110,7 @@ TEXT, COLUMN, PATH = (Kind(metavar, check_text) for metavar in ("TEXT", "COLUMN"
 SWITCH = Kind("", check_switch)  # as a flag it takes no value
 DATASET = Kind("DATASET", check_dataset)
 SHARE, COUNT = number(least=0, below=1), integer()
-SEED = integer(0, 2**32 - 1)  # the largest that scikit-learn's splits take
+SEED = integer(least=0, most=2**32 - 1)  # the largest that scikit-learn's splits take
 GROUPS = ("data of your own", "network", "training")
 
 
@@ -152,7 +152,7 @@ class Config:
     schedule: str = training(one_of(*SCHEDULES), "how the learning rate changes", "constant")
     lr_every: int = training(COUNT, "of --schedule step: epochs from step to step", 10)
     lr_gamma: float = training(number(above=0, most=1), "of step and plateau: what the rate is multiplied by", 0.1)
-    warmup: int = training(integer(0), "of --schedule cosine: epochs in which the rate rises", 0)
+    warmup: int = training(integer(least=0), "of --schedule cosine: epochs in which the rate rises", 0)
     lr_patience: int = training(COUNT, "of --schedule plateau: epochs without improvement", 5)
     clip_norm: float | None = training(number(above=0), "shorten longer gradients to this norm")
     patience: int | None = training(COUNT, "stop after N epochs without a new best, and restore its weights")
@@ -176,23 +176,24 @@ class Config:
         """The learning rate, or what is usual for the optimizer."""
         return USUAL_RATES[self.optimizer] if self.lr is None else self.lr
 
-    def check_together(self) -> None:
-        """Raise WrongUsage if a setting would do nothing beside the others."""
+    def check_together(self) -> Config:
+        """Return the configuration, or raise WrongUsage if a setting would do nothing beside the others."""
         sgd, schedule = self.optimizer == "sgd", self.schedule
-        for there, what, names in (
-            (sgd, "--optimizer sgd", ["momentum"]),
-            (sgd and self.momentum > 0, "--optimizer sgd and --momentum above 0", ["nesterov"]),
-            (schedule == "step", "--schedule step", ["lr_every"]),
-            (schedule in ("step", "plateau"), "--schedule step or plateau", ["lr_gamma"]),
-            (schedule == "plateau", "--schedule plateau", ["lr_patience"]),
-            (schedule == "cosine", "--schedule cosine", ["warmup"]),
-            (self.patience, "--patience", ["monitor"]),
-            (self.hidden, "--hidden layers", ["normalize", "dropout"]),
-            (is_file_name(self.dataset), "a file of one's own", ["target", "ignore", "sample_weight", "test"]),
+        for there, what, *names in (
+            (sgd, "--optimizer sgd", "momentum"),
+            (sgd and self.momentum > 0, "--optimizer sgd and --momentum above 0", "nesterov"),
+            (schedule == "step", "--schedule step", "lr_every"),
+            (schedule in ("step", "plateau"), "--schedule step or plateau", "lr_gamma"),
+            (schedule == "plateau", "--schedule plateau", "lr_patience"),
+            (schedule == "cosine", "--schedule cosine", "warmup"),
+            (self.patience, "--patience", "monitor"),
+            (self.hidden, "--hidden layers", "normalize", "dropout"),
+            (is_file_name(self.dataset), "a file of one's own", "target", "ignore", "sample_weight", "test"),
         ):
             for name in names:
                 if not there and getattr(self, name) != FIELDS[name].default:
                     raise WrongUsage(f"{flag(name)} goes with {what}")
+        return self
 
 
 FIELDS = {each.name: each for each in fields(Config)}

@@ -64,7 +64,10 @@ def test_a_class_of_ones_own_is_checked_and_the_exit_code_says_how_it_went(capsy
     ("target", "message"),
     [
         ("none.py:X", "none.py cannot be imported: FileNotFoundError: "),
-        ("mine.py:Nothing", "mine.py has no class 'Nothing'; it has: Right, Doubled, Mine"),
+        (
+            "mine.py:Nothing",
+            "mine.py has no class 'Nothing'; it has: Linear, Tanh, SoftmaxCrossEntropy, Right, Doubled, Mine",
+        ),
         ("broken.py:X", "broken.py, line 2)"),
         ("raising.py:X", "raising.py cannot be imported: ZeroDivisionError"),
         ("mine.py:", "mine.py has no class ''"),

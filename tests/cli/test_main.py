@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,12 @@ def test_datasets_lists_each_with_its_size(capsys: pytest.CaptureFixture[str]) -
     assert [line.split()[0] for line in lines[1:-1]] == list(DATASETS)
     assert lines[4].split()[:4] == ["digits", "1797", "64", "10"]
     assert lines[-1].startswith("openml:")
+
+
+def test_the_command_runs_in_another_thread_too() -> None:
+    """Where no signal can be handled."""
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(main, ["train", "iris", "--epochs", "1", "--quiet"]).result() == 0
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

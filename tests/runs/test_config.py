@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minnet.cli import main
-from minnet.cli.flags import configure
+from minnet.cli.flags import parted
 from minnet.cli.main import build_parser
-from minnet.cli.train import check_size
+from minnet.cli.train import SIZE
 from minnet.data.named import DATASETS
 from minnet.runs.config import COLUMN, DATASET, FIELDS, PATH, SWITCH, TEXT, VARIED, Config, Kind, flag, settings_of
 from minnet.support import expect
@@ -34,7 +34,7 @@ def values_of(kind: Kind) -> st.SearchStrategy[Any]:
     assert isinstance(kind.check, functools.partial)
     rule, limits = kind.check.func, kind.check.keywords
     if rule is expect.integer:
-        return st.integers(limits["least"], limits["most"])
+        return st.integers(limits.get("least", 1), limits.get("most"))
     if rule is expect.number:
         low, high = (limits.get(inner, limits.get(outer)) for inner, outer in (("least", "above"), ("most", "below")))
         bounds: dict[str, Any] = {"exclude_min": "above" in limits, "exclude_max": "below" in limits}
@@ -137,10 +137,10 @@ def test_what_a_kind_refuses_is_wrong_usage_on_the_command_line(
 
 def test_a_size_of_memory_is_read_with_its_unit() -> None:
     for text, size in (("500M", 500 * 2**20), ("2G", 2**31), ("0.5k", 512), ("7", 7)):
-        assert check_size("", text) == size
-    for text in ("0", "-1", "lots", "G", "", "inf", "nan", "1T"):
-        with pytest.raises(ValueError, match="expected a size above 0, such as 500M or 2G"):
-            check_size("", text)
+        assert SIZE.check("", SIZE.parse(text)) == size
+    for text in ("0", "-1", "lots", "G", "", "inf", "nan", "1T", "5KM"):
+        with pytest.raises(ValueError, match="expected a finite number above 0"):
+            SIZE.check("", SIZE.parse(text))
 
 
 def test_a_rate_that_is_not_given_is_the_optimizers_usual_one() -> None:
@@ -206,6 +206,6 @@ def test_a_resumed_sweep_refuses_other_values(
 def test_flags_are_those_of_the_settings() -> None:
     typed = build_parser().parse_args(["train", "iris", "--lr=0.1,0.2", "--momentum=0.5", "--hidden=3"])
     settings = {name: value for name, value in vars(typed).items() if name in FIELDS and value is not None}
-    config, values = configure(settings, seeds=3)
-    assert (config.lr, config.momentum, config.hidden) == (0.1, 0.5, (3,))
+    plain, values = parted(settings, seeds=3)
+    assert plain == {"dataset": "iris", "lr": 0.1, "momentum": 0.5, "hidden": (3,)}
     assert values == {"lr": (0.1, 0.2), "seed": (0, 1, 2)}

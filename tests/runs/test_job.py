@@ -188,13 +188,18 @@ def test_a_run_goes_on_from_another_folder_with_its_file_named_anew(
         (["--resume", "r"], 1, "r is over (all 1 epochs done): there is nothing to resume"),
         (["--resume", "broken"], 1, "config.json: not a JSON file"),
         (["--resume", "hostile"], 1, "config.json: not the configuration of a run that can go on"),
+        (["--resume", "endless"], 1, "endless/config.json: epochs: expected an integer of at least 1, got 'many'"),
     ],
 )
 def test_what_cannot_go_on_says_why(
     flags: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "iris", "--epochs", "1", "--quiet", "--out", "r"]) == 0
-    for name, content in (("broken", "{"), ("hostile", '{"dataset": "iris", "epochs": "many"}')):
+    for name, content in (
+        ("broken", "{"),
+        ("hostile", '{"dataset": "iris", "epochs": 2, "lr": "many"}'),
+        ("endless", '{"dataset": "iris", "epochs": "many"}'),
+    ):
         os.mkdir(name)
         Path(name, "config.json").write_text(content)
     capsys.readouterr()
@@ -451,7 +456,7 @@ def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
     out, err = capsys.readouterr()
     assert max(map(len, (*out.splitlines(), *err.splitlines()[1:]))) <= 100
     results = json.loads(Path("r/results.json").read_text())
-    assert f"(median of 6, {results['diverged']} diverged)" in err.splitlines()[-1]
+    assert f"(median of {6 - results['diverged']} of 6 networks)" in err.splitlines()[-1]
     assert main(["show", "r"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {"networks         6", f"diverged         {results['diverged']}", "lr               0.05"} < set(lines)
