@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from minnet.history import History
-from minnet.support.files import read_arrays, write_arrays
+from minnet.support.files import read_arrays, refusing, write_arrays
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 from minnet.training import Training
 
 FORMAT = 2
@@ -163,15 +162,11 @@ def load_checkpoint(path: Path, training: Training) -> None:
     ValueError
         If the file is not a checkpoint of such a training.
     """
-    try:
+    with refusing(path, "a checkpoint of this run"):
         values, arrays = read_arrays(path)
         if values.get("format") != FORMAT:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         restore(training, arrays, values)
-    except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: field {one_line(error)} is missing") from None
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(error, 500)}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:

@@ -3,8 +3,6 @@
 import inspect
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,11 +15,10 @@ from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linea
 from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect
-from minnet.support.files import read_arrays, write_arrays
+from minnet.support.files import read_arrays, refusing, write_arrays
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 
-FORMAT = 3
+FORMAT, WHAT = 3, "a model that this version of minnet can load"
 Parts = dict[str, type[Any]]
 LAYERS: Parts = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
 OUTPUTS: Parts = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
@@ -96,7 +93,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "feature_names": model.feature_names,
     }
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
-    with refusals(path):
+    with refusing(path, WHAT):
         write_arrays(Path(path), arrays, header, check=read)  # what could not be loaded is never left behind
 
 
@@ -142,18 +139,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         hint = f"; the run has no network yet: go on with minnet train --resume {path.parent}" if begun else ""
         raise FileNotFoundError(f"{path}: there is no such model file{hint}")
 
-    with refusals(path):
+    with refusing(path, WHAT):
         return read(path)
-
-
-@contextmanager
-def refusals(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of a file that it is not a model, if reading it raises an error."""
-    try:
-        yield
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        problem = f"field {error} is missing" if isinstance(error, KeyError) else one_line(error, 500)
-        raise ValueError(f"{path}: not a model that this version of minnet can load: {problem}") from None
 
 
 def read(path: Path) -> Model:
@@ -175,8 +162,8 @@ def read(path: Path) -> Model:
             raise ValueError(f"{field} is not a list of {length} strings")
     for name, array in arrays.items():
         above = 0 if name == "scale" else -math.inf
-        if array.ndim == 1 and not ((array > above) & (array < np.inf)).all():  # in a stack, some may diverge
-            raise ValueError(f"{name}: expected finite numbers above {above}")
+        if array.ndim == 1:  # in a stack, some may diverge
+            expect.all_hold(f"{name}: expected finite numbers above {above}", (array > above) & (array < np.inf), array)
     network.theta[...] = theta
     standardization = Standardization(arrays["mean"], arrays["scale"])
     return Model(network, standardization, tuple(header["class_names"]), tuple(header["feature_names"]))

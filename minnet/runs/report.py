@@ -92,18 +92,10 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     dataset, config = plan.dataset, plan.config
     x, t = dataset.test
     loss, accuracy = evaluate(network, x, t, dataset.sample_weight.get("test"))
-    figures = {
-        "train_loss": history.final("train_loss"),
-        "validation_loss": history.final("validation_loss"),
-        "test_loss": loss,
-        "test_accuracy": accuracy,
-    }
-    results = {
-        "dataset": dataset.name,
-        "seed": config.seed,
-        "epochs": len(history.epoch),
-        "parameters": network.theta.shape[-1],
-    }
+    figures = {name: history.final(name) for name in ("train_loss", "validation_loss")}
+    figures |= {"test_loss": loss, "test_accuracy": accuracy}
+    results = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch)}
+    results["parameters"] = network.theta.shape[-1]
     labels = dataset.labels("test")
     best, ranking = None, []
     if plan.values:
@@ -192,12 +184,8 @@ def read_run(folder: Path) -> Run:
         network, networks = best.get("network", 0), range(np.size(columns["kept"][-1]))
         history = History(**columns).member(int(network) if network in networks else 0)
     going_on = f"not over, or killed; minnet train --resume {folder} goes on with it"
-    figures = {
-        **results,
-        "epochs_done": results.get("epochs"),
-        **best,
-        "ended": printable(str(inner(results, "ended").get("text", going_on))),
-    }
+    ended = printable(str(inner(results, "ended").get("text", going_on)))
+    figures = {**results, "epochs_done": results.get("epochs"), **best, "ended": ended}
     return Run(folder, {name: given[name] for name in FIELDS if name in given}, figures, history)
 
 
@@ -286,15 +274,10 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     tables : str
         The same to read: a table of the settings, if any differ, and one of the results.
     """
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    differing = [name for name in names if len({repr(run.settings.get(name)) for run in runs}) > 1]
+    differing = [name for name in FIELDS if len({repr(run.settings.get(name)) for run in runs}) > 1]
     outcome = (*FIGURES, "ended")
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        row: dict[str, Any] = {"run": str(run.folder)}
-        row |= {name: run.settings.get(name) for name in differing}
-        row |= {name: run.figures.get(name) for name in outcome}
-        rows.append(row)
+    known = [{**run.figures, **run.settings, "run": str(run.folder)} for run in runs]
+    rows = [{name: each.get(name) for name in ("run", *differing, *outcome)} for each in known]
     blocks = [laid_out(rows, names) for names in (differing, outcome) if names]
     return rows, "\n\n".join(blocks)
 

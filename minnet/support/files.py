@@ -8,18 +8,30 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minnet.support.stack import Array
+from minnet.support.text import one_line
 
 NESTING = 50  # levels of JSON, many more than minnet writes
 
 
-@contextmanager
+@contextlib.contextmanager
+def refusing(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Raise ValueError that names a file and says what it is not, if what it holds makes something raise an error."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # few document what damage may raise
+        problem = f"field {one_line(error)} is missing" if isinstance(error, KeyError) else one_line(error, 500)
+        raise ValueError(f"{path}: not {what}: {problem}") from None
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to, beside ``path``; when all is well it is moved there, once the disk has all of it.
 
@@ -67,16 +79,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file, or raise ValueError; what it holds can be formatted, converted and walked."""
-    try:
+    with refusing(path, "a JSON file as minnet writes them"):
         # An integer that no float can hold is infinite, as 1e999 is.
         content = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda n: int(n) if len(n) < 300 else float(n))
         if not isinstance(content, dict):
             raise ValueError(f"expected an object, got {type(content).__name__}")
         if nesting(content) > NESTING:
             raise ValueError(f"it nests more than {NESTING} levels deep")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file as minnet writes them ({error})") from None
-    return content
+        return content
 
 
 def nesting(node: Any) -> int:
@@ -124,24 +134,21 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
     Raises
     ------
-    ValueError
-        If it is not one, is damaged, or holds other than its checksum says; the message does not name the file.
     OSError
         If it cannot be read.
+    Exception
+        Whatever it is, for `refusing`, if it is not one, is damaged, or holds other than its checksum says.
     """
     import safetensors
 
-    try:
-        # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
-        with safetensors.safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("minnet", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
+    with safetensors.safe_open(path, framework="numpy") as file:
+        header = json.loads((file.metadata() or {}).get("minnet", "null"))
         if not isinstance(header, dict):
             raise ValueError("it was not written by minnet")
-        if header.pop("sha256", None) != checksum(header, arrays):
-            raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
-    except (safetensors.SafetensorError, RecursionError, TypeError, KeyError, OverflowError) as error:
-        raise ValueError(str(error)) from None
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if header.pop("sha256", None) != checksum(header, arrays):
+        raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
     return header, arrays
 
 

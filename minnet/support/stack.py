@@ -1,5 +1,6 @@
 """What does a stack of networks need that one network does not? Numbers with a column, and histories that wait."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,8 @@ def columns(theta: Array, *values: Any) -> list[Any]:
         return list(values)
     for value in values:
         if not isinstance(value, float) and value.shape != theta.shape[:-1]:
-            steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
-            said = f"hyperparameters for a stack of {len(value)} networks"
-            raise ValueError(f"this optimizer has {said}, but steps {steps}")
+            networks = math.prod(theta.shape[:-1])
+            raise ValueError(f"this optimizer has hyperparameters for {len(value)} networks, but steps {networks}")
     return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
 
 
@@ -41,11 +41,8 @@ def plain(value: Any) -> Any:
 
 def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
     """Return what a column of a history says of an epoch, or of one for each network; NaN of epoch 0."""
-    found = np.full(np.shape(epochs), np.nan)
-    for s in np.ndindex(found.shape):
-        if epochs[s]:
-            found[s] = np.asarray(column[epochs[s] - 1])[s]
-    return found[()]
+    found = [np.asarray(column[k - 1])[s] if k else np.nan for s, k in np.ndenumerate(epochs)]
+    return np.array(found).reshape(np.shape(epochs))[()]
 
 
 def member(columns: Mapping[str, list[Any]], s: int) -> dict[str, list[Any]]:

@@ -30,7 +30,7 @@ def shortened(name: str, width: int) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Sort known names so that those most like a name come first."""
-    return sorted(known, key=lambda other: difflib.SequenceMatcher(None, name.lower(), other).ratio(), reverse=True)
+    return difflib.get_close_matches(name.lower(), known, 1000, cutoff=0)
 
 
 def listed(names: Collection[str], near: str | None = None) -> str:
@@ -46,8 +46,5 @@ def table(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
     """Lay rows out in columns; ``align`` has a < or > for each, < where it ends."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = align.ljust(len(widths), "<")
-    lines = []
-    for row in rows:
-        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return [line.format(*row).rstrip() for row in rows]
