@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minnet.history import History
-from minnet.support.files import read_arrays, refusing, write_arrays
+from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 from minnet.training import Training
 
@@ -121,7 +121,8 @@ def save_checkpoint(folder: Path, training: Training, group: str = "") -> Path:
     arrays, values = state(training)
     path = folder / "checkpoints" / group / f"step-{len(training.history.batch_loss):010}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(path, arrays, {"format": FORMAT, **values})
+    with replacing(path) as beside:
+        write_arrays(beside, arrays, {"format": FORMAT, **values})
     for old in [each for each in checkpoints(folder, group) if each != path][KEPT - 1 :]:
         with contextlib.suppress(OSError):  # another time
             old.unlink()

@@ -15,7 +15,7 @@ from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linea
 from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect
-from minnet.support.files import read_arrays, refusing, write_arrays
+from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 
 FORMAT, WHAT = 3, "a model that this version of minnet can load"
@@ -93,8 +93,9 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "feature_names": model.feature_names,
     }
     arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
-    with refusing(path, WHAT):
-        write_arrays(Path(path), arrays, header, check=read)  # what could not be loaded is never left behind
+    with refusing(path, WHAT), replacing(Path(path)) as beside:
+        write_arrays(beside, arrays, header)
+        read(beside)  # what could not be loaded is never left behind
 
 
 def describe(part: Layer | OutputLayer) -> dict[str, Any]:

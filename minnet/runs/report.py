@@ -67,20 +67,19 @@ def describe_loss(network: Network) -> str:
 
 def describe_ending(ended: Ending, history: History, config: Config, steps: int) -> dict[str, Any]:
     """Say why a run ended: its reason, where, and a sentence; of a single run with patience also the epoch kept."""
-    found: dict[str, Any] = {"reason": ended.reason, "epoch": ended.epoch}
-    text = {
-        "interrupted": f"interrupted in epoch {ended.epoch}, after step {ended.step} of {steps}",
-        "diverged": f"all networks diverged, the last of them in epoch {ended.epoch}; lower the learning rate",
-        "early stopping": f"stopped early in epoch {ended.epoch}",
-        "epochs": f"all {ended.epoch} epochs done",
-    }[ended.reason]
-    if ended.reason == "interrupted":
-        found["step"] = ended.step
-    elif config.patience and ended.reason != "diverged":
+    reason, epoch, step, *_ = ended
+    found: dict[str, Any] = {"reason": reason, "epoch": epoch}
+    if reason == "interrupted":
+        text = f"interrupted in epoch {epoch}, after step {step} of {steps}"
+        found["step"] = step
+    elif reason == "diverged":
+        text = f"all networks diverged, the last of them in epoch {epoch}; lower the learning rate"
+    else:
+        text = f"stopped early in epoch {epoch}" if reason == "early stopping" else f"all {epoch} epochs done"
         kept, what = history.kept[-1], MONITORS[config.monitor]
-        if np.ndim(kept):
+        if config.patience and np.ndim(kept):
             text += "; each network has the weights of its best epoch"
-        else:
+        elif config.patience:
             found["best_epoch"] = int(kept)
             best = f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
             text += f"; the weights are those of epoch {kept}, {best}"
@@ -198,10 +197,7 @@ def inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     _, settings, figures, history = read_run(folder)
-    shown = []
-    for name, value in settings.items():
-        if value not in (None, False, "", "none", []):
-            shown.append(f"{name}={form(name, value)}")
+    shown = [f"{name}={form(name, value)}" for name, value in settings.items() if value and value != "none"]
     lines = [str(folder)]
     lines += textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)
     if (folder / "model.safetensors").is_file():
@@ -278,15 +274,11 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     outcome = (*FIGURES, "ended")
     known = [{**run.figures, **run.settings, "run": str(run.folder)} for run in runs]
     rows = [{name: each.get(name) for name in ("run", *differing, *outcome)} for each in known]
-    blocks = [laid_out(rows, names) for names in (differing, outcome) if names]
+    blocks = []
+    for several in filter(None, (differing, outcome)):
+        names = ["run", *several]
+        headings = zip(*(name.rpartition("_")[::2] for name in names), strict=True)  # of two lines
+        cells = [[form(name, row[name]) for name in names] for row in rows]
+        lines = table([*filter(any, headings), *cells], "".join("<>"[name in FIGURES] for name in names))
+        blocks.append("\n".join(lines))
     return rows, "\n\n".join(blocks)
-
-
-def laid_out(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Lay some columns of compared runs out as a table, with headings in two lines."""
-    names = ["run", *names]
-    headings = zip(*(name.rpartition("_")[::2] for name in names), strict=True)
-    lines: list[Sequence[str]] = [line for line in headings if any(line)]
-    for row in rows:
-        lines.append([form(name, row[name]) for name in names])
-    return "\n".join(table(lines, "".join("<>"[name in FIGURES] for name in names)))

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,21 +95,17 @@ def nesting(node: Any) -> int:
     return 0 if entries is None else 1 + max(map(nesting, entries), default=0)
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any], check: Callable[[Path], object] | None = None
-) -> None:
-    """Write an array file; equal contents give equal bytes.
+def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+    """Write an array file, by a name that `replacing` gave; equal contents give equal bytes.
 
     Parameters
     ----------
     path : Path
-        The file; one that exists is replaced.
+        The file.
     arrays : mapping of str to array
         What to keep.
     header : mapping
         What describes it, in terms of JSON.
-    check : callable, optional
-        Called with what was written, before it takes its name; if it raises, the file is as it was.
 
     Raises
     ------
@@ -122,11 +118,7 @@ def write_arrays(
     tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     sealed = {**header, "sha256": checksum(header, tensors)}
     # All in one entry: safetensors writes several in a random order.
-    content = safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)})
-    with replacing(path) as beside:
-        beside.write_bytes(content)
-        if check is not None:
-            check(beside)
+    path.write_bytes(safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)}))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:

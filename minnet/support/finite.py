@@ -19,7 +19,7 @@ class Overflows:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        self.noticed, self.stack = False, network.theta.ndim > 1
+        self.noticed = False
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -37,7 +37,7 @@ class Overflows:
 
     def harmless(self, loss: Any, squared_norm: Any = 0.0, x: Any = None) -> bool:
         """Tell whether a single network may go on: its loss and gradient are finite, and so is all that made them."""
-        if self.stack:
+        if self.network.theta.ndim > 1:
             return True
         if not (math.isfinite(loss) and math.isfinite(squared_norm)):  # quicker than NumPy
             return False

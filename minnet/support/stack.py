@@ -1,6 +1,5 @@
 """What does a stack of networks need that one network does not? Numbers with a column, and histories that wait."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,13 +19,15 @@ def columns(theta: Array, *values: Any) -> list[Any]:
     ValueError
         If there are not as many as networks.
     """
-    if set(map(type, values)) == {float}:
-        return list(values)
+    forms: list[Any] = []
     for value in values:
-        if not isinstance(value, float) and value.shape != theta.shape[:-1]:
-            networks = math.prod(theta.shape[:-1])
-            raise ValueError(f"this optimizer has hyperparameters for {len(value)} networks, but steps {networks}")
-    return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
+        if not isinstance(value, float):
+            if value.shape != theta.shape[:-1]:
+                steps = theta.size // theta.shape[-1]
+                raise ValueError(f"this optimizer has hyperparameters for {len(value)} networks, but steps {steps}")
+            value = value[:, np.newaxis].astype(theta.dtype)
+        forms.append(value)
+    return forms
 
 
 def power(base: Any, k: int) -> Any:
