@@ -96,11 +96,11 @@ def test_class_numbers_become_rows(dtype: type) -> None:
     [
         ([0, 3], ValueError, r"class numbers must lie in 0 … 2, got 3 at index 1"),
         ([-1, 0], ValueError, r"class numbers must lie in 0 … 2, got -1 at index 0"),
-        ([0.0, 1.0], TypeError, r"must be integers, got float64"),
+        ([0.0, 1.0], TypeError, r"must be integers, .* got float64"),
         (["a", "b"], TypeError, r"np\.unique\(labels, return_inverse=True\)"),
-        ([True, False], TypeError, r"must be integers, got bool"),
-        (np.array([0, None]), TypeError, r"must be integers, got object"),
-        ([[0], [1]], ValueError, r"expected targets of shape \(N,\) or \(N, 3\), got \(2, 1\).*t\[:, 0\]"),
+        ([True, False], TypeError, r"must be integers, .* got bool"),
+        (np.array([0, None]), TypeError, r"must be integers, .* got object"),
+        ([[0], [1]], ValueError, r"expected targets of shape \(N,\) or \(N, 3\), got \(2, 1\)"),
         (1, ValueError, r"got \(\)"),
         ([[0.5, 0.5]], ValueError, r"\(N, 3\), got \(1, 2\)"),
         ([[0.5, 0.25, 0.5]], ValueError, r"must sum to 1 .* got \[0\.5  0\.25 0\.5 \] at index 0"),
@@ -109,7 +109,7 @@ def test_class_numbers_become_rows(dtype: type) -> None:
         ([[np.nan, 0.5, 0.5]], ValueError, r"must sum to 1 .* got \[nan 0\.5 0\.5\]"),
         ([[1, 0, 0], [1, 1, -1]], ValueError, r"be at least 0 .* got \[ 1  1 -1\] at index 1"),
         ([[1, 0, 0], [1, 0, 0], [1, 0, np.inf]], ValueError, r"must sum to 1 .* got \[ 1\.  0\. inf\] at index 2"),
-        ([["a", "b", "c"]], TypeError, r"must be numbers"),
+        ([["a", "b", "c"]], TypeError, r"and probabilities numbers, got <U1"),
     ],
 )
 def test_targets_that_are_none_are_refused(t: npt.ArrayLike, error: type[Exception], message: str) -> None:

@@ -157,21 +157,16 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
         entries, the shape is neither (N,) nor (N, K), or there are not as many as samples.
     """
     t = unmasked("targets:", t)
-    if t.ndim and N not in (None, len(t)):
+    if t.ndim != 1 and t.shape[1:] != (K,):
+        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}")
+    if N not in (None, len(t)):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {N} samples")
+    if t.dtype.kind not in ("iu" if t.ndim == 1 else "iuf"):
+        remedy = "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
+        raise TypeError(f"class numbers must be integers, and probabilities numbers, got {t.dtype}; {remedy}")
     if t.ndim == 1:
-        if not np.issubdtype(t.dtype, np.integer):
-            raise TypeError(
-                f"targets of shape (N,) are class numbers and must be integers, got {t.dtype}; "
-                "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
-            )
         all_hold(f"class numbers must lie in 0 … {K - 1}", (t >= 0) & (t < K), t)
         return np.asarray(t[:, np.newaxis] == np.arange(K), dtype)
-    if t.ndim != 2 or t.shape[1] != K:
-        remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
-        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
-    if t.dtype.kind not in "iuf":
-        raise TypeError(f"targets of shape (N, K) must be numbers, got {t.dtype}")
     with np.errstate(all="ignore"):  # sums of what is not finite are refused
         sums = t.sum(axis=1, dtype=np.float64)
     rule = "each row of targets must be at least 0 and must sum to 1 (only then is the gradient y − t)"

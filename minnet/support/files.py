@@ -82,10 +82,8 @@ def read_json(path: Path) -> dict[str, Any]:
     with refusing(path, "a JSON file as minnet writes them"):
         # An integer that no float can hold is infinite, as 1e999 is.
         content = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda n: int(n) if len(n) < 300 else float(n))
-        if not isinstance(content, dict):
-            raise ValueError(f"expected an object, got {type(content).__name__}")
-        if nesting(content) > NESTING:
-            raise ValueError(f"it nests more than {NESTING} levels deep")
+        if not isinstance(content, dict) or nesting(content) > NESTING:
+            raise ValueError(f"expected an object of at most {NESTING} levels")
         return content
 
 

@@ -42,10 +42,9 @@ class Overflows:
         if not (math.isfinite(loss) and math.isfinite(squared_norm)):  # quicker than NumPy
             return False
         noticed, self.noticed = self.noticed, False
-        return x is None or not noticed or self.nothing_is_lost(x)
-
-    def nothing_is_lost(self, x: Any) -> bool:
-        """Go forward once more and look at each output: an infinity that tanh makes 1 of shows nowhere else."""
+        if x is None or not noticed:
+            return True
+        # Forward once more, with a look at each output: an infinity that tanh makes 1 of shows nowhere else.
         for layer in self.network.at(self.network.theta.copy()).layers:
             if hasattr(layer, "random"):
                 layer.random = None  # what dropout dropped is dropped again
