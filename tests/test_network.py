@@ -195,7 +195,7 @@ def test_lists_are_taken_as_arrays(batch: tuple[Array, Array]) -> None:
 
 
 def test_samples_without_features_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1, got \(3, 0\)"):
+    with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1 .* got \(3, 0\)"):
         expect.features("it", np.ones((3, 0)))
     assert expect.features("it", np.ones((1, 1))).shape == (1, 1)
 
@@ -229,11 +229,11 @@ def test_the_summary_counts_every_parameter() -> None:
         (
             np.ones((32, 63)),
             ValueError,
-            r"Network\(64 → 10\) expected x of shape \(N, 64\), N at least 1, got \(32, 63\)",
+            r"Network\(64 → 10\) expected x of shape \(N, 64\), N at least 1 .* got \(32, 63\)",
         ),
-        (np.ones(64), ValueError, r"got \(64,\); for one sample use x\[np\.newaxis\]"),
+        (np.ones(64), ValueError, r"for one sample x\[np\.newaxis\]\), got \(64,\)"),
         (np.ones((2, 3, 64)), ValueError, r"got \(2, 3, 64\)"),
-        (np.ones((0, 64)), ValueError, r"N at least 1, got \(0, 64\)"),
+        (np.ones((0, 64)), ValueError, r"N at least 1 .* got \(0, 64\)"),
         (np.ones((2, 64), dtype=int), TypeError, r"floating-point numbers, got int64; use x\.astype"),
         (np.ones((2, 64), dtype=np.uint8), TypeError, r"got uint8"),
         (np.ones((2, 64), dtype=bool), TypeError, r"got bool"),

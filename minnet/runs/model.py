@@ -3,6 +3,7 @@
 import inspect
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,9 +20,8 @@ from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 
 FORMAT, WHAT = 3, "a model that this version of minnet can load"
-Parts = dict[str, type[Any]]
-LAYERS: Parts = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
-OUTPUTS: Parts = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
+LAYERS = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
+OUTPUTS = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     OSError
         If the file cannot be written.
     """
-    network, standardization = model.network, model.standardization
+    network = model.network
     header = {
         "format": FORMAT,
         "layers": [describe(layer) for layer in network.layers],
@@ -92,7 +92,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "class_names": model.class_names,
         "feature_names": model.feature_names,
     }
-    arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
+    arrays = {"theta": network.theta, **vars(model.standardization)}
     with refusing(path, WHAT), replacing(Path(path)) as beside:
         write_arrays(beside, arrays, header)
         read(beside)  # what could not be loaded is never left behind
@@ -106,7 +106,7 @@ def describe(part: Layer | OutputLayer) -> dict[str, Any]:
     return {"type": type(part).__name__, **arguments}
 
 
-def make(description: dict[str, Any], parts: Parts) -> Any:
+def make(description: dict[str, Any], parts: Mapping[str, Any]) -> Any:
     """Make one of these layers from what `describe` gave."""
     arguments = dict(description)
     return parts[expect.one_of("type", arguments.pop("type"), parts)](**arguments)

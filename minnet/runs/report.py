@@ -48,10 +48,9 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     """Tell precision, recall and F1 of each class, as scikit-learn's report does: to read, and as data."""
     from sklearn.metrics import classification_report, precision_recall_fscore_support
 
-    of_all: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [one_line(name) for name in class_names]
-    text = classification_report(t, predicted, target_names=names, digits=4, **of_all)
-    scores = precision_recall_fscore_support(t, predicted, **of_all)
+    labels, names = np.arange(len(class_names)), [*map(one_line, class_names)]
+    text = classification_report(t, predicted, labels=labels, target_names=names, digits=4, zero_division=0)
+    scores = precision_recall_fscore_support(t, predicted, labels=labels, zero_division=0)
     rows = zip(class_names, *(column.tolist() for column in scores), strict=True)
     columns = ("class", "precision", "recall", "f1", "samples")
     return text, [dict(zip(columns, row, strict=True)) for row in rows]
@@ -81,8 +80,8 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
             text += "; each network has the weights of its best epoch"
         elif config.patience:
             found["best_epoch"] = int(kept)
-            best = f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
-            text += f"; the weights are those of epoch {kept}, {best}"
+            text += f"; the weights are those of epoch {kept}, "
+            text += f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
     return {**found, "text": text}
 
 
@@ -93,19 +92,15 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     loss, accuracy = evaluate(network, x, t, dataset.sample_weight.get("test"))
     figures = {name: history.final(name) for name in ("train_loss", "validation_loss")}
     figures |= {"test_loss": loss, "test_accuracy": accuracy}
-    results = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch)}
-    results["parameters"] = network.theta.shape[-1]
-    labels = dataset.labels("test")
+    labels, n = dataset.labels("test"), network.theta.shape[-1]
     best, ranking = None, []
     if plan.values:
         best = history.best()
         ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
-        of_all, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
-        results |= of_all
+        figures, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
         lines.append(f"losses         {describe_loss(network)}")
         network = network[best]
     else:
-        results |= figures
         N, most = len(labels), dataset.counts("train").argmax()
         always = f"always {shortened(dataset.class_names[most], 30)!r} gives {(labels == most).mean():.4f}"
         lines = [
@@ -115,6 +110,7 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     if config.patience:
         lines.append(f"ended          {ending['text']}")
     report, classes = class_report(labels, network.predict(x), dataset.class_names)
+    results = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch), "parameters": n, **figures}
     results |= {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
     return Summary(results, lines, report, best, ranking)
 
@@ -198,8 +194,7 @@ def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     _, settings, figures, history = read_run(folder)
     shown = [f"{name}={form(name, value)}" for name, value in settings.items() if value and value != "none"]
-    lines = [str(folder)]
-    lines += textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)
+    lines = [str(folder), *textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)]
     if (folder / "model.safetensors").is_file():
         lines += ["", load(folder).network.summary()]
     if history is not None:
@@ -234,8 +229,7 @@ def curve(history: History, width: int = 72, height: int = 14) -> str:
     lines = [f"{'':>10}loss by epoch: ● training, ○ validation, ◉ both"]
     for level, row in zip(levels[::-1], grid[::-1], strict=True):
         lines.append(f"{level:>8.3g} ┤{''.join(row)}".rstrip())
-    lines.append(f"{'':>8} └{'─' * width}")
-    lines.append(f"{'':>10}1{len(history.epoch):>{width - 1}}")
+    lines += [f"{'':>8} └{'─' * width}", f"{'':>10}1{len(history.epoch):>{width - 1}}"]
     return "\n".join(lines)
 
 
@@ -247,16 +241,12 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     FileNotFoundError
         If there is none.
     """
-
-    def natural(folder: Path) -> str:
-        return re.sub(r"\d+", lambda digits: digits[0].zfill(20), folder.name)
-
     found = []
     for path in paths:
         runs = [path] if (path / CONFIG).is_file() else [file.parent for file in path.glob(f"*/{CONFIG}")]
         if not runs:
             raise FileNotFoundError(f"{path}: there is no run in this folder (no {CONFIG}), nor in those inside it")
-        found += sorted(runs, key=natural)
+        found += sorted(runs, key=lambda run: re.sub(r"\d+", lambda digits: digits[0].zfill(20), run.name))
     return found
 
 

@@ -113,8 +113,8 @@ def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = Non
     if not np.issubdtype(x.dtype, np.floating):
         raise TypeError(f"{what} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
     if x.ndim != 2 or 0 in x.shape or D not in (None, x.shape[1]):
-        remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
-        raise ValueError(f"{what} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
+        expected = f"x of shape (N, {D or 'D'}), N at least 1 (for one sample x[np.newaxis])"
+        raise ValueError(f"{what} expected {expected}, got {x.shape}")
     with np.errstate(over="ignore"):
         converted = x.astype(dtype or x.dtype, copy=False)
     all_hold(f"{what} expected x of finite numbers in the range of {converted.dtype}", np.isfinite(converted), x)
@@ -177,7 +177,7 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
 def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
     """Return how much each sample (of N) or each class counts, as float64 of shape (N,), or raise ValueError."""
     array = unmasked(f"{what}:", values)
-    if array.dtype.kind not in "biuf" or array.ndim != 1 or N not in (None, array.size) or array.size == 0:
+    if array.dtype.kind not in "biuf" or array.ndim != 1 or N not in (None, array.size):
         raise ValueError(f"{what}: expected numbers of shape ({N or 'N'},), got {array.shape} of {array.dtype}")
     array = array.astype(np.float64)
     all_hold(f"{what}: expected finite numbers of at least 0", (array >= 0) & (array < np.inf), array)

@@ -89,8 +89,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def nesting(node: Any) -> int:
     """Tell how many levels of objects and lists something read from JSON has."""
-    entries = node.values() if isinstance(node, dict) else node if isinstance(node, list) else None
-    return 0 if entries is None else 1 + max(map(nesting, entries), default=0)
+    entries = [*node.values()] if isinstance(node, dict) else node
+    return 1 + max(map(nesting, entries), default=0) if isinstance(entries, list) else 0
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:

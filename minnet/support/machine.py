@@ -29,7 +29,7 @@ def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextMana
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
-    limit = 1 if small and not any(name in os.environ for name in LIMITS) else None
+    limit = 1 if small and os.environ.keys().isdisjoint(LIMITS) else None
     limits: contextlib.AbstractContextManager[object] = threadpool_limits(limit, user_api="blas")
     return limits
 
