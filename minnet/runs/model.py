@@ -52,8 +52,7 @@ class Model:
         """Check raw samples of shape (N, D) and standardise them for the network."""
         x = expect.features("the model", x, self.network.D)
         with np.errstate(over="ignore"):  # what is not finite is said below
-            standardized = self.standardization(x, self.network.theta.dtype)
-        return expect.finite_rows("the model's answer", standardized)
+            return expect.finite_rows("the model's answer", self.standardization(x, self.network.theta.dtype))
 
     def predict_proba(self, x: npt.ArrayLike) -> Array:
         """Compute the probability of each class, of shape (N, K), for raw samples of shape (N, D)."""
@@ -134,12 +133,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path /= "model.safetensors"
     if not path.is_file():
-        begun = (path.parent / "config.json").is_file()
-        hint = f"; the run has no network yet: go on with minnet train --resume {path.parent}" if begun else ""
-        raise FileNotFoundError(f"{path}: there is no such model file{hint}")
-
+        go_on = f"a run that has none yet goes on with minnet train --resume {path.parent}"
+        raise FileNotFoundError(f"{path}: there is no such model file; {go_on}")
     with refusing(path, WHAT):
         return read(path)
 

@@ -90,9 +90,13 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     dataset, config = plan.dataset, plan.config
     x, t = dataset.test
     loss, accuracy = evaluate(network, x, t, dataset.sample_weight.get("test"))
-    figures = {name: history.final(name) for name in ("train_loss", "validation_loss")}
-    figures |= {"test_loss": loss, "test_accuracy": accuracy}
-    labels, n = dataset.labels("test"), network.theta.shape[-1]
+    figures = {
+        "train_loss": history.final("train_loss"),
+        "validation_loss": history.final("validation_loss"),
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+    }
+    labels = dataset.labels("test")
     best, ranking = None, []
     if plan.values:
         best = history.best()
@@ -110,8 +114,16 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     if config.patience:
         lines.append(f"ended          {ending['text']}")
     report, classes = class_report(labels, network.predict(x), dataset.class_names)
-    results = {"dataset": dataset.name, "seed": config.seed, "epochs": len(history.epoch), "parameters": n, **figures}
-    results |= {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
+    results = {
+        "dataset": dataset.name,
+        "seed": config.seed,
+        "epochs": len(history.epoch),
+        "parameters": network.theta.shape[-1],
+        **figures,
+        "seconds": math.fsum(history.seconds),
+        "ended": ending,
+        "classes": classes,
+    }
     return Summary(results, lines, report, best, ranking)
 
 
@@ -180,7 +192,12 @@ def read_run(folder: Path) -> Run:
         history = History(**columns).member(int(network) if network in networks else 0)
     going_on = f"not over, or killed; minnet train --resume {folder} goes on with it"
     ended = printable(str(inner(results, "ended").get("text", going_on)))
-    figures = {**results, "epochs_done": results.get("epochs"), **best, "ended": ended}
+    figures = {
+        **results,
+        "epochs_done": results.get("epochs"),
+        **best,
+        "ended": ended,
+    }
     return Run(folder, {name: given[name] for name in FIELDS if name in given}, figures, history)
 
 
@@ -207,16 +224,9 @@ def show(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def curve(history: History, width: int = 72, height: int = 14) -> str:
-    """Draw training and validation loss against epochs with characters, on a logarithmic scale.
-
-    Parameters
-    ----------
-    history : History
-        With at least one epoch.
-    width, height : int
-        Of the plot, in characters, without its labels.
-    """
+def curve(history: History) -> str:
+    """Draw training and validation loss against epochs, at least one, with characters, on a logarithmic scale."""
+    width, height = 72, 14  # of the plot, in characters, without its labels
     losses = np.array([history.train_loss, history.validation_loss], float)
     possible = np.minimum(losses[np.isfinite(losses) & (losses > 0)], 1e308)  # the last power of ten
     if not possible.size:
@@ -229,7 +239,8 @@ def curve(history: History, width: int = 72, height: int = 14) -> str:
     lines = [f"{'':>10}loss by epoch: ● training, ○ validation, ◉ both"]
     for level, row in zip(levels[::-1], grid[::-1], strict=True):
         lines.append(f"{level:>8.3g} ┤{''.join(row)}".rstrip())
-    lines += [f"{'':>8} └{'─' * width}", f"{'':>10}1{len(history.epoch):>{width - 1}}"]
+    lines.append(f"{'':>8} └{'─' * width}")
+    lines.append(f"{'':>10}1{len(history.epoch):>{width - 1}}")
     return "\n".join(lines)
 
 

@@ -198,8 +198,7 @@ def state(optimizer: Any, name: str, theta: Array) -> Array:
         optimizer.state[name] = np.zeros_like(theta)
     array: Array = optimizer.state[name]
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
-        used = f"expected a fresh {type(optimizer).__name__}, got one that has taken steps for another network"
-        raise ValueError(f"{used}: each network needs an optimizer of its own")
+        raise ValueError("this optimizer is another network's: each network needs an optimizer of its own")
     return array
 
 

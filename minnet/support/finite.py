@@ -26,7 +26,7 @@ class Overflows:
         """Notice overflows in what is done here, after which the optimizer has its learning rate again."""
         lr = self.optimizer.lr
 
-        def notice(kind: str, flag: int) -> None:
+        def notice(*_: object) -> None:
             self.noticed = True
 
         try:

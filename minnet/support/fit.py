@@ -111,8 +111,8 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
 def check_settings(training: Any) -> None:
     """Raise TypeError or ValueError unless a training's settings are within their ranges, and fit each other."""
     network, dataset = training.network, training.dataset
-    for name in ("epochs", "batch_size"):
-        expect.integer(f"train {name}", getattr(training, name))
+    expect.integer("train epochs", training.epochs)
+    expect.integer("train batch_size", training.batch_size)
     expect.one_of("train monitor", training.monitor, ("loss", "accuracy"))
     if training.clip_norm is not None:
         expect.number("train clip_norm", training.clip_norm, above=0)

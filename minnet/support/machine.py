@@ -21,7 +21,7 @@ def free_memory() -> float:
     return 1024.0 * int(said[1]) if said else math.inf
 
 
-def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
+def threads_for(network: Any, batch_size: int) -> Any:
     """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
 
     A user's own limit, in the environment, stands.
@@ -30,8 +30,7 @@ def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextMana
 
     small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
     limit = 1 if small and os.environ.keys().isdisjoint(LIMITS) else None
-    limits: contextlib.AbstractContextManager[object] = threadpool_limits(limit, user_api="blas")
-    return limits
+    return threadpool_limits(limit, user_api="blas")
 
 
 def blas_threads() -> int:

@@ -56,7 +56,8 @@ def hold(history: Any, steps: int, stopped: Array) -> None:
     if not stopped.any():
         return
     for name, column in vars(history).items():
-        for k in range(len(column) - (steps if name.startswith("batch") else 1), len(column)):
+        before = len(column) - (steps if name.startswith("batch") else 1)
+        for k in range(before, len(column)):
             if np.ndim(column[k]):
                 column[k] = np.where(stopped, column[k - 1], column[k])
 
@@ -78,7 +79,7 @@ class RandomNumbers:
     """
 
     def __init__(self, generators: Sequence["np.random.Generator"], stacked: bool) -> None:
-        self.generators, self.stacked = list(generators), stacked
+        self.generators, self.stacked = generators, stacked
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
         """Draw uniformly from [0, 1): float32 of that shape, or (S, …) for a stack."""

@@ -35,7 +35,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 def listed(names: Collection[str], near: str | None = None) -> str:
     """Write names for a message, those most like another first; not so many that the message could not be read."""
-    few = list(itertools.islice(names, 1000))
+    few = [*itertools.islice(names, 1000)]
     if near is not None:  # comparing takes the product of the lengths
         few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
