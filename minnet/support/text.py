@@ -30,7 +30,7 @@ def shortened(name: str, width: int) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Sort known names so that those most like a name come first."""
-    return difflib.get_close_matches(name.lower(), known, 1000, cutoff=0)
+    return sorted(known, key=lambda other: difflib.SequenceMatcher(None, name.lower(), other).ratio(), reverse=True)
 
 
 def listed(names: Collection[str], near: str | None = None) -> str:
