@@ -195,7 +195,7 @@ def test_lists_are_taken_as_arrays(batch: tuple[Array, Array]) -> None:
 
 
 def test_samples_without_features_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1, got \(3, 0\)"):
+    with pytest.raises(ValueError, match=r"expected x of shape \(N, D\), N at least 1 .* got \(3, 0\)"):
         expect.features("it", np.ones((3, 0)))
     assert expect.features("it", np.ones((1, 1))).shape == (1, 1)
 
@@ -229,18 +229,18 @@ def test_the_summary_counts_every_parameter() -> None:
         (
             np.ones((32, 63)),
             ValueError,
-            r"Network\(64 → 10\) expected x of shape \(N, 64\), N at least 1, got \(32, 63\)",
+            r"Network\(64 → 10\) expected x of shape \(N, 64\), N at least 1 .* got \(32, 63\)",
         ),
-        (np.ones(64), ValueError, r"got \(64,\); for one sample use x\[np\.newaxis\]"),
+        (np.ones(64), ValueError, r"for one sample x\[np\.newaxis\]\), got \(64,\)"),
         (np.ones((2, 3, 64)), ValueError, r"got \(2, 3, 64\)"),
-        (np.ones((0, 64)), ValueError, r"N at least 1, got \(0, 64\)"),
+        (np.ones((0, 64)), ValueError, r"N at least 1 .* got \(0, 64\)"),
         (np.ones((2, 64), dtype=int), TypeError, r"floating-point numbers, got int64; use x\.astype"),
         (np.ones((2, 64), dtype=np.uint8), TypeError, r"got uint8"),
         (np.ones((2, 64), dtype=bool), TypeError, r"got bool"),
         (np.ones((2, 64), dtype=object), TypeError, r"got object"),
         (np.ones((2, 64), dtype=complex), TypeError, r"got complex128"),
-        (np.where(np.arange(128) == 70, np.nan, 1.0).reshape(2, 64), ValueError, r"got nan in row 1, column 6"),
-        (np.where(np.arange(128) == 3, -np.inf, 1.0).reshape(2, 64), ValueError, r"got -inf in row 0, column 3"),
+        (np.where(np.arange(128) == 70, np.nan, 1.0).reshape(2, 64), ValueError, r"got nan at index 1, 6"),
+        (np.where(np.arange(128) == 3, -np.inf, 1.0).reshape(2, 64), ValueError, r"got -inf at index 0, 3"),
     ],
 )
 def test_samples_that_are_none_are_refused(x: Array, error: type[Exception], message: str) -> None:
@@ -306,7 +306,7 @@ def test_a_layer_of_another_network_is_refused() -> None:
 
 
 def test_numbers_beyond_the_networks_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"within the range of float32, got 1e\+300"):
+    with pytest.raises(ValueError, match=r"in the range of float32, got 1e\+300"):
         Network([Linear(4, 3)]).predict(np.full((1, 4), 1e300))
     assert Network([Linear(4, 3)], dtype="float64").predict(np.full((1, 4), 1e300)).shape == (1,)
 

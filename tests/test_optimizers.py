@@ -109,7 +109,7 @@ def test_one_optimizer_for_two_networks_is_refused() -> None:
         ({"lr": -0.1}, "SGD lr: expected"),
         ({"lr": float("nan")}, "SGD lr: expected"),
         ({"lr": float("inf")}, "SGD lr: expected"),
-        ({"lr": 0.1, "momentum": 1}, "SGD momentum: expected a number of at least 0 and below 1, got 1"),
+        ({"lr": 0.1, "momentum": 1}, "SGD momentum: expected a finite number of at least 0 and below 1, got 1"),
         ({"lr": 0.1, "momentum": -0.1}, "SGD momentum: expected"),
         ({"lr": 0.1, "momentum": float("nan")}, "SGD momentum: expected"),
         ({"lr": 0.1, "weight_decay": -1}, "SGD weight_decay: expected a finite number of at least 0"),
@@ -148,6 +148,6 @@ def test_a_stack_with_settings_of_its_own_for_each_learns_what_each_learns_alone
 def test_a_memory_of_another_dtype_is_refused() -> None:
     optimizer = SGD(0.1, 0.9)
     optimizer.step(Network([Linear(2, 2)]))
-    with pytest.raises(ValueError, match=r"expected float64 of shape \(6,\), got float32 of shape"):
+    with pytest.raises(ValueError, match="each network needs an optimizer of its own"):
         optimizer.step(Network([Linear(2, 2)], dtype="float64"))
     assert repr(Adam(0.1)) == "Adam(lr=0.1, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)"

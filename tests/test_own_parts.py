@@ -227,7 +227,7 @@ def test_a_schedule_of_another_length_is_refused(iris: Dataset) -> None:
         def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Any) -> Array:
             return np.ones(2)
 
-    with pytest.raises(ValueError, match=r"expected factors of shape \(4, …\), one for each step, got \(2,\)"):
+    with pytest.raises(ValueError, match=r"expected factors of shape \(4, …\), a step each, got \(2,\)"):
         train(Network([Linear(4, 3)]), SGD(0.1), iris, 1, schedule=Short())
 
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minnet.support.files import read_arrays, write_arrays
+from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 from minnet.training import Training
 
 FORMAT = 2
@@ -101,7 +100,8 @@ def save_checkpoint(folder: Path, training: Training, group: str = "") -> Path:
     path = folder / "checkpoints" / group / f"step-{len(training.history.batch_loss):010}.safetensors"
     for each in (folder / "checkpoints", path.parent):  # not the run folder, if somebody has removed that
         each.mkdir(exist_ok=True)
-    write_arrays(path, arrays, {"format": FORMAT, **values})
+    with replacing(path) as beside:
+        write_arrays(beside, arrays, {"format": FORMAT, **values})
     for old in [each for each in checkpoints(folder, group) if each != path][KEPT - 1 :]:
         with contextlib.suppress(OSError):  # another time
             old.unlink()
@@ -141,14 +141,11 @@ def load_checkpoint(path: Path, training: Training) -> None:
     ValueError
         If the file is not a checkpoint of such a training.
     """
-    try:
+    with refusing(path, "a checkpoint of this run"):
         values, arrays = read_arrays(path)
         if values.get("format") != FORMAT:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         restore(training, arrays, values)
-    except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        problem = f"field {error} is missing" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: not a checkpoint of this run: {one_line(problem, 500)}") from None
 
 
 def stopping_signals() -> list[signal.Signals]:

@@ -23,9 +23,9 @@ from minnet.network import Network
 from minnet.runs.checkpoints import checkpoints
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
-from minnet.support.files import read_json, write_json, write_text
+from minnet.support.files import read_json, refusing, write_json, write_text
 from minnet.support.stack import Array
-from minnet.support.text import one_line, say
+from minnet.support.text import say
 
 CONFIG, RESULTS = "config.json", "results.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
@@ -259,19 +259,14 @@ def read_metrics(folder: Path) -> dict[str, Array]:
         If they cannot be read.
     """
     path = folder / "metrics.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
+    with refusing(path, "metrics as minnet writes them"), path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, strict=True))
         epochs = int(rows[-1]["epoch"])
         shape = (epochs, -1) if "network" in rows[0] else (epochs,)
         columns = {name: np.array([float(row[name]) for row in rows]).reshape(shape) for name in History().by_epoch()}
         if epochs < 1 or (np.arange(1, epochs + 1) != columns["epoch"].T).any():
             raise ValueError("the epochs do not count from 1")
         return columns
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: not metrics as minnet writes them ({type(error).__name__}: {one_line(error)})"
-        ) from None
 
 
 def versions() -> dict[str, str]:

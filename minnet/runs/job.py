@@ -48,6 +48,7 @@ from minnet.runs.sweep import (
     stacks,
     worker_interrupt,
 )  # fmt: skip
+from minnet.support.files import refusing
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
 
@@ -154,19 +155,13 @@ class Job:
             If its configuration is none.
         """
         content = read_config(folder)
-        try:
+        with refusing(folder / CONFIG, "the configuration of a run that can go on"):
             config, values = Config.from_json(content | dict(moved)), content.get("grid", {})
-            config.check_together()
             sizes = several(COUNT).check("stacks", content.get("stacks")) if values else [1]
-            job = cls(config, values, options, sizes)
-            if sum(sizes) != len(job.configs):
-                raise ValueError(
-                    f"stacks: expected as many networks as the grid has, {len(job.configs)}, got {sum(sizes)}"
-                )
+            job = cls(config.check_together(), values, options, sizes)
+            if sum(sizes) != (S := len(job.configs)):
+                raise ValueError(f"stacks: expected as many networks as the grid has, {S}, got {sum(sizes)}")
             return job
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            problem = f"not the configuration of a run that can go on: {one_line(error, 500)}"
-            raise ValueError(f"{folder / CONFIG}: {problem}") from None
 
     def json(self) -> dict[str, Any]:
         """Describe the run as ``config.json`` does."""

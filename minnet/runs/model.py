@@ -3,8 +3,7 @@
 import inspect
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,14 +16,12 @@ from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linea
 from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect
-from minnet.support.files import read_arrays, write_arrays
+from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
-from minnet.support.text import one_line
 
-FORMAT = 3
-Parts = dict[str, type[Any]]
-LAYERS: Parts = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
-OUTPUTS: Parts = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
+FORMAT, WHAT = 3, "a model that this version of minnet can load"
+LAYERS = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
+OUTPUTS = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +52,7 @@ class Model:
         """Check raw samples of shape (N, D) and standardise them for the network."""
         x = expect.features("the model", x, self.network.D)
         with np.errstate(over="ignore"):  # what is not finite is said below
-            standardized = self.standardization(x, self.network.theta.dtype)
-        return expect.finite_rows("the model's answer", standardized)
+            return expect.finite_rows("the model's answer", self.standardization(x, self.network.theta.dtype))
 
     def predict_proba(self, x: npt.ArrayLike) -> Array:
         """Compute the probability of each class, of shape (N, K), for raw samples of shape (N, D)."""
@@ -86,7 +82,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     OSError
         If the file cannot be written.
     """
-    network, standardization = model.network, model.standardization
+    network = model.network
     header = {
         "format": FORMAT,
         "layers": [describe(layer) for layer in network.layers],
@@ -95,9 +91,10 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         "class_names": model.class_names,
         "feature_names": model.feature_names,
     }
-    arrays = {"theta": network.theta, "mean": standardization.mean, "scale": standardization.scale}
-    with refusals(path):
-        write_arrays(Path(path), arrays, header, check=read)  # what could not be loaded is never left behind
+    arrays = {"theta": network.theta, **vars(model.standardization)}
+    with refusing(path, WHAT), replacing(Path(path)) as beside:
+        write_arrays(beside, arrays, header)
+        read(beside)  # what could not be loaded is never left behind
 
 
 def describe(part: Layer | OutputLayer) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def describe(part: Layer | OutputLayer) -> dict[str, Any]:
     return {"type": type(part).__name__, **arguments}
 
 
-def make(description: dict[str, Any], parts: Parts) -> Any:
+def make(description: dict[str, Any], parts: Mapping[str, Any]) -> Any:
     """Make one of these layers from what `describe` gave."""
     arguments = dict(description)
     return parts[expect.one_of("type", arguments.pop("type"), parts)](**arguments)
@@ -136,24 +133,12 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     path = Path(path)
     if path.is_dir():
-        path = path / "model.safetensors"
+        path /= "model.safetensors"
     if not path.is_file():
-        begun = (path.parent / "config.json").is_file()
-        hint = f"; the run has no network yet: go on with minnet train --resume {path.parent}" if begun else ""
-        raise FileNotFoundError(f"{path}: there is no such model file{hint}")
-
-    with refusals(path):
+        go_on = f"a run that has none yet goes on with minnet train --resume {path.parent}"
+        raise FileNotFoundError(f"{path}: there is no such model file; {go_on}")
+    with refusing(path, WHAT):
         return read(path)
-
-
-@contextmanager
-def refusals(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of a file that it is not a model, if reading it raises an error."""
-    try:
-        yield
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        problem = f"field {error} is missing" if isinstance(error, KeyError) else one_line(error, 500)
-        raise ValueError(f"{path}: not a model that this version of minnet can load: {problem}") from None
 
 
 def read(path: Path) -> Model:
@@ -175,8 +160,8 @@ def read(path: Path) -> Model:
             raise ValueError(f"{field} is not a list of {length} strings")
     for name, array in arrays.items():
         above = 0 if name == "scale" else -math.inf
-        if array.ndim == 1 and not ((array > above) & (array < np.inf)).all():  # in a stack, some may diverge
-            raise ValueError(f"{name}: expected finite numbers above {above}")
+        if array.ndim == 1:  # in a stack, some may diverge
+            expect.all_hold(f"{name}: expected finite numbers above {above}", (array > above) & (array < np.inf), array)
     network.theta[...] = theta
     standardization = Standardization(arrays["mean"], arrays["scale"])
     return Model(network, standardization, tuple(header["class_names"]), tuple(header["feature_names"]))

@@ -48,10 +48,9 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     """Tell precision, recall and F1 of each class, as scikit-learn's report does: to read, and as data."""
     from sklearn.metrics import classification_report, precision_recall_fscore_support
 
-    of_all: dict[str, Any] = {"labels": np.arange(len(class_names)), "zero_division": 0}
-    names = [one_line(name) for name in class_names]
-    text = classification_report(t, predicted, target_names=names, digits=4, **of_all)
-    scores = precision_recall_fscore_support(t, predicted, **of_all)
+    labels, names = np.arange(len(class_names)), [*map(one_line, class_names)]
+    text = classification_report(t, predicted, labels=labels, target_names=names, digits=4, zero_division=0)
+    scores = precision_recall_fscore_support(t, predicted, labels=labels, zero_division=0)
     rows = zip(class_names, *(column.tolist() for column in scores), strict=True)
     columns = ("class", "precision", "recall", "f1", "samples")
     return text, [dict(zip(columns, row, strict=True)) for row in rows]
@@ -67,23 +66,22 @@ def describe_loss(network: Network) -> str:
 
 def describe_ending(ended: Ending, history: History, config: Config, steps: int) -> dict[str, Any]:
     """Say why a run ended: its reason, where, and a sentence; of a single run with patience also the epoch kept."""
-    found: dict[str, Any] = {"reason": ended.reason, "epoch": ended.epoch}
-    text = {
-        "interrupted": f"interrupted in epoch {ended.epoch}, after step {ended.step} of {steps}",
-        "diverged": f"all networks diverged, the last of them in epoch {ended.epoch}; lower the learning rate",
-        "early stopping": f"stopped early in epoch {ended.epoch}",
-        "epochs": f"all {ended.epoch} epochs done",
-    }[ended.reason]
-    if ended.reason == "interrupted":
-        found["step"] = ended.step
-    elif config.patience and ended.reason != "diverged":
+    reason, epoch, step, *_ = ended
+    found: dict[str, Any] = {"reason": reason, "epoch": epoch}
+    if reason == "interrupted":
+        text = f"interrupted in epoch {epoch}, after step {step} of {steps}"
+        found["step"] = step
+    elif reason == "diverged":
+        text = f"all networks diverged, the last of them in epoch {epoch}; lower the learning rate"
+    else:
+        text = f"stopped early in epoch {epoch}" if reason == "early stopping" else f"all {epoch} epochs done"
         kept, what = history.kept[-1], MONITORS[config.monitor]
-        if np.ndim(kept):
+        if config.patience and np.ndim(kept):
             text += "; each network has the weights of its best epoch"
-        else:
+        elif config.patience:
             found["best_epoch"] = int(kept)
-            best = f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
-            text += f"; the weights are those of epoch {kept}, {best}"
+            text += f"; the weights are those of epoch {kept}, "
+            text += f"whose {what.replace('_', ' ')} is the best ({history.final(what):.4f})"
     return {**found, "text": text}
 
 
@@ -98,23 +96,15 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
         "test_loss": loss,
         "test_accuracy": accuracy,
     }
-    results = {
-        "dataset": dataset.name,
-        "seed": config.seed,
-        "epochs": len(history.epoch),
-        "parameters": network.theta.shape[-1],
-    }
     labels = dataset.labels("test")
     best, ranking = None, []
     if plan.values:
         best = history.best()
         ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
-        of_all, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
-        results |= of_all
+        figures, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
         lines.append(f"losses         {describe_loss(network)}")
         network = network[best]
     else:
-        results |= figures
         N, most = len(labels), dataset.counts("train").argmax()
         always = f"always {shortened(dataset.class_names[most], 30)!r} gives {(labels == most).mean():.4f}"
         lines = [
@@ -124,7 +114,16 @@ def summarize(plan: Any, network: Network, history: History, ending: dict[str, A
     if config.patience:
         lines.append(f"ended          {ending['text']}")
     report, classes = class_report(labels, network.predict(x), dataset.class_names)
-    results |= {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
+    results = {
+        "dataset": dataset.name,
+        "seed": config.seed,
+        "epochs": len(history.epoch),
+        "parameters": network.theta.shape[-1],
+        **figures,
+        "seconds": math.fsum(history.seconds),
+        "ended": ending,
+        "classes": classes,
+    }
     return Summary(results, lines, report, best, ranking)
 
 
@@ -192,11 +191,12 @@ def read_run(folder: Path) -> Run:
         network, networks = best.get("network", 0), range(np.size(columns["kept"][-1]))
         history = History(**columns).member(int(network) if network in networks else 0)
     going_on = f"not over, or killed; minnet train --resume {folder} goes on with it"
+    ended = printable(str(inner(results, "ended").get("text", going_on)))
     figures = {
         **results,
         "epochs_done": results.get("epochs"),
         **best,
-        "ended": printable(str(inner(results, "ended").get("text", going_on))),
+        "ended": ended,
     }
     return Run(folder, {name: given[name] for name in FIELDS if name in given}, figures, history)
 
@@ -210,12 +210,8 @@ def inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     _, settings, figures, history = read_run(folder)
-    shown = []
-    for name, value in settings.items():
-        if value not in (None, False, "", "none", []):
-            shown.append(f"{name}={form(name, value)}")
-    lines = [str(folder)]
-    lines += textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)
+    shown = [f"{name}={form(name, value)}" for name, value in settings.items() if value and value != "none"]
+    lines = [str(folder), *textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)]
     if (folder / "model.safetensors").is_file():
         lines += ["", load(folder).network.summary()]
     if history is not None:
@@ -228,16 +224,9 @@ def show(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def curve(history: History, width: int = 72, height: int = 14) -> str:
-    """Draw training and validation loss against epochs with characters, on a logarithmic scale.
-
-    Parameters
-    ----------
-    history : History
-        With at least one epoch.
-    width, height : int
-        Of the plot, in characters, without its labels.
-    """
+def curve(history: History) -> str:
+    """Draw training and validation loss against epochs, at least one, with characters, on a logarithmic scale."""
+    width, height = 72, 14  # of the plot, in characters, without its labels
     losses = np.array([history.train_loss, history.validation_loss], float)
     possible = np.minimum(losses[np.isfinite(losses) & (losses > 0)], 1e308)  # the last power of ten
     if not possible.size:
@@ -263,16 +252,12 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     FileNotFoundError
         If there is none.
     """
-
-    def natural(folder: Path) -> str:
-        return re.sub(r"\d+", lambda digits: digits[0].zfill(20), folder.name)
-
     found = []
     for path in paths:
         runs = [path] if (path / CONFIG).is_file() else [file.parent for file in path.glob(f"*/{CONFIG}")]
         if not runs:
             raise FileNotFoundError(f"{path}: there is no run in this folder (no {CONFIG}), nor in those inside it")
-        found += sorted(runs, key=natural)
+        found += sorted(runs, key=lambda run: re.sub(r"\d+", lambda digits: digits[0].zfill(20), run.name))
     return found
 
 
@@ -286,24 +271,15 @@ def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
     tables : str
         The same to read: a table of the settings, if any differ, and one of the results.
     """
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    differing = [name for name in names if len({repr(run.settings.get(name)) for run in runs}) > 1]
+    differing = [name for name in FIELDS if len({repr(run.settings.get(name)) for run in runs}) > 1]
     outcome = (*FIGURES, "ended")
-    rows: list[dict[str, Any]] = []
-    for run in runs:
-        row: dict[str, Any] = {"run": str(run.folder)}
-        row |= {name: run.settings.get(name) for name in differing}
-        row |= {name: run.figures.get(name) for name in outcome}
-        rows.append(row)
-    blocks = [laid_out(rows, names) for names in (differing, outcome) if names]
+    known = [{**run.figures, **run.settings, "run": str(run.folder)} for run in runs]
+    rows = [{name: each.get(name) for name in ("run", *differing, *outcome)} for each in known]
+    blocks = []
+    for several in filter(None, (differing, outcome)):
+        names = ["run", *several]
+        headings = zip(*(name.rpartition("_")[::2] for name in names), strict=True)  # of two lines
+        cells = [[form(name, row[name]) for name in names] for row in rows]
+        lines = table([*filter(any, headings), *cells], "".join("<>"[name in FIGURES] for name in names))
+        blocks.append("\n".join(lines))
     return rows, "\n\n".join(blocks)
-
-
-def laid_out(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Lay some columns of compared runs out as a table, with headings in two lines."""
-    names = ["run", *names]
-    headings = zip(*(name.rpartition("_")[::2] for name in names), strict=True)
-    lines: list[Sequence[str]] = [line for line in headings if any(line)]
-    for row in rows:
-        lines.append([form(name, row[name]) for name in names])
-    return "\n".join(table(lines, "".join("<>"[name in FIGURES] for name in names)))

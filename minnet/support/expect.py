@@ -7,6 +7,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Collection, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ HYPERPARAMETERS = {
 
 def integer(what: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return an integer within bounds, or raise ValueError."""
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     if is_integer and least <= value and (most is None or value <= most):
         return int(value)
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -43,13 +44,11 @@ def integer(what: str, value: Any, least: int = 1, most: int | None = None) -> i
 def number(what: str, value: Any, **bounds: float) -> float:
     """Return a finite number as a float, or raise ValueError unless it is within bounds, named as in `BOUNDS`."""
     with contextlib.suppress(OverflowError):  # of an integer that no float can hold
-        is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-        fits = is_number and all(BOUNDS[name][1](value, bound) for name, bound in bounds.items())
-        if fits and math.isfinite(value):
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if is_number and math.isfinite(value) and all(BOUNDS[name][1](value, bounds[name]) for name in bounds):
             return float(value)
-    finite = "finite " if len(bounds) < 2 else ""
     rule = " and ".join(f"{BOUNDS[name][0]} {bound:g}" for name, bound in bounds.items())
-    raise ValueError(f"{what}: expected a {finite}number {rule}, got {value!r:.80}")
+    raise ValueError(f"{what}: expected a finite number {rule}, got {value!r:.80}")
 
 
 def hyperparameters(optimizer: object) -> None:
@@ -82,6 +81,20 @@ def seed(what: str, value: Any) -> int | tuple[int, ...]:
     return seeds
 
 
+def all_hold(rule: str, holds: Array, values: Array) -> None:
+    """Raise ValueError unless a rule holds of all values, or all rows of them; name the first that breaks it."""
+    if not holds.all():
+        first = np.argwhere(~holds)[0]
+        raise ValueError(f"{rule}, got {values[tuple(first)]!s:.80} at index {', '.join(map(str, first))}")
+
+
+def unmasked(what: str, values: npt.ArrayLike) -> Array:
+    """Return an array, or raise TypeError if it is a masked one, of whose mask nothing here knows."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{what} expected a plain array, got a masked one: fill in or leave out what is missing")
+    return np.asarray(values)
+
+
 def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = None) -> Array:
     """Return samples as an array of shape (N, D), N of at least 1, or raise TypeError or ValueError.
 
@@ -96,21 +109,15 @@ def features(what: str, x: npt.ArrayLike, D: int | None = None, dtype: Any = Non
     dtype : dtype, optional
         To which they are converted, and within whose range they must lie; their own by default.
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{what} expected a plain array, got a masked one: fill in or leave out what is missing")
-    x = np.asarray(x)
+    x = unmasked(what, x)
     if not np.issubdtype(x.dtype, np.floating):
         raise TypeError(f"{what} expected x to hold floating-point numbers, got {x.dtype}; use x.astype(np.float64)")
     if x.ndim != 2 or 0 in x.shape or D not in (None, x.shape[1]):
-        remedy = "; for one sample use x[np.newaxis]" if x.ndim == 1 else ""
-        raise ValueError(f"{what} expected x of shape (N, {D or 'D'}), N at least 1, got {x.shape}{remedy}")
+        expected = f"x of shape (N, {D or 'D'}), N at least 1 (for one sample x[np.newaxis])"
+        raise ValueError(f"{what} expected {expected}, got {x.shape}")
     with np.errstate(over="ignore"):
         converted = x.astype(dtype or x.dtype, copy=False)
-    finite = np.isfinite(converted)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        expected = f"finite numbers within the range of {converted.dtype}"
-        raise ValueError(f"{what} expected {expected}, got {x[row, column]} in row {row}, column {column} of x")
+    all_hold(f"{what} expected x of finite numbers in the range of {converted.dtype}", np.isfinite(converted), x)
     return converted
 
 
@@ -149,45 +156,33 @@ def targets(t: npt.ArrayLike, K: int, dtype: npt.DTypeLike = np.float64, N: int 
         If a class number is out of range, a row does not sum to 1 (within 1e-5) or has negative or non-finite
         entries, the shape is neither (N,) nor (N, K), or there are not as many as samples.
     """
-    if isinstance(t, np.ma.MaskedArray):
-        raise TypeError("expected plain targets, got a masked array: leave out what is missing")
-    t = np.asarray(t)
-    if t.ndim and N not in (None, len(t)):
+    t = unmasked("targets:", t)
+    if t.ndim != 1 and t.shape[1:] != (K,):
+        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}")
+    if N not in (None, len(t)):
         raise ValueError(f"expected as many targets as samples, got {len(t)} targets for {N} samples")
+    if t.dtype.kind not in ("iu" if t.ndim == 1 else "iuf"):
+        remedy = "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
+        raise TypeError(f"class numbers must be integers, and probabilities numbers, got {t.dtype}; {remedy}")
     if t.ndim == 1:
-        if not np.issubdtype(t.dtype, np.integer):
-            raise TypeError(
-                f"targets of shape (N,) are class numbers and must be integers, got {t.dtype}; "
-                "for labels of any kind use: class_names, t = np.unique(labels, return_inverse=True)"
-            )
-        outside = np.flatnonzero((t < 0) | (t >= K))
-        if outside.size:
-            raise ValueError(f"class numbers must lie in 0 … {K - 1}, got {t[outside[0]]} at index {outside[0]}")
+        all_hold(f"class numbers must lie in 0 … {K - 1}", (t >= 0) & (t < K), t)
         return np.asarray(t[:, np.newaxis] == np.arange(K), dtype)
-    if t.ndim != 2 or t.shape[1] != K:
-        remedy = "; a column of class numbers becomes (N,) with t[:, 0]" if t.shape[1:] == (1,) else ""
-        raise ValueError(f"expected targets of shape (N,) or (N, {K}), got {t.shape}{remedy}")
-    if t.dtype.kind not in "iuf":
-        raise TypeError(f"targets of shape (N, K) must be numbers, got {t.dtype}")
     with np.errstate(all="ignore"):  # sums of what is not finite are refused
         sums = t.sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero((t < 0).any(axis=1) | ~(np.abs(sums - 1) <= 1e-5))
-    if bad.size:
-        rule = "be at least 0 and must sum to 1 (only then is the gradient y − t)"
-        raise ValueError(f"each row of targets must {rule}, got {t[bad[0]]!s:.80} in row {bad[0]}")
+    rule = "each row of targets must be at least 0 and must sum to 1 (only then is the gradient y − t)"
+    all_hold(rule, (t >= 0).all(axis=1) & (np.abs(sums - 1) <= 1e-5), t)
     return np.asarray(t / sums[:, np.newaxis], dtype)
 
 
 def weights(what: str, values: npt.ArrayLike, N: int | None = None) -> Array:
     """Return how much each sample (of N) or each class counts, as float64 of shape (N,), or raise ValueError."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf" or array.ndim != 1 or N not in (None, array.size) or array.size == 0:
+    array = unmasked(f"{what}:", values)
+    if array.dtype.kind not in "biuf" or array.ndim != 1 or N not in (None, array.size):
         raise ValueError(f"{what}: expected numbers of shape ({N or 'N'},), got {array.shape} of {array.dtype}")
     array = array.astype(np.float64)
-    bad = np.flatnonzero(~((array >= 0) & (array < np.inf)))
-    if bad.size or not array.any():
-        got = f"{array[bad[0]]} at index {bad[0]}" if bad.size else "none above 0, so that nothing would count"
-        raise ValueError(f"{what}: expected finite numbers of at least 0, got {got}")
+    all_hold(f"{what}: expected finite numbers of at least 0", (array >= 0) & (array < np.inf), array)
+    if not array.any():
+        raise ValueError(f"{what}: expected one above 0, got none, so that nothing would count")
     return array
 
 
@@ -203,10 +198,7 @@ def state(optimizer: Any, name: str, theta: Array) -> Array:
         optimizer.state[name] = np.zeros_like(theta)
     array: Array = optimizer.state[name]
     if (array.shape, array.dtype) != (theta.shape, theta.dtype):
-        raise ValueError(
-            f"{type(optimizer).__name__} {name}: expected {theta.dtype} of shape {theta.shape}, got {array.dtype} of "
-            f"shape {array.shape}; each network needs an optimizer of its own"
-        )
+        raise ValueError("this optimizer is another network's: each network needs an optimizer of its own")
     return array
 
 

@@ -7,8 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,19 @@ from minnet.support.text import one_line
 NESTING = 50  # levels of JSON, many more than minnet writes
 
 
-@contextmanager
+@contextlib.contextmanager
+def refusing(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Raise ValueError that names a file and says what it is not, if what it holds makes something raise an error."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # few document what damage may raise
+        problem = f"field {one_line(error)} is missing" if isinstance(error, KeyError) else one_line(error, 300)
+        raise ValueError(f"{path}: not {what}: {problem}") from None
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to, beside ``path``; when all is well it is moved there, once the disk has all of it.
 
@@ -68,39 +79,31 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file, or raise ValueError; what it holds can be formatted, converted and walked."""
-    try:
+    with refusing(path, "a JSON file as minnet writes them"):
         # An integer that no float can hold is infinite, as 1e999 is.
         content = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda n: int(n) if len(n) < 300 else float(n))
-        if not isinstance(content, dict):
-            raise ValueError(f"expected an object, got {type(content).__name__}")
-        if nesting(content) > NESTING:
-            raise ValueError(f"it nests more than {NESTING} levels deep")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file as minnet writes them ({error})") from None
-    return content
+        if not isinstance(content, dict) or nesting(content) > NESTING:
+            raise ValueError(f"expected an object of at most {NESTING} levels")
+        return content
 
 
 def nesting(node: Any) -> int:
     """Tell how many levels of objects and lists something read from JSON has."""
-    entries = node.values() if isinstance(node, dict) else node if isinstance(node, list) else None
-    return 0 if entries is None else 1 + max(map(nesting, entries), default=0)
+    entries = [*node.values()] if isinstance(node, dict) else node
+    return 1 + max(map(nesting, entries), default=0) if isinstance(entries, list) else 0
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any], check: Callable[[Path], object] | None = None
-) -> None:
-    """Write an array file; equal contents give equal bytes.
+def write_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
+    """Write an array file, by a name that `replacing` gave; equal contents give equal bytes.
 
     Parameters
     ----------
     path : Path
-        The file; one that exists is replaced.
+        The file.
     arrays : mapping of str to array
         What to keep.
     header : mapping
         What describes it, in terms of JSON.
-    check : callable, optional
-        Called with what was written, before it takes its name; if it raises, the file is as it was.
 
     Raises
     ------
@@ -113,11 +116,7 @@ def write_arrays(
     tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     sealed = {**header, "sha256": checksum(header, tensors)}
     # All in one entry: safetensors writes several in a random order.
-    content = safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)})
-    with replacing(path) as beside:
-        beside.write_bytes(content)
-        if check is not None:
-            check(beside)
+    path.write_bytes(safetensors.numpy.save(tensors, {"minnet": json.dumps(sealed, sort_keys=True)}))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -125,24 +124,21 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
     Raises
     ------
-    ValueError
-        If it is not one, is damaged, or holds other than its checksum says; the message does not name the file.
     OSError
         If it cannot be read.
+    Exception
+        Whatever it is, for `refusing`, if it is not one, is damaged, or holds other than its checksum says.
     """
     import safetensors
 
-    try:
-        # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
-        with safetensors.safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("minnet", "null"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # It checks first that the arrays lie side by side within the file: no more is allocated than the file is long.
+    with safetensors.safe_open(path, framework="numpy") as file:
+        header = json.loads((file.metadata() or {}).get("minnet", "null"))
         if not isinstance(header, dict):
             raise ValueError("it was not written by minnet")
-        if header.pop("sha256", None) != checksum(header, arrays):
-            raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
-    except (safetensors.SafetensorError, RecursionError, TypeError, KeyError, OverflowError) as error:
-        raise ValueError(str(error)) from None
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if header.pop("sha256", None) != checksum(header, arrays):
+        raise ValueError("its contents are not those that its checksum, field sha256, is of: the file is damaged")
     return header, arrays
 
 
@@ -155,7 +151,7 @@ def checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
+@contextlib.contextmanager
 def readable(problem: str) -> Iterator[None]:
     """Raise ValueError if something cannot be read, whatever else is raised: few document what damage may raise."""
     try:

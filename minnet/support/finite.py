@@ -19,14 +19,14 @@ class Overflows:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        self.noticed, self.stack = False, network.theta.ndim > 1
+        self.noticed = False
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Notice overflows in what is done here, after which the optimizer has its learning rate again."""
         lr = self.optimizer.lr
 
-        def notice(kind: str, flag: int) -> None:
+        def notice(*_: object) -> None:
             self.noticed = True
 
         try:
@@ -37,15 +37,14 @@ class Overflows:
 
     def harmless(self, loss: Any, squared_norm: Any = 0.0, x: Any = None) -> bool:
         """Tell whether a single network may go on: its loss and gradient are finite, and so is all that made them."""
-        if self.stack:
+        if self.network.theta.ndim > 1:
             return True
         if not (math.isfinite(loss) and math.isfinite(squared_norm)):  # quicker than NumPy
             return False
         noticed, self.noticed = self.noticed, False
-        return x is None or not noticed or self.nothing_is_lost(x)
-
-    def nothing_is_lost(self, x: Any) -> bool:
-        """Go forward once more and look at each output: an infinity that tanh makes 1 of shows nowhere else."""
+        if x is None or not noticed:
+            return True
+        # Forward once more, with a look at each output: an infinity that tanh makes 1 of shows nowhere else.
         for layer in self.network.at(self.network.theta.copy()).layers:
             if hasattr(layer, "random"):
                 layer.random = None  # what dropout dropped is dropped again

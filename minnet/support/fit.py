@@ -41,11 +41,9 @@ def check_views(views: Sequence[tuple[Slot, str, Any]]) -> None:
     """Raise ValueError if a layer's parameter or gradient is another array than the view that it was given."""
     for slot, name, view in views:
         if getattr(slot.layer, name) is not view:
-            raise ValueError(
-                f"layer {slot.place}, {described(slot.layer)}: {name} is another array now, of which the network knows "
-                f"nothing; to change its entries write self.{name}[...] = … in the layer, or from outside "
-                f"network.layers[{slot.place}].{name}[...] = …"
-            )
+            whose = f"layer {slot.place}, {described(slot.layer)}: {name} is another array now, unknown to the network"
+            entries = f"{name}[...] = …"
+            raise ValueError(f"{whose}; write self.{entries} or network.layers[{slot.place}].{entries} instead")
 
 
 def summary(layers: Sequence[object], output: object, theta: Any) -> str:
@@ -113,8 +111,8 @@ def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:
 def check_settings(training: Any) -> None:
     """Raise TypeError or ValueError unless a training's settings are within their ranges, and fit each other."""
     network, dataset = training.network, training.dataset
-    for name in ("epochs", "batch_size"):
-        expect.integer(f"train {name}", getattr(training, name))
+    expect.integer("train epochs", training.epochs)
+    expect.integer("train batch_size", training.batch_size)
     expect.one_of("train monitor", training.monitor, ("loss", "accuracy"))
     if training.clip_norm is not None:
         expect.number("train clip_norm", training.clip_norm, above=0)
@@ -122,24 +120,21 @@ def check_settings(training: Any) -> None:
     if training.schedule is not None:
         check_part("train schedule", training.schedule, "CosineDecay()", "factors")
     if (dataset.D, dataset.K) != (network.D, network.K):
-        raise ValueError(
-            f"data set {dataset.name!r} has {dataset.D} features and {dataset.K} classes, "
-            f"but the network takes {network.D} and gives {network.K}"
-        )
+        has = f"data set {dataset.name!r} has {dataset.D} features and {dataset.K} classes"
+        raise ValueError(f"{has}, but the network takes {network.D} and gives {network.K}")
     if training.batch_size == 1 and any(slot.name == "running_mean" for slot in slots(network.layers)):
         raise ValueError("batch normalisation learns nothing from batches of one sample: use a larger batch_size")
 
 
 def gain_of(activation: Any) -> float:
     """Return the gain that an activation says, or 2/(f(1)² + f(−1)²) where f(2x) = 2 f(x), as of rectifiers; else 1."""
-    gain: float | None = getattr(activation, "gain", None)
-    if gain is None:
-        gain = 1.0
-        with contextlib.suppress(Exception):  # it is no activation, or a learner's, which may raise anything
-            a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]
-            if a.any() and np.array_equal(a[2:], 2 * a[:2]):
-                gain = 2 / float(a[:2] @ a[:2])
-    return gain
+    if getattr(activation, "gain", None) is not None:
+        return float(activation.gain)
+    with contextlib.suppress(Exception):  # it is no activation, or a learner's, which may raise anything
+        a = copy.copy(activation).forward(np.array([[1.0, -1.0, 2.0, -2.0]]))[0]
+        if a.any() and np.array_equal(a[2:], 2 * a[:2]):
+            return 2 / float(a[:2] @ a[:2])
+    return 1.0
 
 
 def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -154,14 +149,13 @@ def check_batch(network: Any, x: Any, t: Any, sample_weight: Any) -> tuple[Any, 
 def check_member(network: Any, s: object) -> None:
     """Raise TypeError unless a network is a stack, and s the number of one of its networks."""
     if network.theta.ndim == 1 or not isinstance(s, int | np.integer):
-        expected = "expected the number of one network of a stack, which has several seeds"
-        raise TypeError(f"{expected}, got {s!r} of {network!r}")
+        raise TypeError(f"expected the number of one network of a stack, got {s!r} of {network!r}")
 
 
-def rows_at_a_time(network: Any, N: int, size: int = 64 * 2**20) -> int:
-    """Return how many networks of a stack, in complex numbers and with N samples each, take so many bytes."""
+def rows_at_a_time(network: Any, N: int) -> int:
+    """Return how many networks of a stack, in complex numbers and with N samples each, take 64 MiB."""
     largest = max([network.D, *(slot.shape[-1] for slot in slots(network.layers))])
-    return max(1, size // int(16 * max(network.theta.shape[-1], N * largest)))
+    return max(1, 2**26 // int(16 * max(network.theta.shape[-1], N * largest)))
 
 
 def relative_errors(analytic: Any, numeric: Any, rounding: float) -> Any:
@@ -178,6 +172,5 @@ def factors_of(schedule: Any, epoch: int, steps: int, epochs: int, losses: Seque
         return None
     factors = schedule.factors(epoch, steps, epochs, losses)
     if np.shape(factors)[:1] != (steps,):
-        expected = f"expected factors of shape ({steps}, …), one for each step"
-        raise ValueError(f"schedule: {expected}, got {np.shape(factors)}")
+        raise ValueError(f"schedule: expected factors of shape ({steps}, …), a step each, got {np.shape(factors)}")
     return factors

@@ -27,19 +27,16 @@ def check_memory(what: str, size: int) -> None:
         raise ValueError(f"{what} would take {size / 1e9:.3g} GB of memory, more than is free")
 
 
-def threads_for(network: Any, batch_size: int) -> contextlib.AbstractContextManager[object]:
+def threads_for(network: Any, batch_size: int) -> Any:
     """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
 
     A user's own limit, in the environment, stands.
     """
-    try:
-        from threadpoolctl import threadpool_limits  # comes with scikit-learn
-    except ImportError:
-        return contextlib.nullcontext()
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
-    limit = 1 if small and not any(name in os.environ for name in LIMITS) else None
-    limits: contextlib.AbstractContextManager[object] = threadpool_limits(limit, user_api="blas")
-    return limits
+    limit = 1 if small and os.environ.keys().isdisjoint(LIMITS) else None
+    return threadpool_limits(limit, user_api="blas")
 
 
 def blas_threads() -> int:

@@ -19,14 +19,15 @@ def columns(theta: Array, *values: Any) -> list[Any]:
     ValueError
         If there are not as many as networks.
     """
-    if set(map(type, values)) == {float}:
-        return list(values)
+    forms: list[Any] = []
     for value in values:
-        if not isinstance(value, float) and value.shape != theta.shape[:-1]:
-            steps = f"a stack of {len(theta)} networks" if theta.ndim == 2 else "a single network"
-            said = f"hyperparameters for a stack of {len(value)} networks"
-            raise ValueError(f"this optimizer has {said}, but steps {steps}")
-    return [value if isinstance(value, float) else value[:, np.newaxis].astype(theta.dtype) for value in values]
+        if not isinstance(value, float):
+            if value.shape != theta.shape[:-1]:
+                steps = theta.size // theta.shape[-1]
+                raise ValueError(f"this optimizer has hyperparameters for {len(value)} networks, but steps {steps}")
+            value = value[:, np.newaxis].astype(theta.dtype)
+        forms.append(value)
+    return forms
 
 
 def power(base: Any, k: int) -> Any:
@@ -41,11 +42,8 @@ def plain(value: Any) -> Any:
 
 def at_epochs(column: Sequence[Any], epochs: Any) -> Any:
     """Return what a column of a history says of an epoch, or of one for each network; NaN of epoch 0."""
-    found = np.full(np.shape(epochs), np.nan)
-    for s in np.ndindex(found.shape):
-        if epochs[s]:
-            found[s] = np.asarray(column[epochs[s] - 1])[s]
-    return found[()]
+    found = [np.asarray(column[k - 1])[s] if k else np.nan for s, k in np.ndenumerate(epochs)]
+    return np.array(found).reshape(np.shape(epochs))[()]
 
 
 def member(columns: Mapping[str, list[Any]], s: int) -> dict[str, list[Any]]:
@@ -58,7 +56,8 @@ def hold(history: Any, steps: int, stopped: Array) -> None:
     if not stopped.any():
         return
     for name, column in vars(history).items():
-        for k in range(len(column) - (steps if name.startswith("batch") else 1), len(column)):
+        before = len(column) - (steps if name.startswith("batch") else 1)
+        for k in range(before, len(column)):
             if np.ndim(column[k]):
                 column[k] = np.where(stopped, column[k - 1], column[k])
 
@@ -75,7 +74,7 @@ class RandomNumbers:
     """
 
     def __init__(self, generators: Sequence["np.random.Generator"], stacked: bool) -> None:
-        self.generators, self.stacked = list(generators), stacked
+        self.generators, self.stacked = generators, stacked
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
         """Draw uniformly from [0, 1): float32 of that shape, or (S, …) for a stack."""

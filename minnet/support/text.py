@@ -35,7 +35,7 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
 
 def listed(names: Collection[str], near: str | None = None) -> str:
     """Write names for a message, those most like another first; not so many that the message could not be read."""
-    few = list(itertools.islice(names, 1000))
+    few = [*itertools.islice(names, 1000)]
     if near is not None:  # comparing takes the product of the lengths
         few = nearest(near[:60], [name for name in few if len(name) <= 60]) or few
     more = f", … ({len(names)} in all)" if len(names) > 12 else ""
@@ -46,8 +46,5 @@ def table(rows: Sequence[Sequence[str]], align: str = "") -> list[str]:
     """Lay rows out in columns; ``align`` has a < or > for each, < where it ends."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = align.ljust(len(widths), "<")
-    lines = []
-    for row in rows:
-        cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return [line.format(*row).rstrip() for row in rows]

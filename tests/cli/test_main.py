@@ -171,7 +171,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         *[(["train", "iris", f"--epochs={n}"], "--epochs: expected an integer of at least 1") for n in ("0", "1.5")],
         (["train", "iris", "--batch-size", "0"], "--batch-size: expected an integer of at least 1, got 0 "),
         *[(["train", "iris", f"--hidden={w}"], "--hidden: expected an integer of at least") for w in ("64,x", "0", "")],
-        (["train", "iris", "--momentum", "1"], "--momentum: expected a number of at least 0 and below 1"),
+        (["train", "iris", "--momentum", "1"], "--momentum: expected a finite number of at least 0 and below 1"),
         (["train", "iris", "--weight-decay=-1"], "--weight-decay: expected a finite number of at least 0"),
         (["train", "iris", "--seed=-1"], "--seed: expected an integer from 0"),
         (["train", "iris", "--seeds", "1000000000000"], "--seeds: expected an integer from 1 to 100000"),
@@ -185,7 +185,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "iris", "--hidden", "none", "--dropout", "0.1"], "--dropout goes with --hidden layers"),
         (["train", "iris", "--target", "species"], "--target goes with a file of one's own"),
         (["train", "iris", "--momentum", "0,0.9", "--nesterov"], "--nesterov goes with --optimizer sgd and --momentum"),
-        (["train", "iris", "--momentum", "0.9,1"], "--momentum: expected a number of at least 0 and below 1"),
+        (["train", "iris", "--momentum", "0.9,1"], "--momentum: expected a finite number of at least 0 and below 1"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_and_exit_code_2(

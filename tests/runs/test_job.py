@@ -474,7 +474,7 @@ def test_a_run_without_a_network_says_how_to_go_on(
         assert main(["train", "iris", "--seeds", "2", "--quiet", "--out", "r"]) == 130
     capsys.readouterr()
     assert main(["predict", "r", "x.csv"]) == 1
-    assert "the run has no network yet: go on with minnet train --resume r" in capsys.readouterr().err
+    assert "no such model file; a run that has none yet goes on with minnet train --resume r" in capsys.readouterr().err
 
 
 def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

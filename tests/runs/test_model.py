@@ -183,7 +183,7 @@ def test_any_bit_that_flips_is_found(tmp_path: Path) -> None:
     [
         ({"type": "MSE"}, "type: expected one of SoftmaxCrossEntropy, got 'MSE'"),
         ({"type": "ReLU"}, "type: expected one of SoftmaxCrossEntropy, got 'ReLU'"),
-        ({"type": "SoftmaxCrossEntropy", "label_smoothing": 2}, "label_smoothing: expected a number"),
+        ({"type": "SoftmaxCrossEntropy", "label_smoothing": 2}, "label_smoothing: expected a finite number"),
         ({"type": "SoftmaxCrossEntropy", "class_weight": [1, 2]}, "has 2 class weights, but there are 3 classes"),
         ({"type": "SoftmaxCrossEntropy", "class_weight": "heavy"}, "class_weight"),
         (None, "'output' is missing"),
