@@ -17,7 +17,7 @@ from minnet.history import EarlyStopping, History
 from minnet.layers import Array
 from minnet.network import ORDER, Network, Seed, random_numbers
 from minnet.optimizers import Optimizer, clip_gradient
-from minnet.output import mean_loss
+from minnet.output import OutputLayer, mean_loss
 from minnet.schedules import Schedule
 from minnet.support import expect, fit, machine
 from minnet.support.finite import Overflows
@@ -310,6 +310,11 @@ def measured(network: Network, x: Array, t: Array, sample_weight: Array | None) 
     """Compute mean loss and accuracy of what was checked; the layers hold a few rows at a time, the logits all."""
     starts = range(0, len(x), EVALUATION_ROWS)
     z = np.concatenate([network.logits(x[i : i + EVALUATION_ROWS], check=False) for i in starts], axis=-2)
-    loss = mean_loss(copy.copy(network.output), z, t, sample_weight)
+    return score(network.output, z, t, sample_weight)
+
+
+def score(output: OutputLayer, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Any]:
+    """Compute mean loss and accuracy of logits z of shape (N, K) or (S, N, K), for targets t of shape (N, K)."""
+    loss = mean_loss(copy.copy(output), z, t, sample_weight)
     right = z.argmax(axis=-1) == t.argmax(axis=-1)
     return plain(loss), plain(right.mean(axis=-1))

@@ -19,6 +19,7 @@ from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.stack import Array
 from minnet.support.text import listed, say, table
+from minnet.training import score
 
 RUN = Argument("run", TEXT, "a run folder, or a model file")
 SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was trained on")
@@ -62,22 +63,21 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
         target = read_config(Path(run)).get("target")
     model, table, y = ask(run, file, target)
     t, network, predicted = table.t, model.network, y.argmax(axis=1)
-    right = int((predicted == t).sum())
     with np.errstate(over="ignore", invalid="ignore"):
         if network.theta.ndim == 2:
             z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         else:
             z = network.logits(model.standardize(table.x))
-        loss = float(network.output.forward(z, expect.targets(t, network.K, z.dtype)))
+        loss, accuracy = score(network.output, z, expect.targets(t, network.K, z.dtype))
     if not math.isfinite(loss):
         raise FloatingPointError(f"{file}: the loss is not finite: are some features too large?")
     text, classes = report.class_report(t, predicted, model.class_names)
     lines = [
-        f"accuracy       {right / len(t):.4f}  ({right} of {len(t)} samples right)",
+        f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)",
         f"loss           {report.figure(loss)}  ({report.describe_loss(network)})",
         f"\n{text.rstrip()}",
     ]
-    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": right / len(t), "classes": classes}
+    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}
 
 
 def show(run: str) -> Report:

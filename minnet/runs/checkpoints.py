@@ -1,4 +1,4 @@
-"""How does a training run survive whatever happens? Checkpoints to go on from, and signals that end it well."""
+"""What is in a checkpoint, and how does a run survive whatever happens? State saved and restored, signals taken."""
 
 import contextlib
 import copy

@@ -167,6 +167,7 @@ def sweep(
     memory_limit: float | None = None,
     map: Callable[..., Any] = map,
     on_epoch: OnEpoch | None = None,
+    jobs: int = 1,
 ) -> Result:
     """Train networks of many configurations, that differ only in what a stack can vary, and join what came of them.
 
@@ -182,6 +183,8 @@ def sweep(
         What applies a function to each group: the built-in one by default, or that of a pool or a cluster.
     on_epoch : callable, optional
         Called with a group's history after each of its epochs; by the built-in map only.
+    jobs : int, default 1
+        How many groups ``map`` trains at a time: there are as many at least, and the memory is for all of them.
 
     Returns
     -------
@@ -189,7 +192,7 @@ def sweep(
         Of a stack of all networks, in the order of the configurations.
     """
     one = functools.partial(train_group, on_epoch=on_epoch)
-    return join(list(map(one, groups(configs, dataset, stacks(configs, dataset, memory_limit)))))
+    return join(list(map(one, groups(configs, dataset, stacks(configs, dataset, memory_limit, jobs)))))
 
 
 class Setting(NamedTuple):

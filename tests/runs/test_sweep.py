@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from minnet.cli.train import MOMENTA, RATES
 from minnet.runs.checkpoints import checkpoints
 from minnet.runs.config import Config
 from minnet.runs.folder import RUN_FILES, STACK_FILE, new_run
-from minnet.runs.sweep import Result, grid, join, rank, sweep
+from minnet.runs.sweep import Group, Result, grid, join, rank, sweep
 from minnet.support.machine import free_memory
 from minnet.training import Ending
 from tests.conftest import contents, signal_in_step, wait_until
@@ -108,6 +108,19 @@ def test_a_sweep_in_groups_gives_the_very_files_of_one_in_a_stack(name: str) -> 
     assert len(stacks_of("groups")) > 1
     assert of_run("whole") == of_run("groups")
     assert sorted(os.listdir("groups/checkpoints")) == [f"stack-{k + 1}" for k in range(len(stacks_of("groups")))]
+
+
+def test_a_map_of_ones_own_gets_as_many_groups_as_it_has_jobs() -> None:
+    sizes = list[int]()
+
+    def cluster(function: Callable[[Group], Result], groups: Sequence[Group]) -> list[Result]:
+        sizes.extend(len(group.configs) for group in groups)
+        return [function(group) for group in reversed(groups)][::-1]
+
+    configs, dataset = grid(Config(dataset="iris", epochs=2), seed=range(8)), load_dataset("iris")
+    together, apart = sweep(configs, dataset), sweep(configs, dataset, map=cluster, jobs=3)
+    assert sizes == [3, 3, 2]
+    np.testing.assert_array_equal(apart.theta, together.theta)
 
 
 def test_seeds_in_two_processes_are_those_of_one() -> None:
