@@ -1,6 +1,7 @@
 """What does this machine have to give? Memory, and threads for products of matrices."""
 
 import contextlib
+import functools
 import math
 import os
 import re
@@ -27,20 +28,23 @@ def check_memory(what: str, size: int) -> None:
         raise ValueError(f"{what} would take {size / 1e9:.3g} GB of memory, more than is free")
 
 
+@functools.cache
+def blas() -> Any:
+    """Find the libraries of BLAS that are loaded, which takes 2 ms, as long as 10 epochs of a small network."""
+    from threadpoolctl import ThreadpoolController  # comes with scikit-learn
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 def threads_for(network: Any, batch_size: int) -> Any:
     """Give BLAS a single thread, while something is done here, if a network's products are too small for more.
 
     A user's own limit, in the environment, stands.
     """
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
     small = batch_size * max(math.prod(slot.shape) for slot in slots(network.layers)) < THREADED
-    limit = 1 if small and os.environ.keys().isdisjoint(LIMITS) else None
-    return threadpool_limits(limit, user_api="blas")
+    return blas().limit(limits=1 if small and os.environ.keys().isdisjoint(LIMITS) else None)
 
 
 def blas_threads() -> int:
     """Return how many threads BLAS has now, on which the last digits of products may depend."""
-    from threadpoolctl import threadpool_info
-
-    return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    return max((library.num_threads for library in blas().lib_controllers), default=1)
