@@ -136,7 +136,8 @@ def constant_features(dataset: Dataset) -> Finding:
     wrong = constant & ~(at_common & picture)
     if wrong.any():
         return False, f"never change in the train part: {chosen(dataset.feature_names, wrong)}; leave them out"
-    return True, f"none of {dataset.D}, except as pictures have them"
+    borders = ", as at the borders of pictures" if constant.any() else ""
+    return True, f"{constant.sum()} of {dataset.D}{borders}"
 
 
 def duplicate_features(dataset: Dataset) -> Finding:
