@@ -97,6 +97,8 @@ def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50)
 
 def legend_above(panel: Axes, columns: int = 2) -> None:
     """Put a panel's legend where it hides no data."""
+    if max(map(len, panel.get_legend_handles_labels()[1])) > 36:  # two of them are wider than a panel
+        columns = 1
     panel.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False, fontsize="small", columnspacing=1.2
     )
@@ -169,7 +171,7 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
     curves = [(name, split, np.arange(len(diverged))) for name, split in SPLITS.items()]
     if groups:
         curves = [(name, "validation", members) for name, members in groups.items()]
-    figure = new_figure(9, 3.8 + 0.09 * len(curves), title)
+    figure = new_figure(9, 3.8 + 0.19 * len(curves), title)
     for panel, (measure, what, form) in zip(figure.subplots(1, 2), MEASURES, strict=True):
         bands: list[Array] = []
         for k, (name, split, members) in enumerate(curves):

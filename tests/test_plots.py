@@ -155,6 +155,16 @@ def test_a_stack_that_explodes_leaves_an_axis_that_can_be_read(scale: float) -> 
     plot_stack(history, {"b": np.array([1])}).draw_without_rendering()
 
 
+def test_long_names_leave_the_panels_room() -> None:
+    names = [f"momentum {momentum}, weight decay {decay}" for momentum in (0, 0.9) for decay in (0, 0.001)]
+    figure = plot_stack(made_up_stack(), {name: np.array([0, 1]) for name in names})
+    figure.draw_without_rendering()  # with a warning, which is an error, if nothing was left of the panels
+    for panel in figure.axes:
+        legend: Any = panel.get_legend()
+        assert panel.bbox.width > 0.35 * figure.bbox.width
+        assert 0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_the_epoch_whose_weights_were_kept_is_marked() -> None:
     history = made_up_history()
     for panel in plot_history(history, kept=2).axes:

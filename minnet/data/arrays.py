@@ -66,8 +66,10 @@ class ArrayFile:
         """Read columns of x and arrays of numbers (N,), in this order, and an array of labels."""
         x = self.x.take([self.columns[name] for name in names if name in self.columns], axis=1)
         stacked = np.column_stack([x, *(self._read_column(name) for name in names if name not in self.columns)])
-        with readable(f"{self.path}: expected numbers"), np.errstate(over="ignore"):
-            numbers = stacked.astype(np.float64, casting="same_kind")
+        if stacked.dtype.kind not in "biuf":
+            raise ValueError(f"{self.path}: expected numbers, got {stacked.dtype}")
+        with np.errstate(over="ignore"):
+            numbers = stacked.astype(np.float64)
         if label is None:
             return numbers, []
         array = self._read_column(label)

@@ -41,7 +41,9 @@ class CSVFile:
         self.delimiter = max(",;\t|", key=header.count)
         self.names = [name.strip() for name in next(self._rows(), (1, []))[1]]
         if all(map(NUMBER.fullmatch, self.names)):
-            raise ValueError(f"{path}: expected a header in the first line, names of columns, got {listed(self.names)}")
+            raise ValueError(
+                f"{path}: expected names of columns in the first line, got {listed(self.names) or 'nothing'}"
+            )
         self.n_rows = self.data.count(b"\n")  # or less, where cells hold line ends
 
     def _lines(self) -> io.TextIOWrapper:

@@ -46,7 +46,9 @@ class ParquetFile:
         for name, what in wanted.items():
             kind = self.kinds[name]
             if not KINDS[what].fullmatch(kind):
-                raise ValueError(f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}: --ignore it?")
+                raise ValueError(
+                    f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}; code it so, or --ignore it"
+                )
         with readable(f"{self.path}: the file is damaged"):
             self.table = self.file.read(columns=list(wanted), use_threads=False)
             self.table.validate(full=True)

@@ -74,11 +74,14 @@ def read_table(
     files = re.split(r"(?<=\.npy),(?=.*\.npy$)", path, maxsplit=1, flags=re.IGNORECASE)
     for each in map(Path, files):
         if not each.is_file():
-            raise FileNotFoundError(f"{each}: there is no such file")
+            raise FileNotFoundError(f"{each}: there is no such file{', but a folder' * each.is_dir()}")
         check_memory(f"{each}: reading it", 4 * each.stat().st_size)
     file = FORMATS[Path(path).suffix.lower()](*files)
     if isinstance(file, ArrayFile):
         target = target or "y"
+        if labelled and target not in file.names:
+            there = f"there are: {listed(['x', *file.hidden])}; .npy files are given as a pair, x.npy,y.npy"
+            raise ValueError(f"{path}: there is no array {target!r} of labels; {there}")
         if features is not None:
             if len(features) != len(file.columns):
                 raise ValueError(f"{path}: x has {len(file.columns)} features, expected {len(features)}")
@@ -89,13 +92,14 @@ def read_table(
     asked = [name for name in (label, sample_weight, *ignore, *(features or ())) if name is not None]
     if "" in file.names:
         at = file.names.index("") + 1
-        raise ValueError(f"{path}: column {at} has no name; pandas writes its index so: leave it out with index=False")
+        index = "; pandas writes its index so: leave it out with index=False" if at == 1 else ""
+        raise ValueError(f"{path}: column {at} has no name{index}")
     if twice := repeated(file.names):
         raise ValueError(f"{path}: there are several columns {listed(twice)}: each needs a name of its own")
     if missing := sorted({*asked} - {*file.names}):
         raise ValueError(f"{path}: there is no column {listed(missing)}; there are: {listed(file.names, missing[0])}")
     if twice := repeated(asked):
-        raise ValueError(f"{path}: column {listed(twice)} is asked for twice")
+        raise ValueError(f"{path}: column {listed(twice)} is asked for twice (target, feature, weight, ignore)")
     if features is None:
         used = {*asked, *file.hidden}
         features = [name for name in file.names if name not in used]
@@ -110,6 +114,9 @@ def read_table(
     check_cells(file, columns, numbers)
     x = np.ascontiguousarray(numbers[:, : len(features)])
     weights = None if sample_weight is None else numbers[:, -1]
+    if weights is not None and weights.min() < 0:
+        place, cell = file.cell(columns[-1], int(weights.argmin()))
+        raise ValueError(f"{place}: expected a weight of at least 0, got {cell}")
     t, class_names = (None, ()) if label is None else number_classes(file, label, labels, class_names)
     kept = {label, *columns}
     ignored = [name for name in file.names if name not in kept]
@@ -129,7 +136,7 @@ def check_cells(file: File, names: Sequence[str], numbers: Array) -> None:
     counts = bad.sum(axis=0)
     wrong = np.flatnonzero(counts)
     place, cell = file.cell(names[wrong[0]], int(bad[:, wrong[0]].argmax()))
-    remedy = "write a decimal point" if "," in cell else "fill it in, or leave out the row, or --ignore the column"
+    remedy = "write a decimal point" if "," in cell else "mend it, or leave out the row, or --ignore the column"
     found = ", ".join(f"{counts[j]} in {names[j]!r:.60}" for j in wrong[:8])
     expected = "expected a number that float64 can hold"
     raise ValueError(f"{place}: {expected}, got {cell!r:.60}; {remedy} (such cells are: {found})")

@@ -135,8 +135,9 @@ def load(path: str | os.PathLike[str]) -> Model:
     if path.is_dir():
         path /= "model.safetensors"
     if not path.is_file():
-        go_on = f"a run that has none yet goes on with minnet train --resume {path.parent}"
-        raise FileNotFoundError(f"{path}: there is no such model file; {go_on}")
+        begun = (path.parent / "config.json").is_file()
+        hint = f"; the run has none yet: go on with minnet train --resume {path.parent}" if begun else ""
+        raise FileNotFoundError(f"{path}: there is no such model file{hint}")
     with refusing(path, WHAT):
         return read(path)
 

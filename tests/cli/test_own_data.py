@@ -289,8 +289,8 @@ BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "infinite": (with_line(3, "1,inf,a"), [], ["column 'height', row 2 (line 3)", "inf"]),
     "a duplicate header": (with_line(1, "width,width,kind"), [], ["several columns 'width'"]),
     "a header without a name": (with_line(1, "width,,kind"), [], ["column 2"]),
-    "no header": ("\n".join(f"{i},{i * 2},{i % 3}" for i in range(30)), [], ["header in the first line"]),
-    "an empty file": ("", [], ["header in the first line"]),
+    "no header": ("\n".join(f"{i},{i * 2},{i % 3}" for i in range(30)), [], ["names of columns in the first line"]),
+    "an empty file": ("", [], ["names of columns in the first line"]),
     "a header alone": ("width,height,kind\n", [], ["no row"]),
     "one column": ("width\n1\n2\n", [], ["there is no column 'kind'", "'width'"]),
     "too many fields": (with_line(9, "1,2,a,4"), [], ["row 8 (line 9)", "4"]),
@@ -307,7 +307,7 @@ BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "nothing left": (GOOD, ["--target", "kind", "--ignore", "width,height"], ["no column is left"]),
     "negative weights": (
         table(str, w=lambda i: -i), ["--target", "kind", "--sample-weight", "w"],
-        ["sample_weight", "at least 0, got -1.0 at index 1"],
+        ["column 'w', row 60 (line 61): expected a weight of at least 0, got -59"],
     ),
 }  # fmt: skip
 
@@ -390,11 +390,11 @@ def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.Captur
     said = run(capsys, "doctor", "my.csv", "--target", "kind", code=1)[1]
     assert said == (
         "minnet: error: my.csv: column 'day', row 1 (line 2): expected a number that float64 can hold, got "
-        "'2024-01-01'; fill it in, or leave out the row, or --ignore the column (such cells are: 20 in 'day', 2 in "
+        "'2024-01-01'; mend it, or leave out the row, or --ignore the column (such cells are: 20 in 'day', 2 in "
         "'age', 20 in 'who')\n"
     )
     said = run(capsys, "train", "my.csv", "--target", "kind", "--ignore", "day,who", code=1)[1]
-    assert "column 'age', row 5 (line 6): expected a number that float64 can hold, got ''; fill it in" in said
+    assert "column 'age', row 5 (line 6): expected a number that float64 can hold, got ''; mend it" in said
 
 
 def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
