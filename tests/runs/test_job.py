@@ -474,7 +474,9 @@ def test_a_run_without_a_network_says_how_to_go_on(
         assert main(["train", "iris", "--seeds", "2", "--quiet", "--out", "r"]) == 130
     capsys.readouterr()
     assert main(["predict", "r", "x.csv"]) == 1
-    assert "no such model file; a run that has none yet goes on with minnet train --resume r" in capsys.readouterr().err
+    assert "no such model file; the run has none yet: go on with minnet train --resume r" in capsys.readouterr().err
+    assert main(["predict", "nothing", "data.csv"]) == 1
+    assert capsys.readouterr().err == "minnet: error: nothing: there is no such model file\n"
 
 
 def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
