@@ -9,7 +9,6 @@ import numpy as np
 
 from minnet.cli.flags import NETWORK, OUTPUT, STACK, Argument, Commands, Report, parted
 from minnet.data.named import check_name, load_dataset
-from minnet.lab.bugs import BUGS, compare
 from minnet.lab.check import check_class, check_network
 from minnet.lab.mistakes import MISTAKES
 from minnet.runs.build import make_network
@@ -62,6 +61,8 @@ def check(subject: str, seeds: int = 1, **settings: Any) -> Report:
 
 def pick(mystery: int) -> str:
     """Pick a mistake that shows, by a number."""
+    from minnet.lab.bugs import BUGS
+
     hardly = ("caller-array-changed", "scaler-before-split", "nominal-batch-size", "labels-from-one")
     shows = [name for name in BUGS if name not in hardly]
     return shows[np.random.default_rng(mystery).integers(len(shows))]
@@ -78,6 +79,8 @@ def bugs(
     out: Path | None = None,
 ) -> Report:
     """See what classic mistakes look like: list them, train one beside the right program, or guess."""
+    from minnet.lab.bugs import BUGS, compare  # which no other command needs
+
     if (tell and mystery is None) or (check and not name) or None not in (name, mystery):
         raise WrongUsage("expected NAME, with or without --check, or --mystery, with or without --tell")
     chosen = name if mystery is None else pick(mystery)
