@@ -15,6 +15,7 @@ from minnet.data.named import check_name
 from minnet.data.tables import is_file_name
 from minnet.history import MONITORS
 from minnet.support import expect
+from minnet.support.files import inner
 
 USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
@@ -206,6 +207,5 @@ def flag(name: str) -> str:
 
 def settings_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """Give what ``config.json`` says, with all values of what networks vary, and the usual rate if none was given."""
-    grid = content.get("grid")
     usual = {"lr": USUAL_RATES.get(str(content.get("optimizer")))} if content.get("lr") is None else {}
-    return {**content, **usual, **(grid if isinstance(grid, dict) else {})}
+    return {**content, **usual, **inner(content, "grid")}

@@ -23,7 +23,7 @@ from minnet.network import Network
 from minnet.runs.checkpoints import checkpoints
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
-from minnet.support.files import read_json, refusing, write_json, write_text
+from minnet.support.files import inner, read_json, refusing, write_json, write_text
 from minnet.support.stack import Array
 from minnet.support.text import say
 
@@ -149,8 +149,7 @@ def remove_leftovers(folder: Path) -> None:
 def check_unfinished(folder: Path) -> None:
     """Raise a ValueError if a run is over, or what it says of that cannot be read."""
     if (folder / RESULTS).is_file():
-        ended = read_json(folder / RESULTS).get("ended")
-        ended = ended if isinstance(ended, dict) else {}
+        ended = inner(read_json(folder / RESULTS), "ended")
         if ended.get("reason") != "interrupted":
             raise ValueError(f"{folder} is over ({ended.get('text', 'it has results')}): there is nothing to resume")
 

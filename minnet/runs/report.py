@@ -15,7 +15,7 @@ from minnet.runs.config import FIELDS, VARIED, Config, settings_of
 from minnet.runs.folder import CONFIG, Summary, read_config, read_metrics
 from minnet.runs.model import load
 from minnet.runs.sweep import Setting, rank
-from minnet.support.files import read_json
+from minnet.support.files import inner, read_json
 from minnet.support.stack import Array
 from minnet.support.text import one_line, printable, shortened, table
 from minnet.training import Ending, evaluate
@@ -199,12 +199,6 @@ def read_run(folder: Path) -> Run:
         "ended": ended,
     }
     return Run(folder, {name: given[name] for name in FIELDS if name in given}, figures, history)
-
-
-def inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return an object in an object of JSON; an empty one where there is none."""
-    value = content.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def show(folder: Path) -> str:

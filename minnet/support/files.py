@@ -87,6 +87,12 @@ def read_json(path: Path) -> dict[str, Any]:
         return content
 
 
+def inner(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object in an object of JSON; an empty one where there is none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def nesting(node: Any) -> int:
     """Tell how many levels of objects and lists something read from JSON has."""
     entries = [*node.values()] if isinstance(node, dict) else node
