@@ -132,7 +132,15 @@ class Config:
     target: str | None = data(COLUMN, "the column that holds the classes; needed unless the file is of arrays")
     ignore: tuple[str, ...] = data(several(COLUMN), "columns to leave out", ())
     sample_weight: str | None = data(COLUMN, "the column that says how much each sample counts")
+    categorical: tuple[str, ...] = data(several(COLUMN), "columns of numbers that are codes of categories", ())
+    missing: str = data(one_of("fill", "refuse"), "missing cells are filled with medians, or refused", "fill")
+    min_class: int | None = data(COUNT, "leave out rows of classes that have fewer than N")
+    group: str | None = data(COLUMN, "rows that have the same value there stay in one split")
+    time: str | None = data(COLUMN, "test on the rows that came last, by this column")
     test: str | None = data(PATH, "a file with the test split; by default 15 % of the rows are kept aside")
+    folds: int | None = data(integer(least=2), "cross-validation: N splits, in which each row is tested once")
+    repeats: int = data(COUNT, "of --folds: how often, each time split anew", 1)
+    fold: int | None = data(COUNT, "of --folds: train only this one of the splits")
     validation: float = data(number(above=0, below=0.8), "share of the rows kept aside for validation", 0.15)
     split_seed: int | None = data(SEED, "determines the split; by default --seed")
 
@@ -157,6 +165,8 @@ class Config:
     lr_patience: int = training(COUNT, "of --schedule plateau: epochs without improvement", 5)
     clip_norm: float | None = training(number(above=0), "shorten longer gradients to this norm")
     patience: int | None = training(COUNT, "stop after N epochs without a new best, and restore its weights")
+    refit: bool = training(SWITCH, "of --folds: save one network trained on all rows, for the mean best epoch", False)
+    no_baseline: bool = training(SWITCH, "train no logistic regression to compare with", False)
     monitor: str = training(one_of(*MONITORS), "what of the validation split makes an epoch the best", "loss")
     dtype: str = training(one_of("float32", "float64"), "precision of the computation", "float32")
     seed: int = training(SEED, "determines initial weights, order and dropout", 0)
@@ -190,6 +200,8 @@ class Config:
             (self.patience, "--patience", "monitor"),
             (self.hidden, "--hidden layers", "normalize", "dropout"),
             (is_file_name(self.dataset), "a file of one's own", "target", "ignore", "sample_weight", "test"),
+            (is_file_name(self.dataset), "a file of one's own", "categorical", "missing", "min_class", "group", "time"),
+            (self.folds, "--folds", "repeats", "fold", "refit"),
         ):
             for name in names:
                 if not there and getattr(self, name) != FIELDS[name].default:
