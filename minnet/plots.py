@@ -7,7 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from minnet.support import expect
 from minnet.support.files import replacing
 from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
+
+if TYPE_CHECKING:
+    from minnet.runs.calibration import Reliability
+    from minnet.runs.importance import Importance
 
 # Blue, vermilion, bluish green, reddish purple, orange, sky blue, yellow, black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -262,6 +266,8 @@ def plot_confusion(
 ) -> Figure:
     """Plot how often each class was taken for which, on samples that were not trained on.
 
+    Of more than 60 classes, colours tell the shares, without names and counts.
+
     Parameters
     ----------
     t : array of shape (N,) or (N, K)
@@ -278,9 +284,10 @@ def plot_confusion(
     K = len(class_names)
     counts = np.bincount(K * class_numbers(t) + predicted, minlength=K * K).reshape(K, K)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [literal(name, 24) for name in class_names] if K <= 30 else []
+    names = [literal(name, 24) for name in class_names] if K <= 60 else []
     longest = max(map(len, names), default=0)
-    size = 2.8 + 0.36 * min(K, 30) + 0.07 * longest
+    cell = 0.36 if K <= 30 else 0.26
+    size = 2.8 + cell * min(K, 60) + 0.07 * longest
     ax = ax or new_figure(size, size).add_subplot()
     figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -288,15 +295,75 @@ def plot_confusion(
         turned = 40 * (longest > 2)
         ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
+        fontsize = min(9, 100 * (cell + 1 / K) / len(str(counts.max())))
         for row, column in np.argwhere(counts):
             colour = "white" if share[row, column] > 0.5 else "black"
-            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
+            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=fontsize)
     else:
-        figure.colorbar(image, ax=ax, label="share of the true class")
+        figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.6)
     ax.set(xlabel="predicted class", ylabel="true class")
     right = f"{literal(title, 200)}\n{counts.trace()} of {counts.sum()} right"
     ax.set_title(right.removeprefix("\n"), fontsize="medium", wrap=True)
     return figure
+
+
+def plot_reliability(reliabilities: Mapping[str, "Reliability"], title: str = "") -> Figure:
+    """Plot how often predictions were right against how sure they were, with how many there are below.
+
+    Each bin of predictions is a point. Grey is where it would lie in 95 of 100 data sets if the probabilities were
+    right: a bin of a few samples may be far off by chance.
+
+    Parameters
+    ----------
+    reliabilities : mapping of str to Reliability
+        By name, such as that before a temperature and that after it: see `minnet.runs.calibration.reliability`.
+    title : str, optional
+        Stands above.
+    """
+    from scipy.stats import binom
+
+    columns = len(reliabilities)
+    figure = new_figure(1 + 4 * columns, 5.2, title)
+    panels = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
+    left = min(0.5, *(each.confidence[0] for each in reliabilities.values()))
+    most = max(each.samples.max() for each in reliabilities.values())
+    for k, ((name, each), (above, below)) in enumerate(zip(reliabilities.items(), panels.T, strict=True)):
+        low, high = np.array(binom.interval(0.95, each.samples, each.confidence)) / each.samples
+        above.bar(each.confidence, high - low, 0.02, low, color="0.85", label="95 % range, if calibrated")
+        above.plot([0, 1], [0, 1], color="0.4", linestyle=":", label="perfectly calibrated")
+        above.plot(each.confidence, each.accuracy, linestyle="", clip_on=False, zorder=3, label="bins", **look(k))
+        above.set_title(f"{literal(name, 40)}: calibration error {each.error:.3f}\n\n", fontsize="medium")
+        above.set(xlim=(left - 0.03, 1.03), ylim=(0, 1))
+        above.grid(alpha=0.3)
+        legend_above(above, 3)
+        bars = below.bar(each.confidence, each.samples, 0.02, color=COLOURS[k % 8])
+        below.bar_label(bars, fontsize="x-small", padding=1, rotation=90 * (most > 999))
+        below.set(xlabel="probability of the class predicted", ylim=(0, 1.7 * most if most > 999 else 1.3 * most))
+    panels[0, 0].set_ylabel("accuracy (share that is right)")
+    panels[1, 0].set_ylabel("samples")
+    return figure
+
+
+def plot_importance(importances: Sequence["Importance"], title: str = "") -> Figure:
+    """Plot what columns are worth, as bars with a deviation to either side: at most thirty, and how many are left out.
+
+    Parameters
+    ----------
+    importances : sequence of Importance
+        The column that is worth the most first, at least one: see `minnet.runs.importance.importances`.
+    title : str, optional
+        Stands above.
+    """
+    shown, more = importances[:30], len(importances[30:])
+    ax = new_figure(7, 1.5 + 0.26 * len(shown), title).add_subplot()
+    places, (names, means, deviations) = range(len(shown)), zip(*shown, strict=True)
+    ax.barh(places, means, xerr=deviations, color=COLOURS[5])
+    ax.set_yticks(places, [literal(name, 30) for name in names])
+    ax.axvline(0, color="0.3", linewidth=0.8)
+    left_out = f"\n{more} more columns, worth less, are not shown" if more else ""
+    ax.set(ylim=(len(shown) - 0.4, -0.6), xlabel=f"accuracy lost when the column is permuted{left_out}")
+    ax.grid(axis="x", alpha=0.3)
+    return figure_of(ax)
 
 
 def plot_decision_boundary(
