@@ -1,4 +1,4 @@
-"""What happened, to the eye? Loss curves, confusion and decision boundaries; the only file that imports matplotlib.
+"""What happened, to the eye? Curves, confusion, reliability and more; the only file that imports matplotlib.
 
 Each function returns a `matplotlib.figure.Figure` made without pyplot, so that no window is ever opened and nothing
 is kept alive; in a notebook it shows as the cell's last value once ``%matplotlib inline`` is on. Colours are Okabe
@@ -287,12 +287,12 @@ def plot_confusion(
     names = [literal(name, 24) for name in class_names] if K <= 60 else []
     longest = max(map(len, names), default=0)
     cell = 0.36 if K <= 30 else 0.26
-    size = 2.8 + cell * min(K, 60) + 0.07 * longest
+    size = 2.8 + cell * (K if names else 30) + 0.07 * longest
     ax = ax or new_figure(size, size).add_subplot()
     figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if names:
-        turned = 40 * (longest > 2)
+        turned = (40 if K <= 30 else 60) * (longest > 2)
         ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
         fontsize = min(9, 100 * (cell + 1 / K) / len(str(counts.max())))
@@ -320,28 +320,38 @@ def plot_reliability(reliabilities: Mapping[str, "Reliability"], title: str = ""
     title : str, optional
         Stands above.
     """
-    from scipy.stats import binom
-
-    columns = len(reliabilities)
+    columns, bins = len(reliabilities), reliabilities.values()
     figure = new_figure(1 + 4 * columns, 5.2, title)
     panels = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
-    left = min(0.5, *(each.confidence[0] for each in reliabilities.values()))
-    most = max(each.samples.max() for each in reliabilities.values())
-    for k, ((name, each), (above, below)) in enumerate(zip(reliabilities.items(), panels.T, strict=True)):
-        low, high = np.array(binom.interval(0.95, each.samples, each.confidence)) / each.samples
-        above.bar(each.confidence, high - low, 0.02, low, color="0.85", label="95 % range, if calibrated")
-        above.plot([0, 1], [0, 1], color="0.4", linestyle=":", label="perfectly calibrated")
-        above.plot(each.confidence, each.accuracy, linestyle="", clip_on=False, zorder=3, label="bins", **look(k))
-        above.set_title(f"{literal(name, 40)}: calibration error {each.error:.3f}\n\n", fontsize="medium")
-        above.set(xlim=(left - 0.03, 1.03), ylim=(0, 1))
-        above.grid(alpha=0.3)
-        legend_above(above, 3)
-        bars = below.bar(each.confidence, each.samples, 0.02, color=COLOURS[k % 8])
+    left = min(0.5, *(each.confidence[0] for each in bins))
+    most = max(each.samples.max() for each in bins)
+    for k, (name, each) in enumerate(reliabilities.items()):
+        above, below = panels[:, k]
+        draw_reliability(above, k, each)
+        above.set_title(f"{literal(name, 40)}: calibration error {each.error:.3f}", fontsize="medium")
+        bars = below.bar(each.confidence, each.samples, width=0.02, color=COLOURS[k % 8])
         below.bar_label(bars, fontsize="x-small", padding=1, rotation=90 * (most > 999))
-        below.set(xlabel="probability of the class predicted", ylim=(0, 1.7 * most if most > 999 else 1.3 * most))
+        below.set_xlabel("probability of the class predicted")
+    above.set(xlim=(left - 0.03, 1.03), ylim=(0, 1))  # which all others share
+    below.set_ylim(0, 1.5 * most)
     panels[0, 0].set_ylabel("accuracy (share that is right)")
     panels[1, 0].set_ylabel("samples")
+    handles = above.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     return figure
+
+
+def draw_reliability(panel: Axes, k: int, bins: "Reliability") -> None:
+    """Draw the accuracy of bins against how sure the network was, in the k-th look, and where chance would put them."""
+    from scipy.stats import binom
+
+    least, largest = binom.interval(0.95, bins.samples, bins.confidence)
+    low, height = least / bins.samples, (largest - least) / bins.samples
+    chance = "where 95 % of bins lie if calibrated"
+    panel.bar(bins.confidence, height, bottom=low, width=0.02, color="0.85", label=chance)
+    panel.plot([0, 1], [0, 1], color="0.4", linestyle=":", label="perfectly calibrated")
+    panel.plot(bins.confidence, bins.accuracy, linestyle="", clip_on=False, zorder=3, **look(k))
+    panel.grid(alpha=0.3)
 
 
 def plot_importance(importances: Sequence["Importance"], title: str = "") -> Figure:
@@ -356,12 +366,15 @@ def plot_importance(importances: Sequence["Importance"], title: str = "") -> Fig
     """
     shown, more = importances[:30], len(importances[30:])
     ax = new_figure(7, 1.5 + 0.26 * len(shown), title).add_subplot()
-    places, (names, means, deviations) = range(len(shown)), zip(*shown, strict=True)
+    places = range(len(shown))
+    means = [each.mean for each in shown]
+    deviations = [each.deviation for each in shown]
     ax.barh(places, means, xerr=deviations, color=COLOURS[5])
-    ax.set_yticks(places, [literal(name, 30) for name in names])
     ax.axvline(0, color="0.3", linewidth=0.8)
+    ax.set_yticks(places, [literal(each.name, 30) for each in shown])
+    ax.set_ylim(len(shown) - 0.4, -0.6)  # the first is on top
     left_out = f"\n{more} more columns, worth less, are not shown" if more else ""
-    ax.set(ylim=(len(shown) - 0.4, -0.6), xlabel=f"accuracy lost when the column is permuted{left_out}")
+    ax.set_xlabel(f"accuracy lost when the column is permuted{left_out}")
     ax.grid(axis="x", alpha=0.3)
     return figure_of(ax)
 
