@@ -163,19 +163,17 @@ def calibration_figures(y: Array, t: npt.ArrayLike) -> dict[str, float]:
     Returns
     -------
     dict
-        ``log_loss``, the mean cross-entropy in nats, as scikit-learn computes it: a probability of 0 counts as the
-        smallest step of float64, 2e-16. ``brier``, the mean of Σ_k (y_k − t_k)², from 0 to 2 (Brier 1950): with two
-        classes twice what looks at one of them only. ``ece``, the expected calibration error: how far, on average over
-        15 bins of equal width, the share that is right lies from the probability of the class predicted (Guo et al.
-        2017). Luck leaves gaps, too: perfect probabilities may have an ``ece`` of 0.12 on 50 samples, 0.03 on 1,000.
+        ``log_loss``, the mean cross-entropy in nats, of which a probability of 0 costs as much as the smallest normal
+        number of its dtype: 87 in float32, 708 in float64 (scikit-learn cuts off at 16 and 36). ``brier``, the mean of
+        Σ_k (y_k − t_k)², from 0 to 2 (Brier 1950): with two classes, twice what looks at one of them only. ``ece``, the
+        expected calibration error: how far, on average over 15 bins of equal width, the share that is right lies from
+        the probability of the class predicted (Guo et al. 2017). Luck leaves gaps, too: perfect probabilities may have
+        an ``ece`` of 0.12 on 50 samples, 0.03 on 1,000. Every sample counts the same.
     """
-    from sklearn.metrics import log_loss
-
-    y = y / y.sum(axis=1, keepdims=True, dtype=np.float64)
     labels = expect.targets(t, y.shape[1], N=len(y)).argmax(axis=1)
-    one_hot = np.eye(y.shape[1])[labels]
+    of_label = np.maximum(y[np.arange(len(y)), labels], np.finfo(y.dtype).tiny)
     return {
-        "log_loss": float(log_loss(labels, y, labels=range(y.shape[1]))),
-        "brier": float(((y - one_hot) ** 2).sum(axis=1).mean()),
+        "log_loss": float(-np.log(of_label, dtype=np.float64).mean()),
+        "brier": float(((y - np.eye(y.shape[1])[labels]) ** 2).sum(axis=1).mean()),
         "ece": reliability(y, labels).error,
     }

@@ -129,7 +129,8 @@ def test_figures_are_what_they_are_defined_as() -> None:
     assert calibration_figures(np.eye(3)[t], t) == pytest.approx({"log_loss": 0, "brier": 0, "ece": 0}, abs=1e-12)
     wrong = calibration_figures(np.eye(3)[(t + 1) % 3], t)
     assert (wrong["brier"], wrong["ece"]) == (2, 1)
-    assert wrong["log_loss"] == pytest.approx(36.04, abs=0.01)
+    assert wrong["log_loss"] == pytest.approx(708.4, abs=0.01)
+    assert calibration_figures(np.eye(3, dtype=np.float32)[(t + 1) % 3], t)["log_loss"] == pytest.approx(87.3, abs=0.1)
 
 
 @pytest.mark.parametrize("K", [2, 5])
@@ -143,6 +144,14 @@ def test_they_agree_with_scikit_learns(K: int) -> None:
     assert figures["log_loss"] == pytest.approx(log_loss(t, y, labels=range(K)), rel=1e-12)
     if K == 2:
         assert figures["brier"] == pytest.approx(2 * brier_score_loss(t, y[:, 1]), rel=1e-12)
+
+
+def test_the_log_loss_is_the_networks_loss() -> None:
+    dataset = load_dataset("iris")
+    network = Network([Linear(4, 8), ReLU(), Linear(8, 3)])
+    x, t = dataset.test
+    figures = calibration_figures(network.predict_proba(x), t)
+    assert figures["log_loss"] == pytest.approx(float(network.forward(x, t)), rel=1e-6)
 
 
 def test_bins_hold_each_sample_once_and_right_probabilities_lie_on_the_line() -> None:
