@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from minnet.data.preprocessing import Preprocessing, Standardization
 from minnet.support import expect
 from minnet.support.stack import Array
 
@@ -60,36 +61,6 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Standardization:
-    """The map x ↦ (x − mean) / scale, by feature.
-
-    Attributes
-    ----------
-    mean, scale : array of shape (D,), float64
-        The training part's mean and standard deviation; the scale of a constant feature is 1.
-    """
-
-    mean: Array
-    scale: Array
-
-    @classmethod
-    def of(cls, x: Array) -> Self:
-        """Find the standardisation of training samples (N, D)."""
-        from sklearn.preprocessing import StandardScaler
-
-        largest = np.abs(x).max(axis=0).astype(np.float64)
-        # The square of a number beyond these bounds would overflow or vanish.
-        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
-        unit = np.where(extreme, largest, 1)
-        scaler = StandardScaler().fit(x / unit)
-        return cls(scaler.mean_ * unit, scaler.scale_ * unit)
-
-    def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
-        """Standardise samples of shape (N, D), computing in float64 and rounding once."""
-        return np.asarray((x - self.mean) / self.scale, dtype)
-
-
-@dataclass(frozen=True, eq=False)
 class Dataset:
     """Samples ready for training, in three parts.
 
@@ -101,14 +72,14 @@ class Dataset:
         Standardised samples and their targets.
     class_names : tuple of str
         K names: class number k is called ``class_names[k]``.
-    feature_names : tuple of str
-        D names.
-    standardization : Standardization
+    preprocessing : Preprocessing
         What was applied to the raw samples, so that it can be applied to new ones.
     sample_weight : mapping of str to array, optional
         How much each sample of "train", "validation" or "test" counts in losses; all the same by default.
     rows : mapping of str to array, optional
         Where the samples of "train", "validation" and "test" came from: their rows in the data, from 0.
+    about : str, optional
+        What the data's columns were found to be.
 
     Raises
     ------
@@ -122,10 +93,10 @@ class Dataset:
     validation: Part
     test: Part
     class_names: tuple[str, ...]
-    feature_names: tuple[str, ...]
-    standardization: Standardization
+    preprocessing: Preprocessing
     sample_weight: Mapping[str, Array] = field(default_factory=dict)
     rows: Mapping[str, Array] = field(default_factory=dict)
+    about: str = ""
 
     def __post_init__(self) -> None:
         owner = f"data set {self.name!r}"
@@ -140,6 +111,16 @@ class Dataset:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{error} (in the {part_name} part)") from None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the D features."""
+        return self.preprocessing.feature_names
+
+    @property
+    def standardization(self) -> Standardization:
+        """What was done with the features."""
+        return self.preprocessing.standardization
 
     @property
     def D(self) -> int:
@@ -240,8 +221,8 @@ class Dataset:
             if w_test is not None:
                 weights["test"] = np.asarray(w_test)
         return cls(
-            name, **parts, class_names=tuple(map(str, class_names)), feature_names=tuple(map(str, feature_names)),
-            standardization=standardization, sample_weight=weights, rows=rows,
+            name, **parts, class_names=tuple(map(str, class_names)), sample_weight=weights, rows=rows,
+            preprocessing=Preprocessing.plain([*map(str, feature_names)], standardization),
         )  # fmt: skip
 
 
