@@ -11,42 +11,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from minnet.data.tables import Table
 from minnet.support import expect
 from minnet.support.stack import Array
-
-
-class Table(NamedTuple):
-    """Samples as their source gives them, neither split nor standardised.
-
-    Attributes
-    ----------
-    name : str
-        What they are called; of a file, its name without folder and ending.
-    x : array of shape (N, D)
-        The features.
-    t : array of shape (N,), or None
-        Class numbers; None if they were not asked for.
-    class_names, feature_names : sequences of str
-        K and D names; of arrays "x0", "x1", …
-    sample_weight : array of shape (N,), or None
-        How much each sample counts; None if all count the same.
-    ignored : sequence of str
-        The columns or arrays of the file that were not used.
-    """
-
-    name: str
-    x: Array
-    t: Any
-    class_names: Sequence[str]
-    feature_names: Sequence[str]
-    sample_weight: Array | None = None
-    ignored: Sequence[str] = ()
-
-    def split(self, **options: Any) -> "Dataset":
-        """Make a data set of the samples: see `Dataset.from_arrays`."""
-        arguments = self._asdict()
-        del arguments["ignored"]
-        return Dataset.from_arrays(**arguments, **options)
 
 
 class Part(NamedTuple):
@@ -162,6 +129,12 @@ class Dataset:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part}={len(getattr(self, part).x)}" for part in SPLITS)
         return f"Dataset({self.name!r}, {sizes}, D={self.D}, K={self.K})"
+
+    @classmethod
+    def from_table(cls, table: Table, **options: Any) -> Self:
+        """Make a data set of a table: see `from_arrays` for the options."""
+        named = {**options, "class_names": table.class_names, "feature_names": table.feature_names}
+        return cls.from_arrays(table.x, table.t, name=table.name, sample_weight=table.sample_weight, **named)
 
     @classmethod
     def from_arrays(

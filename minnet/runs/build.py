@@ -36,7 +36,7 @@ def make_dataset(config: Config) -> Dataset:
             )
             test = own.x, own.t, own.sample_weight
     with np.errstate(over="ignore"):
-        return table.split(seed=seed, dtype=config.dtype, validation=config.validation, test=test)
+        return Dataset.from_table(table, seed=seed, dtype=config.dtype, validation=config.validation, test=test)
 
 
 def make_network(config: Config, dataset: Dataset, seed: int | Sequence[int] | None = None) -> Network:
