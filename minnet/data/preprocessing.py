@@ -267,8 +267,10 @@ class Preprocessing:
         found = [(each.name, *each.unseen(given[each.name])) for each in self.columns]
         return [f"{name!r:.60}: {count} cell{'s' * (count > 1)} {what}" for name, count, what in found if count]
 
-    def describe(self, columns: Sequence[Column]) -> str:
-        """Say in a line what was made of the columns of a table."""
+    def describe(self, columns: Array | Sequence[Column]) -> str:
+        """Say in a line what was made of the columns of a table, or of an array."""
+        if not isinstance(columns, Sequence):
+            return f"{len(self.columns)} features"
         given = {column.name: column for column in columns}
         numbers = [each for each in self.columns if isinstance(each, Number)]
         categories = [each for each in self.columns if isinstance(each, Category)]

@@ -210,6 +210,7 @@ def read(path: Path) -> Model:
     for name, array in arrays.items():
         above = 0 if name in ("scale", "temperature") else -math.inf
         if name != "theta" or not stack:  # in a stack, some may diverge
+            array = np.atleast_1d(array)
             expect.all_hold(f"{name}: expected finite numbers above {above}", (array > above) & (array < np.inf), array)
     network.theta[...] = theta
     learned = []
