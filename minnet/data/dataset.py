@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from minnet.data.splits import SPLITS, stratified_split
 from minnet.support import expect
 from minnet.support.stack import Array
 
@@ -54,9 +55,6 @@ class Part(NamedTuple):
 
     x: Array
     t: Array
-
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,28 +241,3 @@ class Dataset:
             name, **parts, class_names=tuple(map(str, class_names)), feature_names=tuple(map(str, feature_names)),
             standardization=standardization, sample_weight=weights, rows=rows,
         )  # fmt: skip
-
-
-def stratified_split(labels: Array, seed: int, validation: float, test: float) -> list[Array]:
-    """Split row numbers into training, validation and, unless its share is 0, test, each with classes in proportion."""
-    from sklearn.model_selection import train_test_split
-
-    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, list[Array]()
-    for share, needed in ((test, 2), (validation, 1)):
-        if share:
-            held_out = max(round(share * len(labels)), K)  # at least one sample of each class
-            if len(rest) - held_out < K:
-                raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
-            rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
-            for k in range(K):  # one for the part, and for the rest as many as the other parts need
-                rest, part = even_out(labels, k, rest, part, 1)
-                part, rest = even_out(labels, k, part, rest, needed)
-            parts.append(part)
-    return [rest, *reversed(parts)]
-
-
-def even_out(labels: Array, k: int, giver: Array, taker: Array, needed: int) -> tuple[Array, Array]:
-    """Move row numbers from one split to another that has fewer than needed of class k."""
-    lacking = max(0, needed - int((labels[taker] == k).sum()))
-    moved = np.flatnonzero(labels[giver] == k)[:lacking]
-    return np.delete(giver, moved), np.append(taker, giver[moved])

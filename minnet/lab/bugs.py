@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.dataset import SPLITS, Dataset, Standardization
+from minnet.data.dataset import Dataset, Standardization
+from minnet.data.splits import SPLITS
 from minnet.history import History
 from minnet.lab.check import Report, check_class
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding
