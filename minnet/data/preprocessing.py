@@ -16,7 +16,7 @@ from minnet.support import expect
 from minnet.support.stack import Array
 
 MOST = 50  # features of a category
-UNIQUE = 0.9  # share of different cells from which a column of words is no category, but names, keys or text
+UNIQUE, FEW = 0.9, 10  # share of different cells, and how many, from which words are names or keys, and no categories
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ class Category(NamedTuple):
         present = column.values[~column.missing]
         often = dict(zip(words, np.bincount(present, minlength=len(words)).tolist(), strict=True))
         found = sorted(word for word, count in often.items() if count)
-        if len(found) > max(2, UNIQUE * len(present)):
+        if len(found) > max(FEW, UNIQUE * len(present)):
             return f"{len(found)} of {len(present)} cells are different"
         if len(found) + missing < 2:
             return "all cells are the same"
