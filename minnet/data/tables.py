@@ -7,16 +7,18 @@ one line that names the file, the column or array, and the row. Nothing in a fil
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from minnet.data.arrays import ArrayFile
+from minnet.data.columns import Column
 from minnet.data.csv_file import NUMBER, CSVFile
-from minnet.data.dataset import Table
 from minnet.data.parquet_file import ParquetFile
+from minnet.data.preprocessing import Preprocessing, Standardization
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
@@ -24,6 +26,97 @@ from minnet.support.text import listed
 File = CSVFile | ParquetFile | ArrayFile
 FORMATS: dict[str, Callable[..., File]] = dict.fromkeys((".csv", ".tsv", ".txt"), CSVFile)
 FORMATS |= {".parquet": ParquetFile, ".npz": ArrayFile, ".npy": ArrayFile}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Samples as their source gives them, of which nothing is learned yet.
+
+    Attributes
+    ----------
+    name : str
+        What they are called; of a file, its name without folder and ending.
+    columns : sequence of Column
+        D columns of N cells each: the features, in order.
+    t : array of shape (N,), or None
+        Class numbers; None if they were not asked for.
+    class_names : sequence of str
+        K names.
+    sample_weight : array of shape (N,), or None
+        How much each sample counts; None if all count the same.
+    groups : array of shape (N,), or None
+        Which samples belong together, as int64; None if none was said to.
+    time : array of shape (N,), or None
+        When each sample was taken, as float64: numbers or days; None if that is not known.
+    rows : array of shape (N,)
+        The row of the source of each sample, from 0: some may have been left out.
+    kept : mapping of str to list of str
+        Columns that are carried along, as text.
+    ignored : sequence of str
+        The columns or arrays of the source that were not used.
+    notes : sequence of str
+        What was done with the source, in short clauses.
+    matrix : array of shape (N, D), or None
+        The columns side by side, where the source has them so.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    t: Any
+    class_names: Sequence[str]
+    sample_weight: Array | None = None
+    groups: Array | None = None
+    time: Array | None = None
+    rows: Array = field(default_factory=lambda: np.arange(0))
+    kept: Mapping[str, list[str]] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    matrix: Array | None = None
+
+    @classmethod
+    def of_arrays(
+        cls, name: str, x: Array, t: Array, class_names: Sequence[str], feature_names: Sequence[object]
+    ) -> Self:
+        """Make a table of numbers (N, D), NaN where one is missing, class numbers (N,), and their names."""
+        columns = [Column(str(each), x[:, d]) for d, each in enumerate(feature_names)]
+        return cls(name, columns, t, class_names, rows=np.arange(len(x)), matrix=None if np.isnan(x).any() else x)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def features(self) -> Array | Sequence[Column]:
+        """What `Preprocessing` takes: an array where the source has one, else the columns."""
+        return self.columns if self.matrix is None else self.matrix
+
+    def take(self, chosen: Array) -> Self:
+        """Give the same table of some of the samples."""
+        of = {"t": self.t, "sample_weight": self.sample_weight, "rows": self.rows, "matrix": self.matrix}
+        taken: dict[str, Any] = {
+            name: None if array is None else array.take(chosen, axis=0) for name, array in of.items()
+        }
+        columns = [column.take(chosen) for column in self.columns] if self.matrix is None else self.columns
+        return replace(self, columns=columns, **taken)
+
+    def preprocessing(self) -> Preprocessing:
+        """Learn from these samples."""
+        if self.matrix is None:
+            return Preprocessing.fit(self.columns)
+        return Preprocessing.plain(self.feature_names, Standardization.of(self.matrix))
+
+    @property
+    def x(self) -> Array:
+        """The columns as an array of shape (N, D), if all are numbers without a missing cell; else ValueError."""
+        if self.matrix is not None:
+            return self.matrix
+        for column in self.columns:
+            if column.words is not None or column.missing.any():
+                raise ValueError(
+                    f"{self.name}: column {column.name!r:.60} holds words or lacks cells: expected numbers"
+                )
+        return np.column_stack([column.values for column in self.columns])
 
 
 def is_file_name(name: str) -> bool:
@@ -120,7 +213,9 @@ def read_table(
     t, class_names = (None, ()) if label is None else number_classes(file, label, labels, class_names)
     kept = {label, *columns}
     ignored = [name for name in file.names if name not in kept]
-    return Table(Path(files[0]).stem, x, t, class_names, features, weights, ignored)
+    inputs = [Column(name, x[:, d]) for d, name in enumerate(features)]
+    name, rows = Path(files[0]).stem, np.arange(len(x))
+    return Table(name, inputs, t, class_names, weights, rows=rows, ignored=ignored, matrix=x)
 
 
 def repeated(names: Sequence[str]) -> list[str]:

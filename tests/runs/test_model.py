@@ -26,7 +26,7 @@ from minnet import (
     save,
     train,
 )  # fmt: skip
-from minnet.data import Standardization
+from minnet.data import Preprocessing, Standardization
 from minnet.layers import Array, Layer
 from minnet.runs.model import FORMAT, Model
 from minnet.support.files import write_arrays
@@ -35,7 +35,7 @@ from minnet.support.files import write_arrays
 def make_model(dtype: str = "float32") -> Model:
     network = Network([Linear(4, 6), Tanh(), Linear(6, 5), Sigmoid(), Linear(5, 3)], seed=3, dtype=dtype)
     standardization = Standardization(np.array([1.0, 2, 3, 4]), np.array([0.5, 1, 2, 4]))
-    return Model(network, standardization, ("a", "b", "c"), ("p", "q", "r", "s"))
+    return Model(network, Preprocessing.plain("pqrs", standardization), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -70,7 +70,7 @@ def test_a_layer_of_ones_own_cannot_be_saved(tmp_path: Path) -> None:
     for network in (Network([Mine(4, 3)]), Network([Linear(4, 3)], MyOutput())):
         model = make_model()
         with pytest.raises(TypeError, match="cannot be saved: a model file holds only minnet's own layers"):
-            save(tmp_path / "m", Model(network, model.standardization, model.class_names, model.feature_names))
+            save(tmp_path / "m", Model(network, model.preprocessing, model.class_names))
     assert not os.listdir(tmp_path)
 
 
@@ -81,15 +81,20 @@ def damaged(path: Path, change: dict[str, Any] | None = None, **tensors: Array |
     """
     model = make_model()
     header: dict[str, Any] = {
-        "format": FORMAT, "seed": 3, "class_names": model.class_names, "feature_names": model.feature_names,
+        "format": FORMAT, "seed": 3, "class_names": model.class_names, "preprocessing": [model.columns.to_json()],
         "layers": [{"type": "Linear", "D": 4, "H": 3}, {"type": "ReLU"}], "output": {"type": "SoftmaxCrossEntropy"},
     }  # fmt: skip
     header = {key: value for key, value in (header | (change or {})).items() if value is not None}
     zeros: Array = np.zeros(15, np.float32)
-    everything: dict[str, Array | None] = {"theta": zeros, "mean": np.zeros(4), "scale": np.ones(4)}
+    everything: dict[str, Array | None] = {"theta": zeros, "mean": np.zeros((1, 4)), "scale": np.ones((1, 4))}
+    everything["temperature"] = np.ones(())
     everything |= tensors
     kept = {name: tensor for name, tensor in everything.items() if tensor is not None}
     write_arrays(path, kept, header)
+
+
+NUMBER: dict[str, Any] = {"kind": "number", "name": "p", "fill": None, "missing": False, "date": False}
+CATEGORY: dict[str, Any] = {"kind": "category", "name": "p", "values": ["a", "b"], "other": False, "missing": False}
 
 
 def linear(D: object, H: object) -> dict[str, object]:
@@ -99,9 +104,9 @@ def linear(D: object, H: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("change", "tensors", "field"),
     [
-        ({"format": 2}, {}, "format is 2, expected 3: another version of minnet wrote it"),
-        ({"format": 4}, {}, "format is 4, expected 3: another version of minnet wrote it"),
-        ({"format": None}, {}, "format is None, expected 3"),
+        ({"format": 3}, {}, "format is 3, expected 4: another version of minnet wrote it"),
+        ({"format": 5}, {}, "format is 5, expected 4: another version of minnet wrote it"),
+        ({"format": None}, {}, "format is None, expected 4"),
         ({"layers": None}, {}, "'layers' is missing"),
         ({"layers": []}, {}, "the arrays are"),
         ({"layers": "Linear"}, {}, "dictionary"),
@@ -121,16 +126,32 @@ def linear(D: object, H: object) -> dict[str, object]:
         ({"seed": None}, {}, "'seed' is missing"),
         ({"class_names": ["a"]}, {}, "class_names is not a list of 3 strings"),
         ({"class_names": None}, {}, "class_names"),
-        ({"feature_names": [1, 2, 3, 4]}, {}, "feature_names is not a list of 4 strings"),
+        ({"preprocessing": None}, {}, "'preprocessing' is missing"),
+        ({"preprocessing": []}, {}, "preprocessing: expected one, or one for each network"),
+        ({"preprocessing": [[]]}, {}, "preprocessing gives 0 features, but the network takes 4"),
+        ({"preprocessing": [[NUMBER]]}, {}, "preprocessing gives 1 features, but the network takes 4"),
+        ({"preprocessing": [[NUMBER] * 4]}, {}, "columns: expected names that differ"),
+        ({"preprocessing": [[NUMBER | {"kind": "Path"}]]}, {}, "kind: expected one of number, category, got 'Path'"),
+        ({"preprocessing": [[NUMBER | {"name": 1}]]}, {}, "columns: expected a name, true and false"),
+        ({"preprocessing": [[NUMBER | {"missing": 2}]]}, {}, "columns: expected a name, true and false"),
+        ({"preprocessing": [[NUMBER | {"fill": "mean"}]]}, {}, "fill: expected a finite number"),
+        ({"preprocessing": [[NUMBER | {"missing": True}]]}, {}, "expected a number to fill missing cells with"),
+        ({"preprocessing": [[NUMBER | {"values": []}]]}, {}, "unexpected keyword argument"),
+        ({"preprocessing": [[CATEGORY | {"values": "abc"}]]}, {}, "columns: expected values that are text"),
+        ({"preprocessing": [[CATEGORY | {"values": [1, 2]}]]}, {}, "columns: expected values that are text"),
+        ({"preprocessing": [[CATEGORY | {"values": ["b", "a"]}]]}, {}, "columns: expected sorted values that differ"),
+        ({"preprocessing": [[CATEGORY | {"values": []}]]}, {}, "columns: expected sorted values that differ"),
+        ({}, {"temperature": np.zeros(())}, "temperature: expected finite numbers above 0"),
+        ({}, {"temperature": np.ones(1)}, "the arrays are"),
         ({}, {"theta": np.zeros(14, np.float32)}, r"'theta': 'float32\[15\]'"),
         ({}, {"theta": None}, "'theta' is missing"),
         ({}, {"scale": None}, "the arrays are"),
         ({}, {"extra": np.zeros(2)}, "the arrays are"),
         ({}, {"theta": np.zeros(15, np.int32)}, "dtype: expected one of float32, float64, got 'int32'"),
-        ({}, {"mean": np.zeros(4, np.float32)}, "the arrays are"),
+        ({}, {"mean": np.zeros((1, 4), np.float32)}, "the arrays are"),
         ({}, {"theta": np.full(15, np.nan, np.float32)}, "theta: expected finite numbers"),
-        ({}, {"mean": np.full(4, np.inf)}, "mean: expected finite numbers"),
-        ({}, {"scale": np.zeros(4)}, "scale: expected finite numbers above 0"),
+        ({}, {"mean": np.full((1, 4), np.inf)}, "mean: expected finite numbers"),
+        ({}, {"scale": np.zeros((1, 4))}, "scale: expected finite numbers above 0"),
     ],
 )
 def test_a_model_file_that_makes_no_sense_is_refused_by_field(
@@ -160,7 +181,7 @@ def test_every_layer_and_output_layer_comes_back_with_its_settings(tmp_path: Pat
     x = np.random.default_rng(0).normal(size=(20, 4))
     network.forward(x, np.arange(20) % 3)  # which moves the running statistics
     plain = make_model()
-    save(tmp_path / "m", Model(network, plain.standardization, plain.class_names, plain.feature_names))
+    save(tmp_path / "m", Model(network, plain.preprocessing, plain.class_names))
     loaded = load(tmp_path / "m").network
     np.testing.assert_array_equal(loaded.predict_proba(x), network.predict_proba(x))
     assert loaded.output.__dict__.items() >= {"label_smoothing": 0.1, "class_weight": [1.0, 2.5, 0.0]}.items()
@@ -253,18 +274,19 @@ def test_arrays_that_are_not_contiguous_are_saved_as_they_are(tmp_path: Path) ->
     columns = np.stack([np.arange(4.0), np.arange(1.0, 5)], axis=1)
     network = Network([Linear(4, 3)], dtype="float64")
     strided = network.at(np.arange(2.0 * network.theta.size)[::2])
-    model = Model(strided, Standardization(columns[:, 0], columns[::-1, 1]), ("a", "b", "c"), tuple("pqrs"))
+    plain = Preprocessing.plain("pqrs", Standardization(columns[:, 0], columns[::-1, 1]))
+    model = Model(strided, plain, ("a", "b", "c"))
     save(tmp_path / "m", model)
     loaded = load(tmp_path / "m")
-    np.testing.assert_array_equal(loaded.standardization.mean, [0, 1, 2, 3])
-    np.testing.assert_array_equal(loaded.standardization.scale, [4, 3, 2, 1])
+    np.testing.assert_array_equal(loaded.columns.standardization.mean, [0, 1, 2, 3])
+    np.testing.assert_array_equal(loaded.columns.standardization.scale, [4, 3, 2, 1])
     np.testing.assert_array_equal(loaded.network.theta, strided.theta)
 
 
 def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
     model = make_model()
     with pytest.raises(ValueError, match="class_names is not a list of 3 strings"):
-        save(tmp_path / "m", Model(model.network, model.standardization, ("a",), model.feature_names))
+        save(tmp_path / "m", Model(model.network, model.preprocessing, ("a",)))
     model.network.theta[0] = np.nan
     with pytest.raises(ValueError, match="theta: expected finite numbers"):
         save(tmp_path / "m", model)
