@@ -38,7 +38,8 @@ def read_samples(
         The samples, standardised for the network.
     """
     model = minnet.load(run)
-    table = read_table(file, target, labelled=labelled, features=model.feature_names, class_names=model.class_names)
+    columns = [(name, "number") for name in model.feature_names]
+    table = read_table(file, target, labelled=labelled, columns=columns, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
     return model, table, model.standardize(table.x)

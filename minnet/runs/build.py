@@ -31,9 +31,8 @@ def make_dataset(config: Config) -> Dataset:
     else:
         table = read_table(config.dataset, target, ignore=config.ignore, sample_weight=weight)
         if config.test is not None:
-            own = read_table(
-                config.test, target, sample_weight=weight, features=table.feature_names, class_names=table.class_names
-            )
+            columns = [(column.name, column.kind) for column in table.columns]
+            own = read_table(config.test, target, sample_weight=weight, columns=columns, class_names=table.class_names)
             test = own.x, own.t, own.sample_weight
     with np.errstate(over="ignore"):
         return Dataset.from_table(table, seed=seed, dtype=config.dtype, validation=config.validation, test=test)
