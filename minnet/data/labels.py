@@ -1,5 +1,6 @@
 """Which classes do the labels of a table name, and are they classes at all?"""
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,7 +86,9 @@ def check_quantity(file: Source, name: str, names: Sequence[str], counts: Array)
     if fractions or many or rare > 0.5:
         what = f"column {name!r:.60} holds {len(names)} different numbers, a quantity, and minnet classifies"
         line = f'df["{name:.60} class"] = pd.qcut(df["{name:.60}"], 3, labels=["low", "middle", "high"])'
-        raise ValueError(f"{file.path}: {what}: make classes of it, as pandas does: {line}, and --ignore {name:.60}")
+        raise ValueError(
+            f"{file.path}: {what}: make classes of it, as pandas does: {line}, and --ignore {shlex.quote(name[:60])}"
+        )
 
 
 def check_many(file: Source, name: str, counts: Array) -> None:

@@ -6,6 +6,7 @@ do. Nothing in a file can run code.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -290,7 +291,7 @@ def check_names(file: Source, roles: Sequence[str], others: Sequence[str], wante
         raise ValueError(f"{path}: there is no column {listed(absent)}; there are: {listed(file.names, absent[0])}")
     if absent := [each for each in wanted or () if each not in there]:
         known = f"there are: {listed(file.names, absent[0])}"
-        remedy = f"add it, its cells may be empty, or train without it: --ignore {','.join(absent):.200}"
+        remedy = f"add it, its cells may be empty, or train without it: --ignore {shlex.quote(','.join(absent)[:200])}"
         raise ValueError(f"{path}: there is no column {listed(absent)}, which the model wants; {known}; {remedy}")
     if twice := repeated([*roles, *(wanted or ())]):
         raise ValueError(f"{path}: column {listed(twice)} is asked for twice (target, feature, weight, ignore, …)")
@@ -337,25 +338,28 @@ def interpret(file: Source, column: Column, kind: str | None) -> Column:
     """
     if kind == "category":
         return categories(column)
+    if kind is None:
+        return finite(file, column if column.words is None else of_likely_kind(file, column))
     if column.words is None:
-        if kind not in (None, column.kind) and not column.missing.all():
-            file.refuse(column.name, ~column.missing, f"a {kind}, as the model was trained on", "mend the column")
-        return finite(file, column._replace(date=kind == "date" or column.date))
-    if kind is not None:
-        numbers, wrong = converted(column, to_days if kind == "date" else to_number_or_truth)
-        if wrong.any():
-            file.refuse(
-                column.name, wrong, f"a {kind}, as the model was trained on", "mend it, or leave the cell empty"
-            )
-        return finite(file, numbers)
+        found, wrong = column._replace(date=kind == "date"), ~column.missing & (column.kind != kind)
+    else:
+        found, wrong = converted(column, to_days if kind == "date" else to_number_or_truth)
+    if wrong.any():
+        expected = f"a {kind}, as the model was trained on"
+        file.refuse(column.name, wrong, expected, "mend it, or leave the cell empty")
+    return finite(file, found)
+
+
+def of_likely_kind(file: Source, column: Column) -> Column:
+    """Make numbers of words if all are, dates if all are, else categories; ValueError if most are numbers, not all."""
     numbers, wrong = converted(column, to_number)
-    n_wrong, n_numbers = int(wrong.sum()), int((~numbers.missing).sum())
+    n_numbers, n_wrong = int((~numbers.missing).sum()), int(wrong.sum())
     if not n_wrong:
-        return finite(file, numbers)
+        return numbers
     if n_numbers >= n_wrong:
-        name = f"{column.name:.60}"
+        name = shlex.quote(f"{column.name:.60}")
         remedy = f"mend it, take the column as words: --categorical {name}, or leave it out: --ignore {name}"
-        file.refuse(column.name, wrong, f"a number, as {n_numbers} cells of the column are", remedy)
+        file.refuse(column.name, wrong, f"a number, as {n_numbers} of {n_numbers + n_wrong} cells are", remedy)
     dates, wrong = converted(column, to_days)
     return categories(column) if wrong.any() else dates
 
@@ -364,7 +368,7 @@ def finite(file: Source, column: Column) -> Column:
     """Return a column of numbers, or raise ValueError if one is infinite."""
     wrong = np.isinf(column.values)
     if wrong.any():
-        remedy = f"mend it, leave the cell empty, or --ignore {column.name:.60}"
+        remedy = f"mend it, leave the cell empty, or --ignore {shlex.quote(column.name[:60])}"
         file.refuse(column.name, wrong, "a number that float64 can hold", remedy)
     return column
 
@@ -380,9 +384,10 @@ def complete(file: Source, column: Column, expected: str) -> Column:
 
 def read_weights(file: Source, column: Column) -> Array:
     """Return how much each row counts, or raise ValueError if a cell does not say it."""
-    weights = complete(file, interpret(file, column, "number"), "a number").values
-    if weights.min() < 0:
-        file.refuse(column.name, weights < 0, "a weight of at least 0", "mend it, or leave out the row")
+    weights = column.values if column.words is None else converted(column, to_number_or_truth)[0].values
+    wrong = ~((weights >= 0) & (weights < np.inf))
+    if wrong.any():
+        file.refuse(column.name, wrong, "a weight of at least 0", "mend it, or leave out the row")
     return weights
 
 
