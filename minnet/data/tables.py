@@ -239,7 +239,7 @@ def make_table(
     notes, N = [*file.notes], len(next(iter(found.values())).values)
     if wanted is None:
         notes += leave_out(file, found, kinds)
-    features = [interpret(file, found[each], kind) for each, kind in kinds.items()]
+    features = interpret_all(file, found, kinds)
     if wanted is None:
         empty = [column.name for column in features if column.missing.all()]
         features = [column for column in features if not column.missing.all()]
@@ -334,6 +334,23 @@ def leave_out(file: Source, found: Mapping[str, Column], kinds: dict[str, str | 
         return []
     del kinds[first]
     return ["first column left out: an index" if first == UNNAMED else f"{first} left out: an index"]
+
+
+def interpret_all(file: Source, found: Mapping[str, Column], kinds: Mapping[str, str | None]) -> list[Column]:
+    """Interpret all features; an error says of the first what is wrong, and names some others that are wrong, too."""
+    features, wrong = list[Column](), dict[str, str]()
+    for name, kind in kinds.items():
+        try:
+            features.append(interpret(file, found[name], kind))
+        except ValueError as error:
+            wrong[name] = str(error)
+        if len(wrong) == 8:  # finding cells takes time
+            break
+    if wrong:
+        (_, message), *others = wrong.items()
+        more = f" (such cells are also in: {listed([name for name, _ in others])})" if others else ""
+        raise ValueError(message + more)
+    return features
 
 
 def interpret(file: Source, column: Column, kind: str | None) -> Column:

@@ -241,7 +241,7 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     assert Path("pipe").is_fifo()
     Path("unknown.csv").write_text(table(lambda k: "axd"[k]))
     assert (
-        "expected a label, got 'x'; the classes are: 'a', 'b,c', 'd'"
+        "expected a label, got 'x' (and 19 more such cells); the classes are: 'a', 'b,c', 'd'"
         in run(capsys, "evaluate", "r", "unknown.csv", "--target", "kind", code=1)[1]
     )
 
@@ -284,30 +284,25 @@ def with_line(n: int, line: str) -> str:
 
 BAD: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "not a number": (with_line(5, "1.5,tall,a"), [], ["column 'height', row 4 (line 5)", "'tall'", "--ignore"]),
-    "a missing value": (with_line(7, ",2,a"), [], ["column 'width', row 6 (line 7)", "got ''"]),
-    "a missing label": (with_line(7, "1,2,"), [], ["column 'kind', row 6 (line 7)", "got ''"]),
     "infinite": (with_line(3, "1,inf,a"), [], ["column 'height', row 2 (line 3)", "inf"]),
     "a duplicate header": (with_line(1, "width,width,kind"), [], ["several columns 'width'"]),
-    "a header without a name": (with_line(1, "width,,kind"), [], ["column 2"]),
     "no header": ("\n".join(f"{i},{i * 2},{i % 3}" for i in range(30)), [], ["names of columns in the first line"]),
     "an empty file": ("", [], ["names of columns in the first line"]),
     "a header alone": ("width,height,kind\n", [], ["no row"]),
     "one column": ("width\n1\n2\n", [], ["there is no column 'kind'", "'width'"]),
     "too many fields": (with_line(9, "1,2,a,4"), [], ["row 8 (line 9)", "4"]),
     "too few fields": (with_line(9, "1,2"), [], ["row 8 (line 9)"]),
-    "decimal commas": (GOOD.replace(",", ";").replace(".", ","), [], ["decimal point"]),
     "mixed encodings": (with_line(6, "1,2,gr\u00fcn").encode("latin-1"), [], ["line 6", "UTF-8"]),
-    "UTF-16": (GOOD.encode("utf-16"), [], ["line 1", "not UTF-8"]),
     "one class only": (table(lambda k: "a"), [], ["expected at least two classes", "'a'"]),
     "a class with one sample": (with_line(4, "1,2,rare"), [], ["1 of class 'rare'", "at least 3"]),
-    "a quantity": (table(lambda k: k), ["--target", "width"], ["too few samples", "a quantity is no class"]),
+    "a quantity": (table(lambda k: k), ["--target", "width"], ["holds 60 different numbers, a quantity", "pd.qcut"]),
     "an unknown target": (GOOD, ["--target", "kid"], ["'kid'", "'kind'"]),
     "an unknown column to ignore": (GOOD, ["--target", "kind", "--ignore", "with"], ["'with'", "'width'"]),
     "no target": (GOOD, ["--epochs", "1"], ["--target", "'width', 'height', 'kind'"]),
     "nothing left": (GOOD, ["--target", "kind", "--ignore", "width,height"], ["no column is left"]),
     "negative weights": (
         table(str, w=lambda i: -i), ["--target", "kind", "--sample-weight", "w"],
-        ["column 'w', row 60 (line 61): expected a weight of at least 0, got -59"],
+        ["column 'w', row 2 (line 3): expected a weight of at least 0, got '-1'"],
     ),
 }  # fmt: skip
 
@@ -385,16 +380,14 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
 
 
 def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [f"{i},2024-01-{i + 1:02},{i}.5,{'abc'[i % 3]},{'' if i in (4, 7) else i},name {i}" for i in range(20)]
+    rows = [f"{i},{'x' if i == 2 else i},{i}.5,{'abc'[i % 3]},{'?!' if i in (4, 7) else i},name {i}" for i in range(20)]
     Path("my.csv").write_text("\n".join(["n,day,width,kind,age,who", *rows]) + "\n")
     said = run(capsys, "doctor", "my.csv", "--target", "kind", code=1)[1]
     assert said == (
-        "minnet: error: my.csv: column 'day', row 1 (line 2): expected a number that float64 can hold, got "
-        "'2024-01-01'; mend it, or leave out the row, or --ignore the column (such cells are: 20 in 'day', 2 in "
-        "'age', 20 in 'who')\n"
+        "minnet: error: my.csv: column 'day', row 3 (line 4): expected a number, as 19 of 20 cells are, got 'x'; mend "
+        "it, take the column as words: --categorical day, or leave it out: --ignore day (such cells are also in: 'age')"
+        "\n"
     )
-    said = run(capsys, "train", "my.csv", "--target", "kind", "--ignore", "day,who", code=1)[1]
-    assert "column 'age', row 5 (line 6): expected a number that float64 can hold, got ''; mend it" in said
 
 
 def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
