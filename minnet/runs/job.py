@@ -7,7 +7,7 @@ import hashlib
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
 
 
-def ignore(history: History) -> None:
+def ignore(*_: object) -> None:
     """Do nothing."""
 
 
@@ -78,6 +78,8 @@ class Options:
         Whether loss.png is redrawn, event files are written, nothing is said of what is read.
     show : callable
         Called with the history after each epoch, where there is one job.
+    done : callable
+        Called with how many groups are trained, and of how many, where there are several jobs.
     """
 
     out: str | None = None
@@ -89,6 +91,7 @@ class Options:
     tensorboard: bool = False
     quiet: bool = False
     show: OnEpoch = ignore
+    done: Callable[[int, int], object] = ignore
 
     def __post_init__(self) -> None:
         if self.tensorboard:
@@ -193,7 +196,7 @@ class Job:
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, self.groups, jobs, interrupt)
+            return in_processes(one, self.groups, jobs, interrupt, self.options.done)
         return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
 
     def finish(self, folder: Path, result: Result) -> Report:
