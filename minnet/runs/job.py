@@ -32,6 +32,7 @@ from minnet.runs.folder import (
     read_config,
     remove_leftovers,
     versions,
+    write_metrics,
     write_run,
 )  # fmt: skip
 from minnet.runs.model import describe
@@ -239,7 +240,9 @@ def train_group(
         nonlocal next_save
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
-        next_save = 2 * time.monotonic() - started  # training gets at least as much of the time
+        if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
+            write_metrics(folder, training.history, training.network)
+        next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 
     def after_epoch(history: History) -> None:
         nonlocal drawn

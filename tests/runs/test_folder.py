@@ -24,7 +24,7 @@ from minnet.runs.folder import (
     remove_leftovers,
     write_run,
 )
-from minnet.runs.report import compare, curve, read_run, show
+from minnet.runs.reading import compare, curve, read_run, show
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 RESULTS: dict[str, Any] = {"seed": 1, "ended": {"reason": "epochs"}, "test_loss": 0.5}
