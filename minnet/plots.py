@@ -235,8 +235,20 @@ def mean_curve(history: History, name: str) -> tuple[Array, tuple[Array, ...], f
     alive = ~history.diverged()
     if not alive.any():
         return np.full(len(values), np.nan), (), np.nan
-    mean, deviation = values[:, alive].mean(axis=1), values[:, alive].std(axis=1)
-    return mean, (np.maximum(mean - deviation, 0.5 * mean), mean + deviation), float(kept[alive].mean())
+    values, kept = values[:, alive], kept[alive]
+    mean, deviation = values.mean(axis=1), values.std(axis=1)
+    return mean, (np.maximum(mean - deviation, 0.5 * mean), mean + deviation), float(kept.mean())
+
+
+def networks_of(history: History) -> str:
+    """Say how many networks a history is of, for a legend; nothing of one."""
+    lost = np.count_nonzero(history.diverged())
+    if not np.ndim(history.kept[-1]):
+        return ""
+    S = len(history.kept[-1])
+    if lost == S:
+        return f", all {S} diverged"
+    return f", mean of {S - lost}" + (f" ({lost} diverged)" if lost else "")
 
 
 def plot_runs(histories: Mapping[str, History], split: str = "validation", title: str = "") -> Figure:
@@ -262,12 +274,9 @@ def plot_runs(histories: Mapping[str, History], split: str = "validation", title
     for k, (name, history) in enumerate(histories.items()):
         mean, band, kept = losses[k]
         right, right_band, share = mean_curve(history, "validation_accuracy")
-        networks = f", mean of {np.size(history.kept[-1])}" if np.ndim(history.kept[-1]) else ""
-        low, high = loss.get_ylim()
-        clipped = [np.clip(each, low, high) for each in band]
-        draw_curve(
-            loss, k, history.epoch, np.clip(mean, low, high), f"{name}{networks}: {kept:.3g}, {share:.1%}", clipped
-        )
+        label = f"{name}{networks_of(history)}: {kept:.3g}, {share:.1%}"
+        curve, *edges = (np.clip(each, *loss.get_ylim()) for each in (mean, *band))
+        draw_curve(loss, k, history.epoch, curve, label, edges)
         draw_curve(accuracy, k, history.epoch, right, band=right_band)
     label_epochs(loss, f"{split} loss (nats)")
     label_epochs(accuracy, "validation accuracy (share of samples)")
