@@ -161,7 +161,8 @@ def read_history(folder: Path, group: str = "") -> History | None:
             for name in History().by_epoch():
                 if columns[name].shape != (epochs, *(() if name in SHARED else stack)):
                     raise ValueError(f"{name} has another shape")
-            if ((columns["kept"] < 0) | (columns["kept"] > epochs)).any():
+            kept = columns["kept"]
+            if kept.dtype != COUNT.dtype or ((kept < 0) | (kept > epochs)).any():
                 raise ValueError("an epoch kept is none of them")
             return History(**{name: list(column) for name, column in columns.items()}) if epochs else None
     return None

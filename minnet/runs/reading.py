@@ -28,12 +28,9 @@ def form(name: str, value: Any) -> str:
     if name == "ended":
         return re.split("[:;]", value)[0]
     if isinstance(value, list):
-        if (
-            len(value) > 3
-            and all(isinstance(each, int) for each in value)
-            and value == [*range(value[0], value[-1] + 1)]
-        ):
-            return f"{value[0]}…{value[-1]}"
+        first = value[0] if value else None
+        if len(value) > 3 and isinstance(first, int) and value == [first + k for k in range(len(value))]:
+            return f"{first}…{value[-1]}"
         return ",".join(form(name, each) for each in value) or "none"
     if name in FIGURES and isinstance(value, float):
         return figure(value)
@@ -134,6 +131,11 @@ def so_far(history: History | None) -> dict[str, Any]:
     return figures
 
 
+def listing(names: Sequence[str], known: Mapping[str, Any]) -> list[str]:
+    """List what is known by these names, a line each."""
+    return [f"{name.replace('_', ' '):<16} {cell(name, known)}" for name in names if known.get(name) is not None]
+
+
 def show(folder: Path) -> str:
     """Summarise a run: its settings, its layers, its curve and its results."""
     _, settings, figures, best, history = read_run(folder)
@@ -147,19 +149,13 @@ def show(folder: Path) -> str:
     names = ("networks", "diverged", "seed", "lr", *FIGURES)
     if figures.get("networks") is not None:
         lines.append("mean ± standard deviation over networks")
-    lines += [f"{name.replace('_', ' '):<16} {cell(name, figures)}" for name in names if figures.get(name) is not None]
+    lines += listing(names, figures)
     if "test_loss" not in figures and history is not None:
-        last = (
-            f"{split} {figure(mean_curve(history, name)[-1])}"
-            for split, name in zip(("training", "validation"), LOSSES, strict=True)
-        )
-        lines.append(f"{'last losses':<16} {', '.join(last)}")
+        training, validation = (figure(mean_curve(history, name)[-1]) for name in LOSSES)
+        lines.append(f"{'last losses':<16} training {training}, validation {validation}")
     lines.append(f"{'ended':<16} {figures['ended']}")
     if best:
-        lines += ["", "the best network, which is the one in model.safetensors"]
-        lines += [
-            f"{name.replace('_', ' '):<16} {form(name, best[name])}" for name in names if best.get(name) is not None
-        ]
+        lines += ["", "the best network, which is the one in model.safetensors", *listing(names, best)]
     return "\n".join(lines)
 
 
