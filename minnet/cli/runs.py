@@ -17,6 +17,7 @@ from minnet.runs.config import COLUMN, SWITCH, TEXT
 from minnet.runs.folder import read_config
 from minnet.support import expect
 from minnet.support.files import write_text
+from minnet.support.scores import named
 from minnet.support.stack import Array
 from minnet.support.text import listed, say, table
 from minnet.training import score
@@ -72,16 +73,16 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
             z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         else:
             z = network.logits(x)
-        loss, accuracy = score(network.output, z, expect.targets(t, network.K, z.dtype))
-    if not math.isfinite(loss):
+        values = score(network.output, z, expect.targets(t, network.K, z.dtype), more=True)
+    scores = named(values, t, y)
+    if not math.isfinite(scores["loss"]):
         raise FloatingPointError(f"{file}: the loss is not finite: are some features too large?")
     text, classes = report.class_report(t, y.argmax(axis=1), model.class_names)
     lines = [
-        f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)",
-        f"loss           {report.figure(loss)}  ({report.describe_loss(network)})",
+        *report.describe_scores(scores, np.bincount(t, minlength=network.K), network),
         f"\n{text.rstrip()}",
     ]
-    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}
+    return 0, lines, {"samples": len(t), **scores, "classes": classes}
 
 
 def show(run: str) -> Report:
