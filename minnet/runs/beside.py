@@ -65,8 +65,8 @@ def describe_difference(found: Mapping[str, Any]) -> str:
     elif ours > theirs:
         what = "more than chance"
     else:
-        what = "it is better by more than chance"
-    return f"right here only: {ours} samples, there only: {theirs}; {what}, McNemar p = {p:.2g}"
+        what = "more than chance, against this network"
+    return f"{what}: {ours} samples right here only, {theirs} there (exact McNemar p = {p:.2g})"
 
 
 def balance_matters(network: Network, counts: Array) -> bool:
@@ -110,5 +110,5 @@ def compare_with_baseline(results: Sequence[Result], plan: Any, right: Array) ->
     accuracy = f"{scores['accuracy']:.4f}"
     if balance_matters(network, group.dataset.counts("test")):
         accuracy += f", balanced {scores['balanced_accuracy']:.4f}"
-    text = f"logistic regression {accuracy}  ({describe_difference(found)})"
-    return {"logistic_regression": figures, "mcnemar": found}, [f"beside it      {text}"]
+    lines = [f"beside it      logistic regression {accuracy}", f"difference     {describe_difference(found)}"]
+    return {"logistic_regression": figures, "mcnemar": found}, lines

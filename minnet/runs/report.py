@@ -175,7 +175,7 @@ def compare_networks(
     if "test_auc" in own:
         fared += f", area under ROC {figure(own['test_auc'])}"
     note = "(± is between networks, all on one split; --folds 5 tells how much the split matters)"
-    return results, [*table(rows, ">" * len(rows[0])), note, f"best network   {which}: {fared}"]
+    return results, [*table(rows, ">" * len(rows[0])), f"best network   {which}: {fared}", note]
 
 
 class Run(NamedTuple):
