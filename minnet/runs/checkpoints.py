@@ -20,7 +20,7 @@ from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 from minnet.training import Training
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 COUNT = np.array(0)  # of the shape and dtype of an optimizer's count of steps
 INTEGERS = ("epoch", "kept")  # columns of a history that hold them
@@ -83,9 +83,9 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
     training.seconds, training.network.random.generators = seconds, generators
 
 
-def checkpoints(folder: Path, group: str = "") -> list[Path]:
-    """List the checkpoints in a run folder, the newest first: of one group of a sweep, or of all."""
-    found = (folder / "checkpoints" / group).rglob("step-*.safetensors")
+def checkpoints(folder: Path, group: str = "**") -> list[Path]:
+    """List the checkpoints in a run folder, the newest first: of one group, "" where there is one only, or of all."""
+    found = (folder / "checkpoints").glob(str(Path(group, "step-*.safetensors")))
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.lab.trace import divergence
+from minnet.runs.beside import baseline
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
@@ -38,6 +39,7 @@ from minnet.runs.folder import (
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import (
+    BASELINE,
     Group,
     OnEpoch,
     Result,
@@ -147,6 +149,7 @@ class Job:
             sizes = stacks(self.configs, self.dataset, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.dataset, self.sizes, bool(values))
+        self.baseline = baseline(self.configs, self.dataset)
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -185,7 +188,8 @@ class Job:
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
                 results = self.train(folder, interrupt, lambda history: (self.options.show(history), log(history)))
-            return self.finish(folder, join(results))
+            several = len(self.groups)
+            return self.finish(folder, join(results[:several]), results[several:])
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
         except BrokenExecutor:
@@ -194,23 +198,29 @@ class Job:
             raise OSError(f"the run in {folder} cannot go on: {error.strerror or error}; {kept(folder)}") from None
 
     def train(self, folder: Path, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result]:
-        """Train all groups, as many at a time as there are jobs."""
+        """Train all groups and then the baseline, as many at a time as there are jobs."""
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, self.groups, jobs, interrupt, self.options.done)
-        return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+            return in_processes(one, [*self.groups, *self.baseline], jobs, interrupt, self.options.done)
+        results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+        beside = [] if join(results).ended.reason == "diverged" else self.baseline
+        return results + [one(group, interrupt=interrupt) for group in beside]
 
-    def finish(self, folder: Path, result: Result) -> Report:
+    def finish(self, folder: Path, result: Result, beside: Sequence[Result]) -> Report:
         """Write and return what came out."""
-        history, ended = result.history, result.ended
+        history, ended, where = result.history, result.ended, ""
+        compared = [each for each in beside if each.ended.reason != "interrupted"]
+        if ended.reason in ("epochs", "early stopping") and len(compared) < len(beside):
+            ended, where = beside[0].ended, " of the logistic regression beside it"
         seeds = [config.seed for config in self.configs] if self.values else None
         network = make_network(self.config, self.dataset, seeds)
         network.theta[...] = result.theta
         steps = -(-len(self.dataset.train.x) // self.config.batch_size)
         ending = result.found or describe_ending(ended, history, self.config, steps)
+        ending["text"] += where
         if history.epoch and not (self.values and history.diverged().all()):
-            summary = summarize(self, network, history, ending)
+            summary = summarize(self, network, history, ending, compared)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         write_run(folder, history, summary, network, self.dataset)
@@ -249,7 +259,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history

@@ -28,6 +28,7 @@ from minnet.support.stack import Array
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
 MOST = 100_000  # networks of a grid
+BASELINE = "baseline"  # the name of the group that others are compared with
 OnEpoch = Callable[[History], object]
 
 
