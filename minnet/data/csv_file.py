@@ -50,7 +50,8 @@ class CSVFile(Source):
             self._refuse_line(data, error.start, f"is not {encoding}")
         else:
             data = text.encode() if encoding == "UTF-16" else data.removeprefix(b"\xef\xbb\xbf")
-        data = data.rstrip(b"\r\n ").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        data = data.rstrip(b"\r\n \x1a")  # the last one once ended files
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if (wrong := data.find(b"\0")) >= 0:
             self._refuse_line(data, wrong, "holds a NUL, which is no text")
         return data
