@@ -39,11 +39,13 @@ def number_classes(
     else:
         names = [*map(str, class_names or ())]
     t = number_words(column, [known.get(text, -1 if is_missing(text) else -2) for text in texts])
-    if (t == -2).any():
-        file.refuse(column.name, t == -2, "a label", f"the classes are: {listed(names)}")
-    notes = []
-    if unlabelled := int((t < 0).sum()):
-        notes = [f"{count_of(unlabelled, 'row')} without a target left out"]
+    unknown, notes = t == -2, list[str]()
+    if unknown.any() and min_class is None:
+        file.refuse(column.name, unknown, "a label", f"the classes are: {listed(names)}")
+    if (t == -1).any():
+        notes.append(f"{count_of(int((t == -1).sum()), 'row')} without a target left out")
+    if unknown.any():
+        notes.append(f"{count_of(int(unknown.sum()), 'row')} of other classes left out")
     if not (t >= 0).any():
         raise ValueError(f"{file.path}: column {column.name!r:.60} holds no label: expected the target")
     if class_names is None:

@@ -296,6 +296,9 @@ def test_rows_of_rare_classes_are_left_out() -> None:
     assert table.rows.tolist() == [0, 1, 2, 3, 4, 7, 8, 9]
     assert table.notes == ["1 row without a target left out", "3 rows of 2 classes with fewer than 3 left out"]
     assert read(semicolons(labels), "price", min_class=2).notes[1] == "1 row of 1 class with fewer than 2 left out"
+    table = read(semicolons(labels), "price", min_class=3, class_names=["a", "c"])  # of a test file
+    assert table.t.tolist() == [0] * 5 + [1] * 3
+    assert table.notes == ["1 row without a target left out", "3 rows of other classes left out"]
     names = [f"n{i}" for i in range(40)] + ["p"] * 3 + ["q"] * 3
     assert read(semicolons(names), "price", min_class=3).class_names == ["p", "q"]
 
