@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from minnet.runs.config import COLUMN, SWITCH, TEXT
 from minnet.runs.folder import read_config
 from minnet.support import expect
 from minnet.support.files import write_text
-from minnet.support.stack import Array
 from minnet.support.text import listed, say, table
 from minnet.training import score
 
@@ -25,32 +23,23 @@ RUN = Argument("run", TEXT, "a run folder, or a model file")
 SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was trained on")
 
 
-def read_samples(
-    run: str, file: str, target: str | None = None, labelled: bool = True
-) -> tuple[minnet.Model, Any, Array]:
-    """Load a model, and read from a file the columns that it was trained on.
-
-    Returns
-    -------
-    model, table : Model, Table
-        What was read.
-    x : array of shape (N, D)
-        The samples, standardised for the network.
-    """
+def read_samples(run: str, file: str, target: str | None = None, labelled: bool = True) -> tuple[minnet.Model, Any]:
+    """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    columns = [(name, "number") for name in model.feature_names]
-    table = read_table(file, target, labelled=labelled, columns=columns, class_names=model.class_names)
+    table = read_table(file, target, labelled=labelled, columns=model.columns.kinds, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
-    return model, table, model.standardize(table.x)
+    for new in model.columns.unseen(table.columns):
+        say(new)
+    return model, table
 
 
 def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -> Report:
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
     if out and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
-    model, _, x = read_samples(run, file, labelled=False)
-    y = model.network.predict_proba(x, average=True)
+    model, table = read_samples(run, file, labelled=False)
+    y = model.predict_proba(table.features, average=True)
     text = io.StringIO()
     answers = zip(y.argmax(axis=1), y.astype(str).tolist(), strict=True)  # as few digits as tell floats apart
     rows = [["class", *model.class_names], *([model.class_names[k], *row] for k, row in answers)]
@@ -65,17 +54,12 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
     if not target and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
-    model, table, x = read_samples(run, file, target)
+    model, table = read_samples(run, file, target)
     t, network = table.t, model.network
-    y = network.predict_proba(x, average=True)
+    y = model.predict_proba(table.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        if network.theta.ndim == 2:
-            z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
-        else:
-            z = network.logits(x)
+        z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         loss, accuracy = score(network.output, z, expect.targets(t, network.K, z.dtype))
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"{file}: the loss is not finite: are some features too large?")
     text, classes = report.class_report(t, y.argmax(axis=1), model.class_names)
     lines = [
         f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)",

@@ -28,6 +28,7 @@ from minnet.data.columns import (
 from minnet.data.csv_file import CSVFile
 from minnet.data.labels import number_classes
 from minnet.data.parquet_file import ParquetFile
+from minnet.data.preprocessing import Preprocessing, Standardization
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
@@ -87,9 +88,9 @@ class Table:
     def of_arrays(
         cls, name: str, x: Array, t: Array, class_names: Sequence[str], feature_names: Sequence[object]
     ) -> Self:
-        """Make a table of numbers (N, D), class numbers (N,), and their names."""
+        """Make a table of numbers (N, D), NaN where one is missing, class numbers (N,), and their names."""
         columns = [Column(str(each), x[:, d]) for d, each in enumerate(feature_names)]
-        return cls(name, columns, t, class_names, rows=np.arange(len(x)), matrix=x)
+        return cls(name, columns, t, class_names, rows=np.arange(len(x)), matrix=None if np.isnan(x).any() else x)
 
     def take(self, rows: Array) -> Self:
         """Give the same table with some of the rows."""
@@ -98,7 +99,7 @@ class Table:
             return None if array is None else array.take(rows, axis=0)
 
         kept = {name: [texts[row] for row in rows.tolist()] for name, texts in self.kept.items()}
-        columns = [column.take(rows) for column in self.columns]
+        columns = [column.take(rows) for column in self.columns] if self.matrix is None else self.columns
         arrays = {
             name: some(getattr(self, name)) for name in ("t", "sample_weight", "groups", "time", "rows", "matrix")
         }
@@ -108,6 +109,17 @@ class Table:
     def feature_names(self) -> list[str]:
         """The names of the columns."""
         return [column.name for column in self.columns]
+
+    @property
+    def features(self) -> Array | Sequence[Column]:
+        """What `Preprocessing` takes: an array where the source has one, else the columns."""
+        return self.columns if self.matrix is None else self.matrix
+
+    def preprocessing(self) -> Preprocessing:
+        """Learn from these samples."""
+        if self.matrix is None:
+            return Preprocessing.fit(self.columns)
+        return Preprocessing.plain(self.feature_names, Standardization.of(self.matrix))
 
     @property
     def x(self) -> Array:
