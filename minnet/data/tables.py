@@ -99,11 +99,13 @@ class Table:
             return None if array is None else array.take(rows, axis=0)
 
         kept = {name: [texts[row] for row in rows.tolist()] for name, texts in self.kept.items()}
-        columns = [column.take(rows) for column in self.columns] if self.matrix is None else self.columns
-        arrays = {
-            name: some(getattr(self, name)) for name in ("t", "sample_weight", "groups", "time", "rows", "matrix")
-        }
-        return replace(self, columns=columns, kept=kept, **arrays)
+        matrix = some(self.matrix)
+        if matrix is None:
+            columns = [column.take(rows) for column in self.columns]
+        else:
+            columns = [column._replace(values=matrix[:, d]) for d, column in enumerate(self.columns)]
+        arrays = {name: some(getattr(self, name)) for name in ("t", "sample_weight", "groups", "time", "rows")}
+        return replace(self, columns=columns, kept=kept, matrix=matrix, **arrays)
 
     @property
     def feature_names(self) -> list[str]:

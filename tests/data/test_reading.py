@@ -119,6 +119,10 @@ def test_a_named_data_set_is_a_table_of_the_same_numbers() -> None:
         assert table.x.shape == (len(table.rows), len(table.columns))
         np.testing.assert_array_equal(np.column_stack([column.values for column in table.columns]), table.x)
         assert [column.name for column in table.columns] == table.feature_names
+        some = table.take(np.array([7, 3]))
+        np.testing.assert_array_equal(some.x, table.x[[7, 3]])
+        np.testing.assert_array_equal(np.column_stack([column.values for column in some.columns]), some.x)
+        assert some.rows.tolist() == [7, 3]
 
 
 def test_words_that_say_the_same_are_one_category() -> None:
