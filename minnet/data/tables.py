@@ -300,6 +300,8 @@ def check_arrays(
 def check_names(file: Source, roles: Sequence[str], others: Sequence[str], wanted: Mapping[str, str] | None) -> None:
     """Raise ValueError unless each column has a name of its own, and all that are asked for are there, once each."""
     path, there = file.path, {*file.names}
+    if "" in there:
+        raise ValueError(f"{path}: column {file.names.index('') + 1} has no name")
     if twice := repeated(file.names):
         raise ValueError(f"{path}: there are several columns {listed(twice)}: each needs a name of its own")
     if absent := sorted({*roles, *others} - there):
