@@ -41,7 +41,7 @@ import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 import minnet.plots
 from minnet.cli.main import main
 from minnet.data import tables
-from minnet.runs import job, report
+from minnet.runs import job, reading
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.runs.config import Config
 from minnet.support import machine
@@ -265,8 +265,8 @@ def use_run(run: Path, file: Path, good: bytes) -> None:
         command("compare", run, run / "resumed", "--out", run / "compare.png")
         if not COSTLY.search((run / "config.json").read_bytes()):
             resumed(run, "again")
-    report.show(run)
-    report.compare([report.read_run(run), report.read_run(run / "resumed")])
+    reading.show(run)
+    reading.compare([reading.read_run(run), reading.read_run(run / "resumed")])
     job.Job.of_run(run, job.Options(), {})
 
 
