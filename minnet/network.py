@@ -14,6 +14,7 @@ import numpy.typing as npt
 from minnet.layers import Array, Layer
 from minnet.output import OutputLayer, SoftmaxCrossEntropy, mean_loss
 from minnet.support import expect, fit
+from minnet.support.finite import answers
 from minnet.support.stack import RandomNumbers
 
 Seed = int | Sequence[int]
@@ -260,12 +261,7 @@ class Network:
         """
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is said below
             y: Array = self.output.probabilities(self.logits(x))
-        if y.ndim == 2:
-            return expect.finite_rows("the network's answer", y)
-        alive = np.isfinite(y).all(axis=(1, 2))
-        if average and not alive.any():
-            raise FloatingPointError(f"all {len(y)} networks diverged: none of them can predict")
-        return np.asarray(y[alive].mean(axis=0)) if average else y
+        return answers(y, average)
 
     def predict(self, x: Array, average: bool = False) -> Array:
         """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""

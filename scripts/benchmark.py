@@ -121,7 +121,7 @@ class Minnet(Contender):
 
     def __init__(self, work: Workload) -> None:
         from minnet import SGD, Adam, Dataset, Linear, Network, ReLU
-        from minnet.data import Part, Standardization
+        from minnet.data import Part, Preprocessing, Standardization
         from minnet.training import Training
 
         super().__init__(work)
@@ -132,7 +132,7 @@ class Minnet(Contender):
         D, K = work.widths[0], work.widths[-1]
         classes, features = tuple(map(str, range(K))), tuple(map(str, range(D)))
         part, unscaled = Part(self.x, self.labels), Standardization(np.zeros(D), np.ones(D))
-        data = Dataset("made up", part, part, part, classes, features, unscaled)
+        data = Dataset("made up", part, part, part, classes, Preprocessing.plain(features, unscaled))
         self.training = Training(self.network, optimizer, data, 10**9, work.batch_size)
 
     def step(self, rows: Array) -> Any:

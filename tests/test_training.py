@@ -10,7 +10,7 @@ import pytest
 
 from minnet import SGD, Dataset, History, Linear, Network, ReLU, SoftmaxCrossEntropy, evaluate, load_dataset, train
 from minnet import training as module
-from minnet.data import Part, Standardization
+from minnet.data import Part, Preprocessing, Standardization
 from minnet.lab.trace import first_nonfinite
 from minnet.layers import Array, BatchNorm
 from minnet.network import ORDER, random_numbers
@@ -23,6 +23,9 @@ from tests.conftest import make_network
 def iris() -> Dataset:
     """Iris in double precision."""
     return load_dataset("iris", dtype="float64")
+
+
+PLAIN = Preprocessing.plain(("x", "y"), Standardization(np.zeros(2), np.ones(2)))
 
 
 def test_the_history_tells_the_network_as_it_is_at_the_end_of_each_epoch(iris: Dataset) -> None:
@@ -85,7 +88,7 @@ def test_every_sample_is_seen_once_an_epoch_with_its_own_target() -> None:
 
     network.output.forward = output_forward  # type: ignore[method-assign]
     part = Part(x, t)
-    data = Dataset("seven", part, part, part, ("a", "b"), ("x", "y"), Standardization(np.zeros(2), np.ones(2)))
+    data = Dataset("seven", part, part, part, ("a", "b"), PLAIN)
     training = module.Training(network, SGD(0.01), data, 1, 3)
     for batch in training.rest_of_epoch():
         training.step(batch)
@@ -115,7 +118,7 @@ def test_the_same_seed_gives_the_same_network_bit_for_bit(iris: Dataset) -> None
 
 def test_soft_targets_are_learned(iris: Dataset) -> None:
     soft = Part(iris.train.x, 0.9 * np.eye(3)[iris.train.t] + 0.1 / 3)
-    data = Dataset("soft", soft, iris.validation, iris.test, iris.class_names, iris.feature_names, iris.standardization)
+    data = Dataset("soft", soft, iris.validation, iris.test, iris.class_names, iris.preprocessing)
     network = make_network((4, 16, 3))
     history = train(network, SGD(0.1, 0.9), data, 60, 32)
     entropy = -(0.9 + 0.1 / 3) * math.log(0.9 + 0.1 / 3) - 2 * (0.1 / 3) * math.log(0.1 / 3)
@@ -138,7 +141,7 @@ def test_evaluation_in_slices_is_evaluation(iris: Dataset, monkeypatch: pytest.M
 
 def test_the_test_part_is_not_touched(iris: Dataset) -> None:
     blank = Part(np.zeros((1, 4)), np.array([0]))
-    data = Dataset("n", iris.train, iris.validation, blank, iris.class_names, iris.feature_names, iris.standardization)
+    data = Dataset("n", iris.train, iris.validation, blank, iris.class_names, iris.preprocessing)
     one, other = make_network(), make_network()
     train(one, SGD(0.1), iris, 2, 16)
     train(other, SGD(0.1), data, 2, 16)

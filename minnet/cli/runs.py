@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ import minnet
 from minnet.cli.flags import JSON, OUTPUT, Argument, Commands, Report
 from minnet.data.named import DATASETS, load_raw
 from minnet.data.tables import read_table
-from minnet.runs import report
+from minnet.runs import reading, report
 from minnet.runs.config import COLUMN, SWITCH, TEXT
 from minnet.runs.folder import read_config
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.scores import named
-from minnet.support.stack import Array
 from minnet.support.text import listed, say, table
 from minnet.training import score
 
@@ -26,31 +24,23 @@ RUN = Argument("run", TEXT, "a run folder, or a model file")
 SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was trained on")
 
 
-def read_samples(
-    run: str, file: str, target: str | None = None, labelled: bool = True
-) -> tuple[minnet.Model, Any, Array]:
-    """Load a model, and read from a file the columns that it was trained on.
-
-    Returns
-    -------
-    model, table : Model, Table
-        What was read.
-    x : array of shape (N, D)
-        The samples, standardised for the network.
-    """
+def read_samples(run: str, file: str, target: str | None = None, labelled: bool = True) -> tuple[minnet.Model, Any]:
+    """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, labelled=labelled, features=model.feature_names, class_names=model.class_names)
+    table = read_table(file, target, labelled=labelled, columns=model.columns.kinds, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
-    return model, table, model.standardize(table.x)
+    for new in model.columns.unseen(table.columns):
+        say(new)
+    return model, table
 
 
 def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -> Report:
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
     if out and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
-    model, _, x = read_samples(run, file, labelled=False)
-    y = model.network.predict_proba(x, average=True)
+    model, table = read_samples(run, file, labelled=False)
+    y = model.predict_proba(table.features, average=True)
     text = io.StringIO()
     answers = zip(y.argmax(axis=1), y.astype(str).tolist(), strict=True)  # as few digits as tell floats apart
     rows = [["class", *model.class_names], *([model.class_names[k], *row] for k, row in answers)]
@@ -65,18 +55,13 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
     if not target and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
-    model, table, x = read_samples(run, file, target)
+    model, table = read_samples(run, file, target)
     t, network = table.t, model.network
-    y = network.predict_proba(x, average=True)
+    y = model.predict_proba(table.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        if network.theta.ndim == 2:
-            z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
-        else:
-            z = network.logits(x)
+        z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         values = score(network.output, z, expect.targets(t, network.K, z.dtype), more=True)
     scores = named(values, t, y)
-    if not math.isfinite(scores["loss"]):
-        raise FloatingPointError(f"{file}: the loss is not finite: are some features too large?")
     text, classes = report.class_report(t, y.argmax(axis=1), model.class_names)
     lines = [
         *report.describe_scores(scores, np.bincount(t, minlength=network.K), network),
@@ -87,13 +72,13 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
 
 def show(run: str) -> Report:
     """Summarise a run: settings, layers, curve, results."""
-    return 0, [report.show(Path(run))], None
+    return 0, [reading.show(Path(run))], None
 
 
 def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
     """Compare runs: what differs in their settings and results, and one picture of their curves."""
-    found = [report.read_run(folder) for folder in report.find_runs(list(map(Path, runs)))]
-    rows, text = report.compare(found)
+    found = [reading.read_run(folder) for folder in reading.find_runs(list(map(Path, runs)))]
+    rows, text = reading.compare(found)
     curves = {str(run.folder): run.history for run in found if run.history}
     if curves:
         from minnet.plots import plot_runs, save_picture

@@ -5,48 +5,17 @@ with the statistics of the training part alone, so that nothing of the other two
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from minnet.data.preprocessing import Preprocessing, Standardization
+from minnet.data.splits import SPLITS, split_rows
+from minnet.data.tables import Table
 from minnet.support import expect
 from minnet.support.stack import Array
-
-
-class Table(NamedTuple):
-    """Samples as their source gives them, neither split nor standardised.
-
-    Attributes
-    ----------
-    name : str
-        What they are called; of a file, its name without folder and ending.
-    x : array of shape (N, D)
-        The features.
-    t : array of shape (N,), or None
-        Class numbers; None if they were not asked for.
-    class_names, feature_names : sequences of str
-        K and D names; of arrays "x0", "x1", …
-    sample_weight : array of shape (N,), or None
-        How much each sample counts; None if all count the same.
-    ignored : sequence of str
-        The columns or arrays of the file that were not used.
-    """
-
-    name: str
-    x: Array
-    t: Any
-    class_names: Sequence[str]
-    feature_names: Sequence[str]
-    sample_weight: Array | None = None
-    ignored: Sequence[str] = ()
-
-    def split(self, **options: Any) -> "Dataset":
-        """Make a data set of the samples: see `Dataset.from_arrays`."""
-        arguments = self._asdict()
-        del arguments["ignored"]
-        return Dataset.from_arrays(**arguments, **options)
 
 
 class Part(NamedTuple):
@@ -54,39 +23,6 @@ class Part(NamedTuple):
 
     x: Array
     t: Array
-
-
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, eq=False)
-class Standardization:
-    """The map x ↦ (x − mean) / scale, by feature.
-
-    Attributes
-    ----------
-    mean, scale : array of shape (D,), float64
-        The training part's mean and standard deviation; the scale of a constant feature is 1.
-    """
-
-    mean: Array
-    scale: Array
-
-    @classmethod
-    def of(cls, x: Array) -> Self:
-        """Find the standardisation of training samples (N, D)."""
-        from sklearn.preprocessing import StandardScaler
-
-        largest = np.abs(x).max(axis=0).astype(np.float64)
-        # The square of a number beyond these bounds would overflow or vanish.
-        extreme = (largest > 1e100) | ((largest < 1e-100) & (largest > 0))
-        unit = np.where(extreme, largest, 1)
-        scaler = StandardScaler().fit(x / unit)
-        return cls(scaler.mean_ * unit, scaler.scale_ * unit)
-
-    def __call__(self, x: Array, dtype: npt.DTypeLike = np.float32) -> Array:
-        """Standardise samples of shape (N, D), computing in float64 and rounding once."""
-        return np.asarray((x - self.mean) / self.scale, dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +37,14 @@ class Dataset:
         Standardised samples and their targets.
     class_names : tuple of str
         K names: class number k is called ``class_names[k]``.
-    feature_names : tuple of str
-        D names.
-    standardization : Standardization
+    preprocessing : Preprocessing
         What was applied to the raw samples, so that it can be applied to new ones.
     sample_weight : mapping of str to array, optional
         How much each sample of "train", "validation" or "test" counts in losses; all the same by default.
     rows : mapping of str to array, optional
         Where the samples of "train", "validation" and "test" came from: their rows in the data, from 0.
+    about : str, optional
+        What the data's columns were found to be.
 
     Raises
     ------
@@ -122,10 +58,10 @@ class Dataset:
     validation: Part
     test: Part
     class_names: tuple[str, ...]
-    feature_names: tuple[str, ...]
-    standardization: Standardization
+    preprocessing: Preprocessing
     sample_weight: Mapping[str, Array] = field(default_factory=dict)
     rows: Mapping[str, Array] = field(default_factory=dict)
+    about: str = ""
 
     def __post_init__(self) -> None:
         owner = f"data set {self.name!r}"
@@ -140,6 +76,16 @@ class Dataset:
                     expect.weights(f"{owner}: sample_weight", self.sample_weight[part_name], len(x))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{error} (in the {part_name} part)") from None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the D features."""
+        return self.preprocessing.feature_names
+
+    @property
+    def standardization(self) -> Standardization:
+        """What was done with the features."""
+        return self.preprocessing.standardization
 
     @property
     def D(self) -> int:
@@ -183,7 +129,7 @@ class Dataset:
         Parameters
         ----------
         x : array of shape (N, D)
-            Raw samples, floating-point.
+            Raw samples, floating-point. A data frame's columns give their names; `from_frame` takes others, too.
         t : array of shape (N,)
             Class numbers 0 … K−1, each of which occurs. For labels of any kind:
             ``class_names, t = np.unique(labels, return_inverse=True)``.
@@ -210,7 +156,7 @@ class Dataset:
             If shapes or names do not match, an entry of ``x`` is not finite, a class number is missing, there is a
             single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
         """
-        owner = f"data set {name!r}"
+        owner, names = f"data set {name!r}", getattr(x, "columns", None)  # those of a data frame
         validation = expect.number("Dataset validation", validation, above=0, below=0.8)
         x, t = expect.features(owner, x), np.asanyarray(t)  # a masked array is refused as one
         if t.ndim != 1:
@@ -218,53 +164,113 @@ class Dataset:
         if class_names is None:
             class_names = range(len(set(t.tolist())))
         if feature_names is None:
-            feature_names = [f"x{d}" for d in range(x.shape[1])]
-        K, own = len(class_names), SPLITS[:2] if test else SPLITS
-        labels = expect.targets(t, K, N=len(x)).argmax(axis=1)
-        counts = np.bincount(labels, minlength=K)
-        if counts.min() < len(own):
-            fewest = f"{counts.min()} of class {str(class_names[int(counts.argmin())])!r:.60}"
-            needed = f"at least {len(own)} of each class, one for each part ({', '.join(own)})"
-            raise ValueError(f"{owner} has too few samples, {fewest}: expected {needed}; a quantity is no class")
-        rows = dict(zip(own, stratified_split(labels, seed, validation, 0 if test else 0.15), strict=True))
-        standardization = Standardization.of(x[rows["train"]])
-        parts = {part: Part(standardization(x[chosen], dtype), labels[chosen]) for part, chosen in rows.items()}
-        weights = dict[str, Array]()
+            feature_names = [f"x{d}" for d in range(x.shape[1])] if names is None else [*names]
+        if len(feature_names) != x.shape[1]:
+            raise ValueError(f"{owner} expected {x.shape[1]} feature_names, as x has columns, got {len(feature_names)}")
+        labels = expect.targets(t, len(class_names), N=len(x)).argmax(axis=1)
+        for k in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
+            raise ValueError(f"{owner} has no sample of class {str(class_names[int(k)])!r:.60}: leave its name out")
+        called = [*map(str, class_names)], [*map(str, feature_names)]
+        table, own = Table.of_arrays(name, x, labels, *called), None
         if sample_weight is not None:
-            sample_weight = expect.weights(f"{owner}: sample_weight", sample_weight, len(x))
-            weights = {part: sample_weight[chosen] for part, chosen in rows.items()}
+            table = replace(table, sample_weight=expect.weights(f"{owner}: sample_weight", sample_weight, len(x)))
         if test:
-            x_test, t_test, w_test = (*test, None)[:3]
-            x_test = expect.features(f"{owner}, its test part,", x_test, x.shape[1])
-            parts["test"] = Part(standardization(x_test, dtype), np.asarray(t_test))
-            if w_test is not None:
-                weights["test"] = np.asarray(w_test)
+            x_test = expect.features(f"{owner}, its test part,", test[0], x.shape[1])
+            own = Table.of_arrays(name, x_test, np.asarray(test[1]), *called)
+            own = replace(own, sample_weight=test[2] if len(test) > 2 else None)
+        return cls.from_table(table, seed=seed, dtype=dtype, validation=validation, test=own)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str,
+        *,
+        seed: int = 0,
+        dtype: npt.DTypeLike = np.float32,
+        validation: float = 0.15,
+        **options: Any,
+    ) -> Self:
+        """Split a data frame of pandas or polars 70/15/15, and make features of its columns.
+
+        Numbers are standardised, and a missing one gets the training part's median; words are one feature for each
+        that occurs there.
+
+        Parameters
+        ----------
+        frame : data frame
+            With a column for each feature, and one of classes.
+        target : str
+            The column of classes. Rows without one are left out.
+        seed, dtype, validation
+            As `from_arrays` takes them.
+        **options
+            What else is known of the columns: ``ignore``, ``categorical``, ``group``, ``time`` and others, as
+            `minnet.data.tables.make_table` takes them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no data frame, or one that cannot be trained on, for the reason that the message says.
+        """
+        from minnet.data.frames import from_frame
+
+        return cls.from_table(from_frame(frame, target, **options), seed=seed, dtype=dtype, validation=validation)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Table,
+        *,
+        seed: int = 0,
+        dtype: npt.DTypeLike = np.float32,
+        validation: float = 0.15,
+        test: Table | None = None,
+    ) -> Self:
+        """Split a table, by its groups or its time if it has some, and make features of its columns.
+
+        Parameters and errors are those of `from_arrays`; `minnet.data.splits.split_rows` says what else cannot be.
+        """
+        share, labels = 0 if test else 0.15, np.asarray(table.t)
+        try:
+            rows = split_rows(labels, seed, validation, share, table.groups, table.time, table.class_names)
+        except ValueError as error:
+            raise ValueError(f"data set {table.name!r}: {error}") from None
+        return cls.of_rows(table, rows, dtype, test)
+
+    @classmethod
+    def of_rows(
+        cls, table: Table, rows: Mapping[str, Array], dtype: npt.DTypeLike = np.float32, test: Table | None = None
+    ) -> Self:
+        """Make features of a table's columns, by what the rows of "train" alone say of them.
+
+        Parameters
+        ----------
+        table : Table
+            The samples.
+        rows : mapping of str to array
+            The row numbers of "train", "validation" and "test".
+        dtype : dtype, default float32
+            The dtype of the standardised samples.
+        test : Table, optional
+            A test part of its own.
+
+        Raises
+        ------
+        ValueError
+            If no column can be used as a feature.
+        """
+        tables = {split: table.take(chosen) for split, chosen in rows.items()}
+        preprocessing = tables["train"].preprocessing()
+        if test is not None:
+            tables["test"] = test
+        parts, weights = {}, {}
+        for split, part in tables.items():
+            parts[split] = Part(preprocessing(part.features, dtype), np.asarray(part.t))
+            if part.sample_weight is not None:
+                weights[split] = np.asarray(part.sample_weight)
+        about = "; ".join([preprocessing.describe(table.features), *table.notes])
         return cls(
-            name, **parts, class_names=tuple(map(str, class_names)), feature_names=tuple(map(str, feature_names)),
-            standardization=standardization, sample_weight=weights, rows=rows,
+            table.name, **parts, class_names=tuple(table.class_names), preprocessing=preprocessing,
+            sample_weight=weights, rows={split: tables[split].rows for split in rows}, about=about,
         )  # fmt: skip
-
-
-def stratified_split(labels: Array, seed: int, validation: float, test: float) -> list[Array]:
-    """Split row numbers into training, validation and, unless its share is 0, test, each with classes in proportion."""
-    from sklearn.model_selection import train_test_split
-
-    rest, K, parts = np.arange(len(labels)), int(labels.max()) + 1, list[Array]()
-    for share, needed in ((test, 2), (validation, 1)):
-        if share:
-            held_out = max(round(share * len(labels)), K)  # at least one sample of each class
-            if len(rest) - held_out < K:
-                raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
-            rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=seed)
-            for k in range(K):  # one for the part, and for the rest as many as the other parts need
-                rest, part = even_out(labels, k, rest, part, 1)
-                part, rest = even_out(labels, k, part, rest, needed)
-            parts.append(part)
-    return [rest, *reversed(parts)]
-
-
-def even_out(labels: Array, k: int, giver: Array, taker: Array, needed: int) -> tuple[Array, Array]:
-    """Move row numbers from one split to another that has fewer than needed of class k."""
-    lacking = max(0, needed - int((labels[taker] == k).sum()))
-    moved = np.flatnonzero(labels[giver] == k)[:lacking]
-    return np.delete(giver, moved), np.append(taker, giver[moved])

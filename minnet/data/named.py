@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data.dataset import Dataset, Table
+from minnet.data.dataset import Dataset
+from minnet.data.tables import Table
 from minnet.support.text import nearest
 
 DATASETS = {
@@ -64,7 +65,7 @@ def load_openml(name: str) -> Table:
     except (TypeError, ValueError):
         raise ValueError(f"{name} has features that are not numbers, which minnet cannot train on") from None
     class_names, t = np.unique(bunch.target, return_inverse=True)
-    return Table(name, x, t, [str(label) for label in class_names], bunch.feature_names)
+    return Table.of_arrays(name, x, t, [str(label) for label in class_names], bunch.feature_names)
 
 
 def check_name(name: str) -> str:
@@ -84,14 +85,16 @@ def load_raw(name: str) -> Table:
 
         with (importlib.resources.files("minnet_data") / "spiral.csv").open(encoding="utf-8") as lines:
             rows = np.loadtxt(lines, delimiter=",", skiprows=1)
-        return Table(name, rows[:, :2], rows[:, 2].astype(int), ["arm 0", "arm 1", "arm 2"], ["x", "y"])
+        return Table.of_arrays(name, rows[:, :2], rows[:, 2].astype(int), ["arm 0", "arm 1", "arm 2"], ["x", "y"])
     import sklearn.datasets
 
     if name in GENERATED:
         x, t = getattr(sklearn.datasets, f"make_{name}")(n_samples=1000, random_state=0, **GENERATED[name])
-        return Table(name, x, t, [str(k) for k in range(t.max() + 1)], ["x", "y"])
+        return Table.of_arrays(name, x, t, [str(k) for k in range(t.max() + 1)], ["x", "y"])
     bunch = getattr(sklearn.datasets, f"load_{name}")()
-    return Table(name, bunch.data, bunch.target, [str(label) for label in bunch.target_names], bunch.feature_names)
+    return Table.of_arrays(
+        name, bunch.data, bunch.target, [str(label) for label in bunch.target_names], bunch.feature_names
+    )
 
 
 def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, validation: float = 0.15) -> Dataset:
@@ -116,4 +119,4 @@ def load_dataset(name: str, seed: int = 0, dtype: npt.DTypeLike = np.float32, va
     OSError
         If it has to be fetched and cannot be.
     """
-    return load_raw(name).split(seed=seed, dtype=dtype, validation=validation)
+    return Dataset.from_table(load_raw(name), seed=seed, dtype=dtype, validation=validation)

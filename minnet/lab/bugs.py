@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minnet.data.dataset import SPLITS, Dataset, Standardization
+from minnet.data.dataset import Dataset
+from minnet.data.preprocessing import Standardization
+from minnet.data.splits import SPLITS
 from minnet.history import History
 from minnet.lab.check import Report, check_class
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding

@@ -8,7 +8,7 @@ import numpy as np
 
 from minnet.data.dataset import Dataset
 from minnet.data.named import load_raw
-from minnet.data.tables import is_file_name, read_table
+from minnet.data.tables import Table, is_file_name, read_table
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer
@@ -25,18 +25,23 @@ NORMALIZATIONS: dict[str, Callable[[int], Layer]] = {"batch": BatchNorm, "layer"
 def make_dataset(config: Config) -> Dataset:
     """Load the data set of a configuration, or make one of the user's own files."""
     seed = config.seed if config.split_seed is None else config.split_seed
-    target, weight, test = config.target, config.sample_weight, None
-    if not is_file_name(config.dataset):
-        table = load_raw(config.dataset)
-    else:
-        table = read_table(config.dataset, target, ignore=config.ignore, sample_weight=weight)
-        if config.test is not None:
-            own = read_table(
-                config.test, target, sample_weight=weight, features=table.feature_names, class_names=table.class_names
-            )
-            test = own.x, own.t, own.sample_weight
+    table, test = read(config), None
+    if config.test is not None:
+        wanted = [(column.name, column.kind) for column in table.columns]
+        test = read_table(
+            config.test, config.target, columns=wanted, class_names=table.class_names,
+            sample_weight=config.sample_weight, missing=config.missing,
+        )  # fmt: skip
     with np.errstate(over="ignore"):
-        return table.split(seed=seed, dtype=config.dtype, validation=config.validation, test=test)
+        return Dataset.from_table(table, seed=seed, dtype=config.dtype, validation=config.validation, test=test)
+
+
+def read(config: Config) -> Table:
+    """Read all samples of a configuration's data set, but for a test split of its own."""
+    if not is_file_name(config.dataset):
+        return load_raw(config.dataset)
+    names = ("target", "ignore", "sample_weight", "categorical", "missing", "min_class", "group", "time")
+    return read_table(config.dataset, **{name: getattr(config, name) for name in names})
 
 
 def make_network(config: Config, dataset: Dataset, seed: int | Sequence[int] | None = None) -> Network:

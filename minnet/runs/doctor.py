@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minnet.data.dataset import SPLITS, Dataset, Part
+from minnet.data.dataset import Dataset, Part
+from minnet.data.splits import SPLITS
 from minnet.layers import ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam

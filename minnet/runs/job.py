@@ -7,7 +7,7 @@ import hashlib
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from minnet.runs.folder import (
     read_config,
     remove_leftovers,
     versions,
+    write_metrics,
     write_run,
 )  # fmt: skip
 from minnet.runs.model import describe
@@ -58,7 +59,7 @@ LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
 
 
-def ignore(history: History) -> None:
+def ignore(*_: object) -> None:
     """Do nothing."""
 
 
@@ -80,6 +81,8 @@ class Options:
         Whether loss.png is redrawn, event files are written, nothing is said of what is read.
     show : callable
         Called with the history after each epoch, where there is one job.
+    done : callable
+        Called with how many groups are trained, and of how many, where there are several jobs.
     """
 
     out: str | None = None
@@ -91,6 +94,7 @@ class Options:
     tensorboard: bool = False
     quiet: bool = False
     show: OnEpoch = ignore
+    done: Callable[[int, int], object] = ignore
 
     def __post_init__(self) -> None:
         if self.tensorboard:
@@ -118,7 +122,8 @@ def describe_data(dataset: Dataset) -> str:
     if len({name.casefold() for name in dataset.class_names}) < dataset.K:
         few += "; some classes differ in upper and lower case only: are they the same?"
     samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
-    return f"{one_line(dataset.name)}: {samples}, {dataset.D} features, {dataset.K} classes: {few}"
+    about = one_line(dataset.about or f"{dataset.D} features", None)
+    return f"{one_line(dataset.name)}: {samples}, {about}; {dataset.K} classes: {few}"
 
 
 class Job:
@@ -197,7 +202,7 @@ class Job:
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, [*self.groups, *self.baseline], jobs, interrupt)
+            return in_processes(one, [*self.groups, *self.baseline], jobs, interrupt, self.options.done)
         results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
         beside = [] if join(results).ended.reason == "diverged" else self.baseline
         return results + [one(group, interrupt=interrupt) for group in beside]
@@ -246,7 +251,9 @@ def train_group(
         nonlocal next_save
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
-        next_save = 2 * time.monotonic() - started  # training gets at least as much of the time
+        if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
+            write_metrics(folder, training.history, training.network)
+        next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 
     def after_epoch(history: History) -> None:
         nonlocal drawn

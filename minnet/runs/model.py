@@ -4,22 +4,23 @@ import inspect
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from minnet.data.dataset import Dataset, Standardization
+from minnet.data.dataset import Dataset
+from minnet.data.preprocessing import Preprocessing, Several, Standardization
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
 from minnet.support import expect
 from minnet.support.files import read_arrays, refusing, replacing, write_arrays
+from minnet.support.finite import answers
 from minnet.support.stack import Array
 
-FORMAT, WHAT = 3, "a model that this version of minnet can load"
+FORMAT, WHAT = 4, "a model that this version of minnet can load"
 LAYERS = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
 OUTPUTS = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
 
@@ -32,35 +33,75 @@ class Model:
     ----------
     network : Network
         The network, which takes standardised samples; or a stack, whose predictions have a leading axis.
-    standardization : Standardization
-        The map from raw samples to those.
-    class_names, feature_names : tuple of str
-        Names of the K classes and the D features.
+    preprocessing : Preprocessing, or Several
+        The map from raw samples to those. If each network of a stack has its own, as folds have, features that one of
+        them lacks are 0 for it, and the networks answer together.
+    class_names : tuple of str
+        Names of the K classes.
+    temperature : array of shape () or (S,), default 1
+        What the logits are divided by, so that probabilities mean what they say (eq. 15a).
     """
 
     network: Network
-    standardization: Standardization
+    preprocessing: Preprocessing | Several
     class_names: tuple[str, ...]
-    feature_names: tuple[str, ...]
+    temperature: Any = 1.0
 
     @classmethod
-    def of(cls, network: Network, dataset: Dataset) -> Self:
+    def of(cls, network: Network, dataset: Dataset, temperature: Any = 1.0) -> Self:
         """Take the preprocessing and the names from the data set on which the network was trained."""
-        return cls(network, dataset.standardization, dataset.class_names, dataset.feature_names)
+        return cls(network, dataset.preprocessing, dataset.class_names, temperature)
 
-    def standardize(self, x: npt.ArrayLike) -> Array:
-        """Check raw samples of shape (N, D) and standardise them for the network."""
-        x = expect.features("the model", x, self.network.D)
-        with np.errstate(over="ignore"):  # what is not finite is said below
-            return expect.finite_rows("the model's answer", self.standardization(x, self.network.theta.dtype))
+    @property
+    def columns(self) -> Preprocessing:
+        """What the model knows of the columns of its table."""
+        several = self.preprocessing
+        return several[0] if isinstance(several, Several) else several
 
-    def predict_proba(self, x: npt.ArrayLike) -> Array:
-        """Compute the probability of each class, of shape (N, K), for raw samples of shape (N, D)."""
-        return self.network.predict_proba(self.standardize(x))
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the D features."""
+        return self.columns.feature_names
 
-    def predict(self, x: npt.ArrayLike) -> Array:
-        """Compute the number of the most probable class, of shape (N,), for raw samples of shape (N, D)."""
-        return self.network.predict(self.standardize(x))
+    def predict_proba(self, x: Any, average: bool | None = None) -> Array:
+        """Compute the probability of each class for raw samples, divided by the temperature (eq. 15a).
+
+        Parameters
+        ----------
+        x : data frame, sequence of Column, or array of shape (N, D)
+            The samples: a pandas or polars frame, whose columns are found by name; what was read of a file; or if all
+            columns are numbers an array, with a column for each of them, in the order of training.
+        average : bool, optional
+            Whether the networks of a stack answer together, by the mean of their probabilities. By default those do
+            that have a preprocessing each.
+
+        Returns
+        -------
+        array of shape (N, K), or (S, N, K) for a stack that does not answer together
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the samples are not what the model was trained with.
+        FloatingPointError
+            As `Network.predict_proba` says.
+        """
+        together = isinstance(self.preprocessing, Several) if average is None else average
+        T = np.asarray(self.temperature, self.network.theta.dtype)
+        z = self.network.logits(self.samples(x), check=False) / T[..., np.newaxis, np.newaxis]
+        return answers(self.network.output.probabilities(z), together)
+
+    def predict(self, x: Any, average: bool | None = None) -> Array:
+        """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""
+        return np.asarray(self.predict_proba(x, average).argmax(axis=-1))
+
+    def samples(self, x: Any) -> Array:
+        """Make standardised samples (N, D) of raw ones, or (S, N, D) if networks have a preprocessing each."""
+        if hasattr(x, "columns"):
+            from minnet.data.frames import from_frame
+
+            x = from_frame(x, labelled=False, columns=self.columns.kinds).columns
+        return self.preprocessing(x, self.network.theta.dtype)
 
 
 def save(path: str | os.PathLike[str], model: Model) -> None:
@@ -83,15 +124,22 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
         If the file cannot be written.
     """
     network = model.network
+    several = model.preprocessing if isinstance(model.preprocessing, Several) else [model.preprocessing]
     header = {
         "format": FORMAT,
         "layers": [describe(layer) for layer in network.layers],
         "output": describe(network.output),
         "seed": network.seed,
         "class_names": model.class_names,
-        "feature_names": model.feature_names,
+        "preprocessing": [each.to_json() for each in several],
     }
-    arrays = {"theta": network.theta, **vars(model.standardization)}
+    D = network.D
+    arrays = {
+        "theta": network.theta,
+        "temperature": np.broadcast_to(np.asarray(model.temperature, np.float64), network.theta.shape[:-1]),
+        "mean": np.stack([padded(each.standardization.mean, D, 0) for each in several]),
+        "scale": np.stack([padded(each.standardization.scale, D, 1) for each in several]),
+    }
     with refusing(path, WHAT), replacing(Path(path)) as beside:
         write_arrays(beside, arrays, header)
         read(beside)  # what could not be loaded is never left behind
@@ -150,19 +198,36 @@ def read(path: Path) -> Model:
     layers = [make(description, LAYERS) for description in header["layers"]]
     n = sum(math.prod(shape) for layer in layers for shape in layer.shapes.values())
     D = next((layer.D for layer in layers if hasattr(layer, "D")), 0)
-    theta, seed = arrays["theta"], header["seed"]
-    expected = {"theta": f"{theta.dtype}{[*np.shape(seed), n]}", "mean": f"float64[{D}]", "scale": f"float64[{D}]"}
+    theta, seed, described = arrays["theta"], header["seed"], header["preprocessing"]
+    stack, F = [*np.shape(seed)], len(described)
+    if F != 1 and stack != [F]:
+        raise ValueError(f"preprocessing: expected one, or one for each network of {stack}, got {F}")
+    shapes = {"theta": [*stack, n], "temperature": stack, "mean": [F, D], "scale": [F, D]}
+    expected = {name: f"{theta.dtype if name == 'theta' else 'float64'}{shape}" for name, shape in shapes.items()}
     found = {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
     if found != expected:
         raise ValueError(f"the arrays are {found}, expected {expected}")
     network = Network(layers, make(header["output"], OUTPUTS), seed, theta.dtype)
-    for field, length in (("class_names", network.K), ("feature_names", network.D)):
-        if not isinstance(header[field], list) or list(map(type, header[field])) != [str] * length:
-            raise ValueError(f"{field} is not a list of {length} strings")
+    names = header["class_names"]
+    if not isinstance(names, list) or list(map(type, names)) != [str] * network.K:
+        raise ValueError(f"class_names is not a list of {network.K} strings")
     for name, array in arrays.items():
-        above = 0 if name == "scale" else -math.inf
-        if array.ndim == 1:  # in a stack, some may diverge
+        above = 0 if name in ("scale", "temperature") else -math.inf
+        if name != "theta" or not stack:  # in a stack, some may diverge
+            array = np.atleast_1d(array)
             expect.all_hold(f"{name}: expected finite numbers above {above}", (array > above) & (array < np.inf), array)
     network.theta[...] = theta
-    standardization = Standardization(arrays["mean"], arrays["scale"])
-    return Model(network, standardization, tuple(header["class_names"]), tuple(header["feature_names"]))
+    learned = []
+    for content, mean, scale in zip(described, arrays["mean"], arrays["scale"], strict=True):
+        columns = Preprocessing.from_json(content, Standardization(mean, scale))
+        width = len(columns.feature_names)
+        if width > D or (F == 1 and width != D):
+            raise ValueError(f"preprocessing gives {width} features, but the network takes {D}")
+        learned.append(replace(columns, standardization=Standardization(mean[:width], scale[:width])))
+    preprocessing = learned[0] if F == 1 else Several(learned)
+    return Model(network, preprocessing, tuple(names), arrays["temperature"])
+
+
+def padded(array: Array, D: int, value: float) -> Array:
+    """Return an array of D entries, filled up with a value."""
+    return np.pad(np.asarray(array), (0, D - len(array)), constant_values=value)

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minnet.support import expect
+from minnet.support.stack import Array
+
 
 class Overflows:
     """Overflows of a training, which NumPy calls on: that costs nothing, and finds what shows in no loss.
@@ -52,3 +55,19 @@ class Overflows:
             if not np.isfinite(x).all():
                 return False
         return all(np.isfinite(array).all() for array in self.optimizer.state.values())
+
+
+def answers(y: Array, average: bool) -> Array:
+    """Return probabilities (N, K) of a network, or of a stack (S, N, K), or the mean of the finite ones.
+
+    Raises
+    ------
+    FloatingPointError
+        If a single network's are not finite, of which sample the message says; or if none of a stack's are.
+    """
+    if y.ndim == 2:
+        return expect.finite_rows("the network's answer", y)
+    alive = np.isfinite(y).all(axis=(1, 2))
+    if average and not alive.any():
+        raise FloatingPointError(f"all {len(y)} networks diverged: none of them can predict")
+    return np.asarray(y[alive].mean(axis=0)) if average else y

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.numpy
 
@@ -26,7 +27,8 @@ from minnet import (
     save,
     train,
 )  # fmt: skip
-from minnet.data import Standardization
+from minnet.data import Preprocessing, Standardization
+from minnet.data.preprocessing import Several
 from minnet.layers import Array, Layer
 from minnet.runs.model import FORMAT, Model
 from minnet.support.files import write_arrays
@@ -35,7 +37,7 @@ from minnet.support.files import write_arrays
 def make_model(dtype: str = "float32") -> Model:
     network = Network([Linear(4, 6), Tanh(), Linear(6, 5), Sigmoid(), Linear(5, 3)], seed=3, dtype=dtype)
     standardization = Standardization(np.array([1.0, 2, 3, 4]), np.array([0.5, 1, 2, 4]))
-    return Model(network, standardization, ("a", "b", "c"), ("p", "q", "r", "s"))
+    return Model(network, Preprocessing.plain("pqrs", standardization), ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -70,7 +72,7 @@ def test_a_layer_of_ones_own_cannot_be_saved(tmp_path: Path) -> None:
     for network in (Network([Mine(4, 3)]), Network([Linear(4, 3)], MyOutput())):
         model = make_model()
         with pytest.raises(TypeError, match="cannot be saved: a model file holds only minnet's own layers"):
-            save(tmp_path / "m", Model(network, model.standardization, model.class_names, model.feature_names))
+            save(tmp_path / "m", Model(network, model.preprocessing, model.class_names))
     assert not os.listdir(tmp_path)
 
 
@@ -81,15 +83,20 @@ def damaged(path: Path, change: dict[str, Any] | None = None, **tensors: Array |
     """
     model = make_model()
     header: dict[str, Any] = {
-        "format": FORMAT, "seed": 3, "class_names": model.class_names, "feature_names": model.feature_names,
+        "format": FORMAT, "seed": 3, "class_names": model.class_names, "preprocessing": [model.columns.to_json()],
         "layers": [{"type": "Linear", "D": 4, "H": 3}, {"type": "ReLU"}], "output": {"type": "SoftmaxCrossEntropy"},
     }  # fmt: skip
     header = {key: value for key, value in (header | (change or {})).items() if value is not None}
     zeros: Array = np.zeros(15, np.float32)
-    everything: dict[str, Array | None] = {"theta": zeros, "mean": np.zeros(4), "scale": np.ones(4)}
+    everything: dict[str, Array | None] = {"theta": zeros, "mean": np.zeros((1, 4)), "scale": np.ones((1, 4))}
+    everything["temperature"] = np.ones(())
     everything |= tensors
     kept = {name: tensor for name, tensor in everything.items() if tensor is not None}
     write_arrays(path, kept, header)
+
+
+NUMBER: dict[str, Any] = {"kind": "number", "name": "p", "fill": None, "missing": False, "date": False}
+CATEGORY: dict[str, Any] = {"kind": "category", "name": "p", "values": ["a", "b"], "other": False, "missing": False}
 
 
 def linear(D: object, H: object) -> dict[str, object]:
@@ -99,9 +106,9 @@ def linear(D: object, H: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("change", "tensors", "field"),
     [
-        ({"format": 2}, {}, "format is 2, expected 3: another version of minnet wrote it"),
-        ({"format": 4}, {}, "format is 4, expected 3: another version of minnet wrote it"),
-        ({"format": None}, {}, "format is None, expected 3"),
+        ({"format": 3}, {}, "format is 3, expected 4: another version of minnet wrote it"),
+        ({"format": 5}, {}, "format is 5, expected 4: another version of minnet wrote it"),
+        ({"format": None}, {}, "format is None, expected 4"),
         ({"layers": None}, {}, "'layers' is missing"),
         ({"layers": []}, {}, "the arrays are"),
         ({"layers": "Linear"}, {}, "dictionary"),
@@ -121,16 +128,32 @@ def linear(D: object, H: object) -> dict[str, object]:
         ({"seed": None}, {}, "'seed' is missing"),
         ({"class_names": ["a"]}, {}, "class_names is not a list of 3 strings"),
         ({"class_names": None}, {}, "class_names"),
-        ({"feature_names": [1, 2, 3, 4]}, {}, "feature_names is not a list of 4 strings"),
+        ({"preprocessing": None}, {}, "'preprocessing' is missing"),
+        ({"preprocessing": []}, {}, "preprocessing: expected one, or one for each network"),
+        ({"preprocessing": [[]]}, {}, "preprocessing gives 0 features, but the network takes 4"),
+        ({"preprocessing": [[NUMBER]]}, {}, "preprocessing gives 1 features, but the network takes 4"),
+        ({"preprocessing": [[NUMBER] * 4]}, {}, "columns: expected names that differ"),
+        ({"preprocessing": [[NUMBER | {"kind": "Path"}]]}, {}, "kind: expected one of number, category, got 'Path'"),
+        ({"preprocessing": [[NUMBER | {"name": 1}]]}, {}, "columns: expected a name, true and false"),
+        ({"preprocessing": [[NUMBER | {"missing": 2}]]}, {}, "columns: expected a name, true and false"),
+        ({"preprocessing": [[NUMBER | {"fill": "mean"}]]}, {}, "fill: expected a finite number"),
+        ({"preprocessing": [[NUMBER | {"missing": True}]]}, {}, "expected a number to fill missing cells with"),
+        ({"preprocessing": [[NUMBER | {"values": []}]]}, {}, "unexpected keyword argument"),
+        ({"preprocessing": [[CATEGORY | {"values": "abc"}]]}, {}, "columns: expected values that are text"),
+        ({"preprocessing": [[CATEGORY | {"values": [1, 2]}]]}, {}, "columns: expected values that are text"),
+        ({"preprocessing": [[CATEGORY | {"values": ["b", "a"]}]]}, {}, "columns: expected sorted values that differ"),
+        ({"preprocessing": [[CATEGORY | {"values": []}]]}, {}, "columns: expected sorted values that differ"),
+        ({}, {"temperature": np.zeros(())}, "temperature: expected finite numbers above 0"),
+        ({}, {"temperature": np.ones(1)}, "the arrays are"),
         ({}, {"theta": np.zeros(14, np.float32)}, r"'theta': 'float32\[15\]'"),
         ({}, {"theta": None}, "'theta' is missing"),
         ({}, {"scale": None}, "the arrays are"),
         ({}, {"extra": np.zeros(2)}, "the arrays are"),
         ({}, {"theta": np.zeros(15, np.int32)}, "dtype: expected one of float32, float64, got 'int32'"),
-        ({}, {"mean": np.zeros(4, np.float32)}, "the arrays are"),
+        ({}, {"mean": np.zeros((1, 4), np.float32)}, "the arrays are"),
         ({}, {"theta": np.full(15, np.nan, np.float32)}, "theta: expected finite numbers"),
-        ({}, {"mean": np.full(4, np.inf)}, "mean: expected finite numbers"),
-        ({}, {"scale": np.zeros(4)}, "scale: expected finite numbers above 0"),
+        ({}, {"mean": np.full((1, 4), np.inf)}, "mean: expected finite numbers"),
+        ({}, {"scale": np.zeros((1, 4))}, "scale: expected finite numbers above 0"),
     ],
 )
 def test_a_model_file_that_makes_no_sense_is_refused_by_field(
@@ -160,7 +183,7 @@ def test_every_layer_and_output_layer_comes_back_with_its_settings(tmp_path: Pat
     x = np.random.default_rng(0).normal(size=(20, 4))
     network.forward(x, np.arange(20) % 3)  # which moves the running statistics
     plain = make_model()
-    save(tmp_path / "m", Model(network, plain.standardization, plain.class_names, plain.feature_names))
+    save(tmp_path / "m", Model(network, plain.preprocessing, plain.class_names))
     loaded = load(tmp_path / "m").network
     np.testing.assert_array_equal(loaded.predict_proba(x), network.predict_proba(x))
     assert loaded.output.__dict__.items() >= {"label_smoothing": 0.1, "class_weight": [1.0, 2.5, 0.0]}.items()
@@ -253,18 +276,19 @@ def test_arrays_that_are_not_contiguous_are_saved_as_they_are(tmp_path: Path) ->
     columns = np.stack([np.arange(4.0), np.arange(1.0, 5)], axis=1)
     network = Network([Linear(4, 3)], dtype="float64")
     strided = network.at(np.arange(2.0 * network.theta.size)[::2])
-    model = Model(strided, Standardization(columns[:, 0], columns[::-1, 1]), ("a", "b", "c"), tuple("pqrs"))
+    plain = Preprocessing.plain("pqrs", Standardization(columns[:, 0], columns[::-1, 1]))
+    model = Model(strided, plain, ("a", "b", "c"))
     save(tmp_path / "m", model)
     loaded = load(tmp_path / "m")
-    np.testing.assert_array_equal(loaded.standardization.mean, [0, 1, 2, 3])
-    np.testing.assert_array_equal(loaded.standardization.scale, [4, 3, 2, 1])
+    np.testing.assert_array_equal(loaded.columns.standardization.mean, [0, 1, 2, 3])
+    np.testing.assert_array_equal(loaded.columns.standardization.scale, [4, 3, 2, 1])
     np.testing.assert_array_equal(loaded.network.theta, strided.theta)
 
 
 def test_what_load_would_refuse_is_not_saved(tmp_path: Path) -> None:
     model = make_model()
     with pytest.raises(ValueError, match="class_names is not a list of 3 strings"):
-        save(tmp_path / "m", Model(model.network, model.standardization, ("a",), model.feature_names))
+        save(tmp_path / "m", Model(model.network, model.preprocessing, ("a",)))
     model.network.theta[0] = np.nan
     with pytest.raises(ValueError, match="theta: expected finite numbers"):
         save(tmp_path / "m", model)
@@ -295,3 +319,58 @@ def test_a_model_file_takes_its_name_once_and_only_when_it_can_be_loaded(
     assert len(replaced) == 2
     assert np.isfinite(load(tmp_path / "m").network.theta).all()
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_models_columns_are_found_by_name_whatever_their_order(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 2)) * [1, 100]
+    frame = pd.DataFrame({"large": x[:, 1], "small": x[:, 0]})
+    t = (frame["small"] > 0).to_numpy().astype(int)
+    dataset = Dataset.from_arrays(frame, t)
+    assert dataset.feature_names == ("large", "small")
+    network = Network([Linear(2, 2)])
+    train(network, SGD(0.5), dataset, 30)
+    save(tmp_path / "m", Model.of(network, dataset))
+    model = load(tmp_path / "m")
+    assert (model.predict(frame) == t).mean() > 0.9
+    np.testing.assert_array_equal(model.predict(frame[["small", "large"]]), model.predict(frame))
+    np.testing.assert_array_equal(model.predict_proba(frame.to_numpy()), model.predict_proba(frame))
+    with pytest.raises(ValueError, match="there is no column 'small', which the model wants"):
+        model.predict(frame[["large"]])
+
+
+def test_a_frame_with_words_and_missing_cells_is_trained_on_and_predicted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 120)
+    mass = np.where(rng.random(120) < 0.1, np.nan, rng.normal(kind, 0.3))
+    frame = pd.DataFrame({"mass": mass, "sex": rng.choice(["f", "m"], 120), "kind": np.array(["a", "b", "c"])[kind]})
+    dataset = Dataset.from_frame(frame, "kind")
+    assert dataset.feature_names == ("mass", "mass is missing", "sex=m")
+    network = Network([Linear(dataset.D, 16), Tanh(), Linear(16, 3)])
+    train(network, SGD(0.1, 0.9), dataset, 20)
+    save(tmp_path / "m", Model.of(network, dataset))
+    model = load(tmp_path / "m")
+    assert (np.array(model.class_names)[model.predict(frame)] == frame["kind"]).mean() > 0.8
+    with pytest.raises(TypeError, match="'sex' holds words: give it a data frame"):
+        model.predict(np.zeros((2, 2)))
+
+
+def test_a_temperature_changes_how_sure_a_model_is_and_not_what_it_says(tmp_path: Path) -> None:
+    plain = make_model()
+    x = np.random.default_rng(0).normal(3, 5, (50, 4))
+    save(tmp_path / "m", Model(plain.network, plain.preprocessing, plain.class_names, 2.0))
+    model = load(tmp_path / "m")
+    np.testing.assert_array_equal(model.predict(x), plain.predict(x))
+    z = plain.network.logits(plain.samples(x))
+    np.testing.assert_allclose(model.predict_proba(x), plain.network.output.probabilities(z / 2), rtol=1e-6)
+
+
+def test_networks_with_a_preprocessing_each_answer_together(tmp_path: Path) -> None:
+    stack = Network([Linear(4, 3)], seed=[1, 2])
+    first = Preprocessing.plain("pqrs", Standardization(np.zeros(4), np.ones(4)))
+    second = Preprocessing.plain("pqrs", Standardization(np.ones(4), np.full(4, 2.0)))
+    save(tmp_path / "m", Model(stack, Several([first, second]), ("a", "b", "c"), np.array([1.0, 0.5])))
+    model, x = load(tmp_path / "m"), np.random.default_rng(0).normal(size=(9, 4))
+    one = stack[0].predict_proba(first(x))
+    two = stack.at(stack.theta[1]).output.probabilities(stack[1].logits(second(x)) / 0.5)
+    np.testing.assert_allclose(model.predict_proba(x), (one + two) / 2, rtol=1e-6)
+    assert model.predict_proba(x, average=False).shape == (2, 9, 3)
