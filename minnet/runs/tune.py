@@ -81,7 +81,7 @@ def ties(setting: Setting, best: Setting) -> bool:
     p < 0.05. Its mean must lie within two standard errors of the best one's mean, too: where one network of several
     goes astray, no test tells anything. With a single repetition there is nothing to tell by, and no tie.
     """
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     n = len(best.losses)
     if setting is best or setting.diverged or n < 2:
