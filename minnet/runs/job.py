@@ -198,12 +198,13 @@ class Job:
             raise OSError(f"the run in {folder} cannot go on: {error.strerror or error}; {kept(folder)}") from None
 
     def train(self, folder: Path, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result]:
-        """Train all groups and then the baseline, as many at a time as there are jobs."""
+        """Train all groups, as many at a time as there are jobs, and then the baseline."""
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, [*self.groups, *self.baseline], jobs, interrupt, self.options.done)
-        results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+            results = in_processes(one, self.groups, jobs, interrupt, self.options.done)
+        else:
+            results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
         beside = [] if join(results).ended.reason == "diverged" else self.baseline
         return results + [one(group, interrupt=interrupt) for group in beside]
 
