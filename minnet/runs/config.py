@@ -19,7 +19,7 @@ from minnet.support.files import inner
 
 USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-VARIED = ("lr", "momentum", "weight_decay", "seed")  # what a stack can vary
+VARIED = ("lr", "momentum", "weight_decay", "fold", "seed")  # what a stack can vary
 
 
 class WrongUsage(ValueError):
@@ -206,6 +206,10 @@ class Config:
             for name in names:
                 if not there and getattr(self, name) != FIELDS[name].default:
                     raise WrongUsage(f"{flag(name)} goes with {what}")
+        if self.folds and self.test:
+            raise WrongUsage("--folds tests each row once, and --test FILE is for one split: leave one of them out")
+        if self.group and self.time:
+            raise WrongUsage("--group and --time: a split is by one of them; leave the other out")
         return self
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.lab.trace import divergence
-from minnet.runs.build import make_dataset, make_network
+from minnet.runs.build import make_datasets, make_network, make_stack
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
 from minnet.runs.folder import (
@@ -34,6 +34,7 @@ from minnet.runs.folder import (
     versions,
     write_run,
 )  # fmt: skip
+from minnet.runs.folds import distinct
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import (
@@ -98,12 +99,14 @@ class Options:
                 raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
 
 
-def data_checksum(dataset: Dataset) -> str:
+def data_checksum(datasets: Sequence[Dataset]) -> str:
     """Return the SHA-256 of all samples, targets and weights."""
-    digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
-    weights = [dataset.sample_weight[split] for split in sorted(dataset.sample_weight)]
-    for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
-        digest.update(np.ascontiguousarray(array).data)
+    digest = hashlib.sha256()
+    for dataset in distinct(datasets)[0]:
+        digest.update(repr((dataset.class_names, dataset.feature_names)).encode())
+        weights = [dataset.sample_weight[split] for split in sorted(dataset.sample_weight)]
+        for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -135,13 +138,17 @@ class Job:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
+        if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
+            values = {"fold": range(1, config.folds * config.repeats + 1), **values}
         self.config, self.values, self.options = config, dict(values), options
-        self.configs, self.dataset = grid(config, **values), make_dataset(config)
+        self.configs = grid(config, **values)
+        self.datasets = make_datasets(self.configs)
+        self.dataset = max(self.datasets, key=lambda dataset: dataset.D)
         if sizes is None:
             limit = options.memory_limit if values else math.inf
-            sizes = stacks(self.configs, self.dataset, limit, options.jobs)
+            sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
-        self.groups = groups(self.configs, self.dataset, self.sizes, bool(values))
+        self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -170,7 +177,7 @@ class Job:
             content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
         content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
         with threads_for(network, self.config.batch_size):
-            content |= {"data_sha256": data_checksum(self.dataset), "threads": blas_threads()}
+            content |= {"data_sha256": data_checksum(self.datasets), "threads": blas_threads()}
         return content | {"versions": versions()}
 
     def run(self, folder: Path, interrupt: Interrupt) -> Report:
@@ -199,8 +206,7 @@ class Job:
     def finish(self, folder: Path, result: Result) -> Report:
         """Write and return what came out."""
         history, ended = result.history, result.ended
-        seeds = [config.seed for config in self.configs] if self.values else None
-        network = make_network(self.config, self.dataset, seeds)
+        network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
         steps = -(-len(self.dataset.train.x) // self.config.batch_size)
         ending = result.found or describe_ending(ended, history, self.config, steps)
@@ -246,14 +252,14 @@ def train_group(
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history
-            plots.save_picture(draw(history, title=f"{group.dataset.name}, training"), folder / "loss.png")
+            plots.save_picture(draw(history, title=f"{group.datasets[0].name}, training"), folder / "loss.png")
             drawn = time.monotonic()
         on_epoch(history)
 
     if interrupt.requested and not training.over():
         training.end("interrupted")
-        return Result(training.kept_theta, training.history, training.ended)
-    result = run(training, after_epoch)
+        return group.widened(Result(training.kept_theta, training.history, training.ended))
+    result = group.widened(run(training, after_epoch))
     if result.ended.reason == "diverged" and not training.stack:
         return result._replace(found=divergence(training))
     save()
@@ -300,7 +306,7 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
                 f"{folder} was trained on other data than {job.dataset.name!r} now holds: put the data back as it "
                 "was, or begin a new run"
             )
-        largest, most = max(job.sizes), stacks(job.configs, job.dataset, free_memory())[0]
+        largest, most = max(job.sizes), max(stacks(job.configs, job.datasets, free_memory()))
         if largest > most:
             raise ValueError(f"{folder} trains {largest} networks at a time, but there is memory free for {most}")
         remove_leftovers(folder)
