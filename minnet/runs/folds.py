@@ -14,10 +14,12 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.data.splits import SPLITS
 from minnet.network import Network
-from minnet.output import OutputLayer, SoftmaxCrossEntropy
+from minnet.output import SoftmaxCrossEntropy
 from minnet.support import expect
 from minnet.support.stack import Array
-from minnet.training import EVALUATION_ROWS, Training, score
+from minnet.training import Training, score
+
+ROWS = 128  # of each network that are evaluated at a time: what the layers hold of all networks stays in the cache
 
 
 def distinct(datasets: Sequence[Dataset]) -> tuple[list[Dataset], Array]:
@@ -73,19 +75,16 @@ class Below(NamedTuple):
         return self.t[rows], None if self.weights is None else self.weights[rows]
 
     def logits(self, network: Network, of: Array) -> Array:
-        """Compute the logits of each network of a stack for the data set that is its own: shape (S, N, K)."""
-        first, z = of[:, np.newaxis] * self.N, []
-        for start in range(0, self.N, EVALUATION_ROWS):
-            rows = first + np.arange(start, min(start + EVALUATION_ROWS, self.N))
-            z.append(network.logits(self.x.take(rows, axis=0), check=False))
-        return np.concatenate(z, axis=-2)
+        """Compute the logits of each network of a stack for the data set that is its own: shape (S, N, K).
 
-
-def scores(network: Network, outputs: Sequence[OutputLayer], below: Below, of: Array) -> tuple[list[Array], list[Any]]:
-    """Return each network's logits for its own rows, and what `minnet.training.score` says of them."""
-    z = [logits[: below.sizes[f]] for f, logits in zip(of, below.logits(network, of), strict=True)]
-    networks = zip(of.tolist(), z, outputs, strict=True)
-    return z, [score(output, own, *below.own(f)) for f, own, output in networks]
+        In memory the classes come before the rows, since NumPy finds the largest of a few neighbours slowly.
+        """
+        first = of[:, np.newaxis] * self.N
+        z = np.empty((len(of), network.K, self.N), network.theta.dtype).mT
+        for start in range(0, self.N, ROWS):
+            rows = first + np.arange(start, min(start + ROWS, self.N))
+            z[:, start : start + ROWS] = network.logits(self.x.take(rows, axis=0), check=False)
+        return z
 
 
 @dataclass(eq=False, repr=False)
@@ -116,7 +115,10 @@ class FoldTraining(Training):
 
     def evaluate(self, split: str) -> tuple[Any, Any]:
         """Compute the figures of each network on its own rows, as a single one's."""
-        _, figures = scores(self.network, self.outputs, self.splits[split], self.of)
+        below, figures = self.splits[split], []
+        networks = zip(below.logits(self.network, self.of), self.outputs, self.of.tolist(), strict=True)
+        for z, output, f in networks:
+            figures.append(score(output, z[: below.sizes[f]], *below.own(f)))
         return cast(tuple[Any, Any], tuple(map(np.array, zip(*figures, strict=True))))
 
 
