@@ -1,4 +1,4 @@
-"""What happened, to the eye? Loss curves, confusion and decision boundaries; the only file that imports matplotlib.
+"""What happened, to the eye? Curves, confusion, reliability and more; the only file that imports matplotlib.
 
 Each function returns a `matplotlib.figure.Figure` made without pyplot, so that no window is ever opened and nothing
 is kept alive; in a notebook it shows as the cell's last value once ``%matplotlib inline`` is on. Colours are Okabe
@@ -7,7 +7,7 @@ and Ito's, which colour-blind readers can tell apart, and no meaning hangs on co
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from minnet.support import expect
 from minnet.support.files import replacing
 from minnet.support.stack import Array
 from minnet.support.text import printable, shortened
+
+if TYPE_CHECKING:
+    from minnet.runs.calibration import Reliability
+    from minnet.runs.importance import Importance
 
 # Blue, vermilion, bluish green, reddish purple, orange, sky blue, yellow, black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -262,6 +266,8 @@ def plot_confusion(
 ) -> Figure:
     """Plot how often each class was taken for which, on samples that were not trained on.
 
+    Of more than 60 classes, colours tell the shares, without names and counts.
+
     Parameters
     ----------
     t : array of shape (N,) or (N, K)
@@ -278,25 +284,99 @@ def plot_confusion(
     K = len(class_names)
     counts = np.bincount(K * class_numbers(t) + predicted, minlength=K * K).reshape(K, K)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [literal(name, 24) for name in class_names] if K <= 30 else []
+    names = [literal(name, 24) for name in class_names] if K <= 60 else []
     longest = max(map(len, names), default=0)
-    size = 2.8 + 0.36 * min(K, 30) + 0.07 * longest
+    cell = 0.36 if K <= 30 else 0.26
+    size = 2.8 + cell * (K if names else 30) + 0.07 * longest
     ax = ax or new_figure(size, size).add_subplot()
     figure = figure_of(ax)
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if names:
-        turned = 40 * (longest > 2)
+        turned = (40 if K <= 30 else 60) * (longest > 2)
         ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
         ax.set_yticks(range(K), names)
+        fontsize = min(9, 100 * (cell + 1 / K) / len(str(counts.max())))
         for row, column in np.argwhere(counts):
             colour = "white" if share[row, column] > 0.5 else "black"
-            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=9)
+            ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=fontsize)
     else:
-        figure.colorbar(image, ax=ax, label="share of the true class")
+        figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.6)
     ax.set(xlabel="predicted class", ylabel="true class")
     right = f"{literal(title, 200)}\n{counts.trace()} of {counts.sum()} right"
     ax.set_title(right.removeprefix("\n"), fontsize="medium", wrap=True)
     return figure
+
+
+def plot_reliability(reliabilities: Mapping[str, "Reliability"], title: str = "") -> Figure:
+    """Plot how often predictions were right against how sure they were, with how many there are below.
+
+    Each bin of predictions is a point. Grey is where it would lie in 95 of 100 data sets if the probabilities were
+    right: a bin of a few samples may be far off by chance.
+
+    Parameters
+    ----------
+    reliabilities : mapping of str to Reliability
+        By name, such as that before a temperature and that after it: see `minnet.runs.calibration.reliability`.
+    title : str, optional
+        Stands above.
+    """
+    columns, bins = len(reliabilities), reliabilities.values()
+    figure = new_figure(1 + 4 * columns, 5.2, title)
+    panels = figure.subplots(2, columns, sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
+    left = min(0.5, *(each.confidence[0] for each in bins))
+    most = max(each.samples.max() for each in bins)
+    for k, (name, each) in enumerate(reliabilities.items()):
+        above, below = panels[:, k]
+        draw_reliability(above, k, each)
+        above.set_title(f"{literal(name, 40)}: calibration error {each.error:.3f}", fontsize="medium")
+        bars = below.bar(each.confidence, each.samples, width=0.02, color=COLOURS[k % 8])
+        below.bar_label(bars, fontsize="x-small", padding=1, rotation=90 * (most > 999))
+        below.set_xlabel("probability of the class predicted")
+    above.set(xlim=(left - 0.03, 1.03), ylim=(0, 1))  # which all others share
+    below.set_ylim(0, 1.5 * most)
+    panels[0, 0].set_ylabel("accuracy (share that is right)")
+    panels[1, 0].set_ylabel("samples")
+    handles = above.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    return figure
+
+
+def draw_reliability(panel: Axes, k: int, bins: "Reliability") -> None:
+    """Draw the accuracy of bins against how sure the network was, in the k-th look, and where chance would put them."""
+    from scipy.stats import binom
+
+    least, largest = binom.interval(0.95, bins.samples, bins.confidence)
+    low, height = least / bins.samples, (largest - least) / bins.samples
+    chance = "where 95 % of bins lie if calibrated"
+    panel.bar(bins.confidence, height, bottom=low, width=0.02, color="0.85", label=chance)
+    panel.plot([0, 1], [0, 1], color="0.4", linestyle=":", label="perfectly calibrated")
+    panel.plot(bins.confidence, bins.accuracy, linestyle="", clip_on=False, zorder=3, **look(k))
+    panel.grid(alpha=0.3)
+
+
+def plot_importance(importances: Sequence["Importance"], title: str = "") -> Figure:
+    """Plot what columns are worth, as bars with a deviation to either side: at most thirty, and how many are left out.
+
+    Parameters
+    ----------
+    importances : sequence of Importance
+        The column that is worth the most first, at least one: see `minnet.runs.importance.importances`.
+    title : str, optional
+        Stands above.
+    """
+    shown, more = importances[:30], len(importances[30:])
+    ax = new_figure(7, 1.5 + 0.26 * len(shown), title).add_subplot()
+    places = range(len(shown))
+    means = [each.mean for each in shown]
+    deviations = [each.deviation for each in shown]
+    ax.barh(places, means, xerr=deviations, color=COLOURS[5])
+    ax.axvline(0, color="0.3", linewidth=0.8)
+    ax.set_yticks(places, [literal(each.name, 30) for each in shown])
+    ax.set_ylim(len(shown) - 0.4, -0.6)  # the first is on top
+    left_out = f"\n{more} more columns, worth less, are not shown" if more else ""
+    ax.set_xlabel(f"accuracy lost when the column is permuted{left_out}")
+    ax.grid(axis="x", alpha=0.3)
+    return figure_of(ax)
 
 
 def plot_decision_boundary(

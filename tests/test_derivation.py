@@ -31,6 +31,7 @@ from minnet.gradient_check import numeric_gradient
 from minnet.layers import Array
 from minnet.optimizers import clip_gradient
 from minnet.output import log_softmax
+from minnet.runs.calibration import PRIOR, Temperature, fit_temperature
 from minnet.support.stack import RandomNumbers
 from tests.conftest import make_network
 
@@ -460,6 +461,47 @@ def test_equation_15_the_complex_step_is_exact_where_a_difference_is_not(batch: 
     network = make_network()
     numeric = numeric_gradient(network, *batch)
     assert np.abs(numeric - numeric_gradient(network, *batch, h=1e-20)).max() < 1e-15
+
+
+def test_equation_16_the_temperatures_loss_is_convex_in_its_inverse() -> None:
+    rng = np.random.default_rng(6)
+    z, t, s = rng.normal(0, 3, (5, 4)), rng.dirichlet(np.ones(4), 5), np.array([1.0, 2, 0, 1, 3])
+    w, layer, output = s / s.sum(), Temperature(4), SoftmaxCrossEntropy()
+    layer.dbeta = np.empty((1, 1))
+
+    def slope(beta: Any) -> Any:
+        y = np.stack([softmax(beta * row) for row in z])
+        return (w * ((y - t) * z).sum(axis=1)).sum()
+
+    for beta in (0.1, 1, 3):
+        layer.beta = np.full((1, 1), beta)
+        output.forward(layer.forward(z), t, s)
+        dz = layer.backward(output.backward())
+        stepped = SoftmaxCrossEntropy().forward((beta + 1j * H) * z, t, s)
+        assert layer.dbeta.item() == pytest.approx(stepped.imag / H, rel=1e-13)
+        assert layer.dbeta.item() == pytest.approx(slope(beta), rel=1e-13)
+        np.testing.assert_allclose(dz, beta * output.backward(), rtol=1e-15)
+        y = np.stack([softmax(beta * row) for row in z])
+        variance = (y * z**2).sum(axis=1) - (y * z).sum(axis=1) ** 2
+        assert slope(beta + 1j * H).imag / H == pytest.approx(w @ variance, rel=1e-12)
+        np.testing.assert_array_equal(y.argmax(axis=1), z.argmax(axis=1))
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1, 1, 1, 1, 1], [1.0, 2, 0, 1, 3, 0.5]])
+def test_equation_16a_the_priors_minimum_is_where_the_slopes_meet(weights: list[float]) -> None:
+    rng, s = np.random.default_rng(7), np.array(weights)
+    z, t = rng.normal(0, 3, (6, 3)), np.array([0, 1, 2, 0, 1, 1])
+    rows, M = np.eye(3)[t], s.sum() ** 2 / (s**2).sum()
+
+    def L(beta: Any) -> Any:
+        return SoftmaxCrossEntropy().forward(beta * z, rows, s) + PRIOR / M * (beta - 1 - np.log(beta))
+
+    beta = 1 / fit_temperature(z, t, s)
+    assert L(beta + 1j * H).imag / H == pytest.approx(0, abs=1e-9)
+    assert L(beta) < min(L(0.99 * beta), L(1.01 * beta), L(1))
+    assert L(1) == SoftmaxCrossEntropy().forward(z, rows, s)
+    log_density = PRIOR * np.log(2 + 1j * H) - PRIOR * (2 + 1j * H)  # of the gamma distribution
+    assert log_density.imag / H == pytest.approx(-PRIOR * (1 - 1 / 2), rel=1e-14)
 
 
 def test_every_equation_has_its_test_and_every_test_its_equation() -> None:

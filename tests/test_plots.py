@@ -1,5 +1,6 @@
 """Do the pictures show the numbers, without pyplot, in figures of one's own if asked?"""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from minnet import History
@@ -19,11 +21,15 @@ from minnet.plots import (
     plot_confusion,
     plot_decision_boundary,
     plot_history,
+    plot_importance,
     plot_rates,
+    plot_reliability,
     plot_runs,
     plot_stack,
     save_picture,
 )
+from minnet.runs.calibration import Reliability
+from minnet.runs.importance import Importance
 from tests.conftest import make_network
 
 
@@ -188,6 +194,9 @@ def test_the_confusion_counts_each_pair() -> None:
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
 
 
+RELIABILITY = Reliability(np.array([1, 20, 400]), np.array([0.4, 0.7, 0.99]), np.array([0.0, 0.75, 0.985]))
+
+
 def pictures(name: str, axes: Sequence[Axes] | None = None) -> dict[str, Figure]:
     """Make each picture, with a name wherever one is taken; in axes of one's own, four of them, those that take any."""
     history, labels, x = made_up_history(), np.arange(6) % 2, np.random.default_rng(0).normal(size=(6, 2))
@@ -200,6 +209,8 @@ def pictures(name: str, axes: Sequence[Axes] | None = None) -> dict[str, Figure]
         "stack": plot_stack(made_up_stack(), {name: np.array([0]), "other": np.array([1])}, title=name),
         "rates": plot_rates(np.array([0.1, 1]), rates, 1.1, title=name),
         "runs": plot_runs({name: history, "other": history}, title=name),
+        "reliability": plot_reliability({name: RELIABILITY, "other": RELIABILITY}, title=name),
+        "importance": plot_importance([Importance(name, 0.1, 0.01)], title=name),
     }
 
 
@@ -236,7 +247,7 @@ def test_names_are_shown_letter_by_letter(name: str, drawn: set[tuple[int, str, 
         save_picture(figure, tmp_path / "a.png")
         found[picture] = sum(NAMES[name] in line for _, line, _ in drawn)
         assert not any(mathematics for _, _, mathematics in drawn)
-    entries = {"confusion": 2, "boundary": 3, "stack": 2, "rates": 1, "runs": 1}
+    entries = {"confusion": 2, "boundary": 3, "stack": 2, "rates": 1, "runs": 1, "reliability": 1, "importance": 1}
     assert found == {picture: (picture != "boundary") + entries.get(picture, 0) for picture in found}  # and a title
 
 
@@ -263,13 +274,17 @@ def test_titles_fit_into_the_picture_however_long(K: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 30, 200])
-@pytest.mark.parametrize("K", [2, 4, 30])
+@pytest.mark.parametrize("K", [2, 4, 30, 60])
 def test_class_names_of_any_length_leave_room_for_the_cells(K: int, length: int) -> None:
     names = [f"{k}{'n' * length}" for k in range(K)]
-    figure = plot_confusion(np.arange(K), np.arange(K), names)
+    t = np.repeat(np.arange(K), 1234)
+    figure = plot_confusion(t, t, names)
     figure.draw_without_rendering()  # a warning that there is no room would be an error
     (ax,) = figure.axes
     assert ax.get_window_extent().width / figure.dpi > 0.2 * K
+    counts = [text.get_window_extent() for text in ax.texts]
+    assert len(counts) == K
+    assert max(count.width for count in counts) < ax.get_window_extent().width / K
     box = ax.get_tightbbox()
     assert box is not None
     assert figure.bbox.x0 <= box.x0
@@ -279,10 +294,66 @@ def test_class_names_of_any_length_leave_room_for_the_cells(K: int, length: int)
 
 
 def test_a_confusion_of_many_classes_has_a_colour_bar_instead_of_numbers() -> None:
-    t = np.arange(40)
-    figure = plot_confusion(t, t, [str(k) for k in range(40)])
+    t = np.arange(70)
+    figure = plot_confusion(t, t, [str(k) for k in range(70)])
     assert len(figure.axes) == 2
     assert not figure.axes[0].texts
+
+
+def test_reliability_shows_accuracy_against_confidence_and_how_many_there_are() -> None:
+    after = RELIABILITY._replace(accuracy=RELIABILITY.confidence)
+    figure = plot_reliability({"before": RELIABILITY, "after": after}, "a run")
+    figure.draw_without_rendering()
+    before, better, below, _ = figure.axes
+    _, points = before.get_lines()
+    np.testing.assert_array_equal(points.get_xdata(), RELIABILITY.confidence)
+    np.testing.assert_array_equal(points.get_ydata(), RELIABILITY.accuracy)
+    np.testing.assert_array_equal(before.get_lines()[0].get_xdata(), before.get_lines()[0].get_ydata())
+    assert [text.get_text() for text in below.texts] == ["1", "20", "400"]
+    assert before.get_title() == f"before: calibration error {RELIABILITY.error:.3f}"
+    assert better.get_title() == "after: calibration error 0.000"
+    one, many = before.patches[0], before.patches[2]
+    assert isinstance(one, Rectangle)
+    assert isinstance(many, Rectangle)
+    assert (one.get_y(), one.get_height()) == (0, 1)  # a single sample may be right or wrong
+    assert many.get_height() < 0.03
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "perfectly calibrated",
+        "where 95 % of bins lie if calibrated",
+    ]
+
+
+@pytest.mark.parametrize("samples", [1, 20, 12345])
+def test_reliability_has_room_for_its_numbers(samples: int) -> None:
+    bins = np.arange(1, 16) / 15 - 0.01
+    figure = plot_reliability({"one": Reliability(np.full(15, samples), bins, bins)})
+    figure.draw_without_rendering()
+    below = figure.axes[1]
+    boxes = [text.get_window_extent() for text in below.texts]
+    assert all(box.y1 <= below.bbox.y1 for box in boxes)
+    assert all(first.x1 <= second.x0 for first, second in itertools.pairwise(boxes))
+
+
+def test_a_network_that_is_always_sure_leaves_an_axis_that_can_be_read() -> None:
+    sure = Reliability(np.array([20]), np.array([1.0]), np.array([1.0]))
+    figure = plot_reliability({"sure": sure})
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_xlim()[0] < 0.5
+
+
+def test_importance_has_a_bar_for_each_column_with_its_deviation_and_counts_those_left_out() -> None:
+    found = [Importance(f"column {k}", 0.5 - k / 50, k / 100) for k in range(33)]
+    (ax,) = plot_importance(found, "a run").axes
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    np.testing.assert_allclose([bar.get_width() for bar in bars], [each.mean for each in found[:30]])
+    assert [label.get_text() for label in ax.get_yticklabels()] == [each.name for each in found[:30]]
+    assert ax.get_xlabel().endswith("\n3 more columns, worth less, are not shown")
+    low, high = ax.get_ylim()
+    assert low > 29
+    assert high < 0  # the first is on top
+    (ax,) = plot_importance(found[:2]).axes
+    assert "more" not in ax.get_xlabel()
 
 
 def test_the_decision_boundary_is_the_classifiers() -> None:

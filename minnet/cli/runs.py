@@ -26,9 +26,11 @@ SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was
 def read_samples(run: str, file: str, target: str | None = None, labelled: bool = True) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, labelled=labelled, features=model.feature_names, class_names=model.class_names)
+    table = read_table(file, target, labelled=labelled, columns=model.columns.kinds, class_names=model.class_names)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
+    for new in model.columns.unseen(table.columns):
+        say(new)
     return model, table
 
 

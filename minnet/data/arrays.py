@@ -3,12 +3,12 @@
 import io
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from minnet.data.columns import Column, Source, of_array
 from minnet.support.files import readable
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
@@ -17,14 +17,15 @@ from minnet.support.text import listed
 HEADER = 1000  # bytes of an .npy's, at most: arrays of numbers need 128, and some of 10,000 keep NumPy busy for 20 s
 
 
-class ArrayFile:
+class ArrayFile(Source):
     """Arrays by name, of an .npz, or of a pair of .npy files, which are then called x and y.
 
     The columns of x are called x0, x1, …; other arrays are used only where they are asked for.
     """
 
     def __init__(self, *files: str) -> None:
-        self.path = path = ",".join(files)
+        path = ",".join(files)
+        super().__init__(path)
         self.pair = {} if path.lower().endswith(".npz") else dict(zip("xy", files, strict=False))
         names = list(self.pair)
         if not names:
@@ -62,21 +63,21 @@ class ArrayFile:
             raise ValueError(f"{self.path}: {name} has shape {array.shape}, expected {(self.n_rows,)}, as x has rows")
         return array
 
-    def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[Any]]:
-        """Read columns of x and arrays of numbers (N,), in this order, and an array of labels."""
-        x = self.x.take([self.columns[name] for name in names if name in self.columns], axis=1)
-        stacked = np.column_stack([x, *(self._read_column(name) for name in names if name not in self.columns)])
-        if stacked.dtype.kind not in "biuf":
-            raise ValueError(f"{self.path}: expected numbers, got {stacked.dtype}")
-        with np.errstate(over="ignore"):
-            numbers = stacked.astype(np.float64)
-        if label is None:
-            return numbers, []
-        array = self._read_column(label)
-        with readable(f"{self.path}: {label} holds text that is none"):  # SystemError, for one, at what is no character
-            labels = (np.strings.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist()
-            "".join(map(str, labels)).encode()
-        return numbers, labels
+    def load(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
+        """Read columns of x and arrays (N,): those of texts and of words as they are, of the others as numbers."""
+        place = {name: d for d, name in enumerate(name for name in names if name in self.columns)}
+        x = self.x.take([self.columns[name] for name in place], axis=1)
+        if x.dtype.kind in "iuf":  # at once, since columns of a large x lie far apart
+            with np.errstate(over="ignore"):
+                x = np.ascontiguousarray(x.astype(np.float64).T).T
+        found = {}
+        for name in names:
+            array = x[:, place[name]] if name in place else self._read_column(name)
+            with readable(f"{self.path}: {name} holds text that is none"):  # SystemError, at what is no character
+                decoded = np.strings.decode(array, "utf-8") if array.dtype.kind == "S" else array
+                found[name] = of_array(name, decoded, name in texts)
+                "".join(found[name].words or ()).encode()
+        return [found[name] for name in names]
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a number or label: where it is, and what it says."""

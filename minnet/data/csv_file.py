@@ -1,50 +1,61 @@
 """How is a text file of columns read? By NumPy where that is sure to be right, else row by row."""
 
-import contextlib
 import csv
 import io
 import itertools
-import math
 import re
-from array import array
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from minnet.support.stack import Array
+from minnet.data.columns import NUMBER, Column, Source, of_texts, to_numbers
+from minnet.support.machine import check_memory
 from minnet.support.text import listed
 
-NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-TRUTH = {"true": 1.0, "false": 0.0}
+CELL = 80  # bytes of a short text, and of its place in a list
+# How numbers are written with commas, and with points that might stand between thousands.
+DECIMAL_COMMA = re.compile(r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*),[0-9]+([eE][+-]?[0-9]+)?")
+COMMA_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
+POINT_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+")
 
 
-class CSVFile:
-    """A text file of columns, a header first.
+class CSVFile(Source):
+    """A text file of columns, a header first; "-" is standard input.
 
     NumPy's reader is twice as fast as Python's csv module, but skips blank lines, takes quotes less strictly and does
     not say which cell is no number. Where one of these could matter, the file is read by the csv module.
     """
 
-    hidden: Sequence[str] = ()
-
     def __init__(self, path: str) -> None:
-        self.path = path
-        data = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n ")
-        self.data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        try:
-            self.data.decode()
-        except UnicodeDecodeError as error:
-            line = self.data.count(b"\n", 0, error.start) + 1
-            raise ValueError(f"{path}: line {line} is not UTF-8: save it as UTF-8") from None
+        super().__init__(path if path != "-" else "standard input")
+        self.data = self._text(Path(path).read_bytes() if path != "-" else sys.stdin.buffer.read())
         header = re.sub(r'"[^"]*"', "", self.data.partition(b"\n")[0].decode())
         self.delimiter = max(",;\t|", key=header.count)
-        self.names = [name.strip() for name in next(self._rows(), (1, []))[1]]
-        if all(map(NUMBER.fullmatch, self.names)):
+        names = [name.strip() for name in next(self._rows(), (1, []))[1]]
+        if all(map(NUMBER.fullmatch, names)):
             raise ValueError(
-                f"{path}: expected names of columns in the first line, got {listed(self.names) or 'nothing'}"
+                f"{self.path}: expected names of columns in the first line, got {listed(names) or 'nothing'}"
             )
+        self.names = [name or f"Unnamed: {j}" for j, name in enumerate(names)]  # as pandas calls them
         self.n_rows = self.data.count(b"\n")  # or less, where cells hold line ends
+
+    def _text(self, data: bytes) -> bytes:
+        """Return what a file holds as UTF-8 with plain line ends, or raise ValueError if it is no text."""
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            data = data.decode("utf-16", "surrogatepass").encode("utf-8", "surrogatepass")
+        data = data.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n ")
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        wrong, what = data.find(b"\0"), "holds a NUL, which is no text"
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            wrong, what = error.start, "is not UTF-8"
+        if wrong >= 0:
+            line = data.count(b"\n", 0, wrong) + 1
+            raise ValueError(f"{self.path}: line {line} {what}: save it as UTF-8")
+        return data
 
     def _lines(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")
@@ -60,43 +71,66 @@ class CSVFile:
         except csv.Error as error:
             raise ValueError(f"{self.path}: line {line}: the cells cannot be told apart ({error})") from None
 
-    def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]]:
-        """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels."""
-        return self._read_plain(names, label) or self._read_rows(names, label)
+    def load(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
+        """Read columns: those of texts as they are, and of the others as words what is not numbers."""
+        return self._read_plain(names, texts) or self._read_rows(names, texts)
 
-    def _read_plain(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]] | None:
-        """Read columns by NumPy, or give None if cells are quoted, one is no number, or lines were skipped."""
-        if b'"' in self.data:
+    def _read_plain(self, names: Sequence[str], texts: Collection[str]) -> list[Column] | None:
+        """Read columns by NumPy, or give None if that might read something else, or cannot read it."""
+        if b'"' in self.data or (self.delimiter != "," and b"," in self.data):
             return None
         kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
-        kinds |= dict.fromkeys(names, "f8")
         try:
             _, first = next(itertools.islice(self._rows(), 1, None))
             for name, cell in zip(self.names, first, strict=True):
-                if name == label or cell.strip().lower() in TRUTH:
-                    kinds[name] = "O"
+                if name in names:
+                    kinds[name] = "f8" if name not in texts and NUMBER.fullmatch(cell.strip()) else "O"
             dtype = list(kinds.items())
             table = np.loadtxt(self._lines(), dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)
         except ValueError:
             return None
         if len(table) != self.n_rows:
             return None
-        columns = [to_numbers(table[name].tolist()) if kinds[name] == "O" else table[name] for name in names]
-        return np.column_stack(columns), [] if label is None else table[label].tolist()
+        found = {name: np.ascontiguousarray(table[name]) for name in names if kinds[name] == "f8"}
+        return [
+            Column(name, found[name]) if name in found else to_column(name, table[name].tolist(), name in texts)
+            for name in names
+        ]
 
-    def _read_rows(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[str]]:
+    def _read_rows(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
         """Read columns by Python's csv module, and raise ValueError if a row has not the cells that the header has."""
-        column = {name: j for j, name in enumerate(self.names)}
-        wanted = [column[name] for name in names]
-        numbers, labels = array("d"), list[str]()
-        for row, (line, cells) in enumerate(itertools.islice(self._rows(), 1, None), 1):
-            if len(cells) != len(column):
-                expected = f"expected {len(column)} cells, as the header has"
-                raise ValueError(f"{self.path}: row {row} (line {line}): {expected}, got {len(cells)}")
-            numbers.extend(to_numbers([cells[j] for j in wanted]))
-            if label is not None:
-                labels.append(cells[column[label]])
-        return np.frombuffer(numbers).reshape(-1, len(names)), labels
+        check_memory(f"{self.path}: reading it", CELL * self.n_rows * len(self.names))
+        rows = list[list[str]]()
+        for line, cells in itertools.islice(self._rows(), 1, None):
+            if len(cells) != len(self.names):
+                expected = f"expected {len(self.names)} cells, as the header has"
+                raise ValueError(f"{self.path}: row {len(rows) + 1} (line {line}): {expected}, got {len(cells)}")
+            rows.append(cells)
+        columns = dict(zip(self.names, zip(*rows, strict=True), strict=False))
+        found: dict[str, Sequence[str]] = {name: columns.get(name, ()) for name in names}
+        rewrite = self._find_marks([cells for name, cells in found.items() if name not in texts])
+        if rewrite:
+            found |= {name: [*map(rewrite, cells)] for name, cells in found.items() if name not in texts}
+        return [to_column(name, cells, name in texts) for name, cells in found.items()]
+
+    def _find_marks(self, columns: Sequence[Sequence[str]]) -> Callable[[str], str] | None:
+        """Find out what commas in numbers mean, if there are any and all agree: a function that rewrites them."""
+        if b"," not in self.data or (self.delimiter == "," and b'"' not in self.data):
+            return None
+        marked = {cell.strip() for cells in columns for cell in cells if "," in cell or "." in cell}
+        commas = {word for word in marked if DECIMAL_COMMA.fullmatch(word)}
+        groups = {word for word in marked if COMMA_GROUPS.fullmatch(word)}
+        points = {
+            word for word in marked if "." in word and NUMBER.fullmatch(word) and not POINT_GROUPS.fullmatch(word)
+        }
+        if commas and not points and not groups - commas and (commas - groups or self.delimiter == ";"):
+            self.notes = ["decimal commas"]
+            numbers = commas | {word for word in marked if POINT_GROUPS.fullmatch(word)}
+            return lambda cell: cell.replace(".", "").replace(",", ".") if cell.strip() in numbers else cell
+        if not commas - groups and (groups - commas or (groups and points)):
+            self.notes = ["commas between thousands"]
+            return lambda cell: cell.replace(",", "") if cell.strip() in groups else cell
+        return None
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell in the file: where it is, and what it says."""
@@ -105,11 +139,7 @@ class CSVFile:
         return place, cells[self.names.index(name)].strip()
 
 
-def to_numbers(cells: Sequence[str]) -> list[float]:
-    """Convert cells, each to nan if it is no number."""
-    text = "".join(cells)
-    if "_" not in text and text.isascii():  # else float takes what is no number: 1_0, or digits of other scripts
-        with contextlib.suppress(ValueError):
-            return list(map(float, cells))
-    words = [cell.strip().lower() for cell in cells]
-    return [float(word) if NUMBER.fullmatch(word) else TRUTH.get(word, math.nan) for word in words]
+def to_column(name: str, cells: Sequence[str], text: bool) -> Column:
+    """Make a column of cells, of numbers if all are and no text is wanted."""
+    numbers = None if text else to_numbers(cells)
+    return of_texts(name, cells) if numbers is None else Column(name, numbers)

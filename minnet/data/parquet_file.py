@@ -1,23 +1,23 @@
 """How is a Parquet file read? By pyarrow, which minnet runs without."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from minnet.data.columns import Column, Source
 from minnet.support.files import readable
-from minnet.support.stack import Array
 from minnet.support.text import one_line
 
 # What pyarrow calls the types of columns that can be read.
-KINDS = {
-    "numbers": re.compile(r"bool|u?int\d+|halffloat|float|double|decimal.*|null"),
-    "labels": re.compile(r"(dictionary<values=)?(bool|u?int\d+|halffloat|float|double|(large_)?string)(, .*)?"),
-}
+NUMBERS = re.compile(r"u?int\d+|halffloat|float|double|decimal.*|null")
+DATES = re.compile(r"date(32|64)\[.*\]|timestamp\[.*\]")
+CATEGORIES = re.compile(r"dictionary<values=(bool|u?int\d+|halffloat|float|double|(large_)?string), .*")
+WORDS = re.compile(r"bool|(large_)?string")
+DAY = 86_400_000_000  # microseconds
 
 
-class ParquetFile:
+class ParquetFile(Source):
     """A Parquet file of columns, read by pyarrow.
 
     Columns that once were a data frame's index are used only where they are asked for, and texts are read as numbers
@@ -25,7 +25,7 @@ class ParquetFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path)
         try:
             import pyarrow.parquet
         except ImportError:
@@ -34,34 +34,37 @@ class ParquetFile:
             schema = pyarrow.parquet.read_schema(path)
             self.names, self.kinds = schema.names, {field.name: one_line(field.type) for field in schema}
             self.hidden = [str(name) for name in (schema.pandas_metadata or {}).get("index_columns", ())]
+            self.categories = [name for name, kind in self.kinds.items() if CATEGORIES.fullmatch(kind)]
             text = [name for name, kind in self.kinds.items() if kind in ("string", "large_string")]
             self.file = pyarrow.parquet.ParquetFile(path, read_dictionary=text)
             self.n_rows = self.file.metadata.num_rows
 
-    def load(self, names: Sequence[str], label: str | None) -> tuple[Array, Sequence[Any]]:
-        """Read columns of numbers (N, D), with nan wherever there is none, and a column of labels, None for none."""
-        wanted = dict.fromkeys(names, "numbers")
-        if label is not None:
-            wanted[label] = "labels"
-        for name, what in wanted.items():
+    def load(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
+        """Read columns: those of texts and of words as they are, of dates as days, and of the others as numbers."""
+        for name in names:
             kind = self.kinds[name]
-            if not KINDS[what].fullmatch(kind):
-                raise ValueError(
-                    f"{self.path}: column {name!r:.60} holds {kind:.60}, expected {what}; code it so, or --ignore it"
-                )
+            if not any(known.fullmatch(kind) for known in (NUMBERS, DATES, CATEGORIES, WORDS)):
+                expected = "expected numbers, text or dates; code it so, or --ignore it"
+                raise ValueError(f"{self.path}: column {name!r:.60} holds {kind:.60}, {expected}")
         with readable(f"{self.path}: the file is damaged"):
-            self.table = self.file.read(columns=list(wanted), use_threads=False)
+            self.table = self.file.read(columns=list(names), use_threads=False)
             self.table.validate(full=True)
-            if self.table.shape != (self.n_rows, len(wanted)):
+            if self.table.shape != (self.n_rows, len(names)):
                 raise ValueError("it holds something else than it says")
-        numbers = np.empty((self.n_rows, len(names)))
-        for j, name in enumerate(names):
-            numbers[:, j] = self.table.column(name).cast("float64", safe=False).to_numpy()
-        if label is None:
-            return numbers, []
-        labels = self.table.column(label).dictionary_encode().combine_chunks()
-        words = labels.dictionary.to_pylist()  # rows share their text: each is made once
-        return numbers, [None if i is None else words[i] for i in labels.indices.to_pylist()]
+            return [self._column(name, name in texts) for name in names]
+
+    def _column(self, name: str, text: bool) -> Column:
+        """Make a column of one that was read."""
+        cells, kind = self.table.column(name), self.kinds[name]
+        if not text and NUMBERS.fullmatch(kind):
+            return Column(name, cells.cast("float64", safe=False).to_numpy())
+        if not text and DATES.fullmatch(kind):
+            moments = cells.cast("timestamp[us]", safe=False).cast("int64")
+            return Column(name, moments.cast("float64", safe=False).to_numpy() / DAY, date=True)
+        coded = cells.dictionary_encode().combine_chunks()  # each text is made once
+        codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        words = tuple("" if word != word else str(word) for word in coded.dictionary.to_pylist())
+        return Column(name, codes.astype(np.int64), words)
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell of a column: where it is, and what it says."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from minnet.data.columns import Column
 from minnet.support import expect
 from minnet.support.stack import Array
+from minnet.support.text import counted
 
 MOST = 50  # features of a category
 UNIQUE, FEW = 0.9, 10  # share of different cells, and how many, from which words are names or keys, and no categories
@@ -91,8 +92,9 @@ class Number(NamedTuple):
 
     def unseen(self, column: Column) -> tuple[int, str]:
         """Count the cells that are missing where none was in training, and say what they get."""
-        filled = 0 if self.missing or self.fill is None else int(column.missing.sum())
-        return filled, f"missing, filled with the median {self.fill:g}" if filled else ""
+        if self.missing or self.fill is None:
+            return 0, ""
+        return int(column.missing.sum()), f"missing, filled with the median {self.fill:g}"
 
 
 class Category(NamedTuple):
@@ -134,6 +136,11 @@ class Category(NamedTuple):
         return cls(column.name, tuple(found), other, missing)
 
     @property
+    def size(self) -> str:
+        """Say how many values it has."""
+        return f"{self.name:.30} {len(self.values)}{' and other' * self.other}{' and missing' * self.missing}"
+
+    @property
     def single(self) -> bool:
         """Tell whether one feature holds both values."""
         return len(self.values) == 2 and not self.other
@@ -142,7 +149,11 @@ class Category(NamedTuple):
     def features(self) -> list[str]:
         """Name the features."""
         named = [f"{self.name}={value}" for value in self.values[self.single :]]
-        return named + [f"{self.name} is other"] * self.other + [f"{self.name} is missing"] * self.missing
+        if self.other:
+            named.append(f"{self.name} is other")
+        if self.missing:
+            named.append(f"{self.name} is missing")
+        return named
 
     def places(self, column: Column) -> Array:
         """Tell of each cell which of the values it holds; −1 if it is missing, K if it holds another."""
@@ -157,7 +168,11 @@ class Category(NamedTuple):
         each = [places == k for k in range(K)]
         if self.single:
             each = [np.where(absent, 0.5, each[1])]
-        return each + [absent] * self.other + [places < 0] * self.missing
+        if self.other:
+            each.append(absent)
+        if self.missing:
+            each.append(places < 0)
+        return each
 
     def unseen(self, column: Column) -> tuple[int, str]:
         """Count the cells whose value has no feature, though it might have one, and say what they are taken for."""
@@ -265,7 +280,7 @@ class Preprocessing:
         """Say of which columns some cells are not like any in training, and what is done with them."""
         given = {column.name: column for column in columns}
         found = [(each.name, *each.unseen(given[each.name])) for each in self.columns]
-        return [f"{name!r:.60}: {count} cell{'s' * (count > 1)} {what}" for name, count, what in found if count]
+        return [f"{name!r:.60}: {counted(count, 'cell')} {what}" for name, count, what in found if count]
 
     def describe(self, columns: Array | Sequence[Column]) -> str:
         """Say in a line what was made of the columns of a table, or of an array."""
@@ -273,20 +288,20 @@ class Preprocessing:
             return f"{len(self.columns)} features"
         given = {column.name: column for column in columns}
         numbers = [each for each in self.columns if isinstance(each, Number)]
-        categories = [each for each in self.columns if isinstance(each, Category)]
+        sizes = [each.size for each in self.columns if isinstance(each, Category)]
+        dates = sum(each.date for each in numbers)
+        missing = sum(int(given[each.name].missing.sum()) for each in numbers)
         said = []
         if numbers:
-            dates = sum(each.date for each in numbers)
-            missing = sum(int(given[each.name].missing.sum()) for each in numbers)
-            more = [f"{dates} of them dates"] * (dates > 0)
-            more += [f"{missing} cell{'s' * (missing > 1)} missing, filled with medians"] * (missing > 0)
-            said.append(f"{len(numbers)} number{'s' * (len(numbers) > 1)}" + (f" ({', '.join(more)})" if more else ""))
-        if categories:
-            sizes = [f"{each.name:.30} {values_said(each)}" for each in categories[:8]]
-            sizes += ["…"] * (len(categories) > 8)
-            said.append(f"{len(categories)} categor{'ies' if len(categories) > 1 else 'y'} ({', '.join(sizes)})")
+            more = [f"{dates} of them dates"] if dates else []
+            if missing:
+                more.append(f"{counted(missing, 'cell')} missing, filled with medians")
+            said.append(counted(len(numbers), "number") + in_brackets(more))
+        if sizes:
+            shown = [*sizes[:8], "…"] if len(sizes) > 8 else sizes
+            said.append(counted(len(sizes), "category", "categories") + in_brackets(shown))
         said += [f"{name!r:.30} left out: {why}" for name, why in self.left_out.items()]
-        return f"{len(columns)} columns: {', '.join(said)}"
+        return f"{counted(len(columns), 'column')}: {', '.join(said)}"
 
     def to_json(self) -> list[dict[str, Any]]:
         """Give what was learned of each column in terms of JSON."""
@@ -319,9 +334,9 @@ class Several(tuple[Preprocessing, ...]):
         return np.stack([np.pad(samples, ((0, 0), (0, D - samples.shape[1]))) for samples in each])
 
 
-def values_said(category: Category) -> str:
-    """Say how many values a category has."""
-    return f"{len(category.values)}{' and other' * category.other}{' and missing' * category.missing}"
+def in_brackets(parts: Sequence[str]) -> str:
+    """Write what is added in brackets, if there is something."""
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def check_learned(learned: Learned) -> None:

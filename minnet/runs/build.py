@@ -42,9 +42,10 @@ def make_datasets(configs: Sequence[Config]) -> list[Dataset]:
     seed = config.seed if config.split_seed is None else config.split_seed
     table, test = read(config), None
     if config.test is not None:
+        wanted = [(column.name, column.kind) for column in table.columns]
         test = read_table(
-            config.test, config.target, features=table.feature_names, class_names=table.class_names,
-            sample_weight=config.sample_weight,
+            config.test, config.target, columns=wanted, class_names=table.class_names,
+            sample_weight=config.sample_weight, missing=config.missing,
         )  # fmt: skip
     with np.errstate(over="ignore"):
         if config.folds is None or config.fold is None:
@@ -66,7 +67,7 @@ def read(config: Config) -> Table:
     """Read all samples of a configuration's data set, but for a test split of its own."""
     if not is_file_name(config.dataset):
         return load_raw(config.dataset)
-    names = ("target", "ignore", "sample_weight")
+    names = ("target", "ignore", "sample_weight", "categorical", "missing", "min_class", "group", "time")
     return read_table(config.dataset, **{name: getattr(config, name) for name in names})
 
 

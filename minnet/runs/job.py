@@ -119,7 +119,8 @@ def describe_data(dataset: Dataset) -> str:
     if len({name.casefold() for name in dataset.class_names}) < dataset.K:
         few += "; some classes differ in upper and lower case only: are they the same?"
     samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
-    return f"{one_line(dataset.name)}: {samples}, {dataset.D} features, {dataset.K} classes: {few}"
+    about = one_line(dataset.about or f"{dataset.D} features", None)
+    return f"{one_line(dataset.name)}: {samples}, {about}; {dataset.K} classes: {few}"
 
 
 class Job:

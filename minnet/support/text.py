@@ -28,6 +28,11 @@ def shortened(name: str, width: int) -> str:
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-(width // 2) :]}"
 
 
+def counted(n: int, one: str, several: str = "") -> str:
+    """Say how many of something there are: "1 cell", "2 cells"."""
+    return f"{n} {one if n == 1 else several or one + 's'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Sort known names so that those most like a name come first."""
     return sorted(known, key=lambda other: difflib.SequenceMatcher(None, name.lower(), other).ratio(), reverse=True)

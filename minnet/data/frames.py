@@ -1,0 +1,91 @@
+"""How are data frames read? Those of pandas, polars and others, by narwhals, which scikit-learn brings."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from minnet.data.columns import Column, Source, of_texts
+from minnet.data.tables import Table, make_table
+from minnet.support.machine import check_memory
+from minnet.support.stack import Array
+
+DAY = 86_400_000_000  # microseconds
+
+
+class Frame(Source):
+    """A data frame, as its columns; an index, which only frames of pandas have, is none of them."""
+
+    def __init__(self, frame: Any, name: str) -> None:
+        import narwhals as nw
+
+        try:
+            narwhal = nw.from_native(frame, eager_only=True)
+        except TypeError:
+            got = f"{type(frame).__module__}.{type(frame).__qualname__}"
+            raise TypeError(f"{name}: expected a data frame of pandas, polars or the like, got {got:.80}") from None
+        super().__init__(name)
+        self.series = [*narwhal.iter_columns()]
+        self.names = [str(series.name).strip() or f"Unnamed: {j}" for j, series in enumerate(self.series)]
+        named = [*zip(self.names, self.series, strict=True)]
+        self.categories = [each for each, series in named if isinstance(series.dtype, nw.Categorical | nw.Enum)]
+        self.n_rows = len(narwhal)
+
+    def load(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
+        """Read columns: those of texts and of words as they are, of dates as days, and of the others as numbers."""
+        check_memory(f"{self.path}: reading it", 8 * self.n_rows * len(names))
+        return [self._column(name, name in texts) for name in names]
+
+    def _column(self, name: str, text: bool) -> Column:
+        """Make a column of one of the frame's."""
+        import narwhals as nw
+
+        series = self.series[self.names.index(name)]
+        dtype = series.dtype
+        if not text and dtype.is_numeric():
+            return Column(name, to_floats(series))
+        if not text and isinstance(dtype, nw.Date | nw.Datetime):
+            moments = series.cast(nw.Datetime("us")) if isinstance(dtype, nw.Date) else series
+            return Column(name, to_floats(moments.dt.timestamp("us")) / DAY, date=True)
+        if dtype.is_nested() or isinstance(dtype, nw.Duration | nw.Time | nw.Binary):
+            expected = "expected numbers, text or dates; code it so, or ignore it"
+            raise ValueError(f"{self.path}: column {name!r:.60} holds {dtype!s:.60}, {expected}")
+        missing = series.is_null().to_list()
+        pairs = zip(series.to_list(), missing, strict=True)
+        return of_texts(name, ["" if none or cell != cell else str(cell) for cell, none in pairs])
+
+    def cell(self, name: str, row: int) -> tuple[str, str]:
+        """Find a cell of a column: where it is, and what it says."""
+        value = self.series[self.names.index(name)].to_list()[row]
+        return f"{self.path}: column {name!r:.60}, row {row + 1}", str(value).strip()
+
+
+def to_floats(series: Any) -> Array:
+    """Convert a series of numbers to float64, NaN where there is none."""
+    import narwhals as nw
+
+    return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64)
+
+
+def from_frame(frame: Any, target: str | None = None, *, name: str = "frame", **options: Any) -> Table:
+    """Read a data frame by the rules by which files are read.
+
+    Parameters
+    ----------
+    frame : data frame
+        Of pandas, polars, or any other that narwhals reads, in memory.
+    target : str, optional
+        The column of labels.
+    name : str, default "frame"
+        What to call it, also in messages.
+    **options
+        Those of `minnet.data.tables.make_table`.
+
+    Raises
+    ------
+    TypeError
+        If it is no data frame.
+    ValueError
+        If it is not a table with what was asked for.
+    """
+    return make_table(Frame(frame, name), name, target, **options)
