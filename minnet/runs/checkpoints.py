@@ -82,9 +82,9 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
     training.seconds, training.network.random.generators = seconds, generators
 
 
-def checkpoints(folder: Path, group: str = "") -> list[Path]:
-    """List the checkpoints in a run folder, the newest first: of one group of a sweep, or of all."""
-    found = (folder / "checkpoints" / group).rglob("step-*.safetensors")
+def checkpoints(folder: Path, group: str = "**") -> list[Path]:
+    """List the checkpoints in a run folder, the newest first: of one group, "" where there is one only, or of all."""
+    found = (folder / "checkpoints").glob(str(Path(group, "step-*.safetensors")))
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 

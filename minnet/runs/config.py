@@ -202,6 +202,7 @@ class Config:
             (is_file_name(self.dataset), "a file of one's own", "target", "ignore", "sample_weight", "test"),
             (is_file_name(self.dataset), "a file of one's own", "categorical", "missing", "min_class", "group", "time"),
             (self.folds, "--folds", "repeats", "fold", "refit"),
+            (self.fold is None, "all folds, without --fold", "refit"),
         ):
             for name in names:
                 if not there and getattr(self, name) != FIELDS[name].default:

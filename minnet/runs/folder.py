@@ -19,7 +19,7 @@ import numpy as np
 
 from minnet.data.dataset import Dataset
 from minnet.history import History
-from minnet.network import Network
+from minnet.network import Network, Seed
 from minnet.runs.checkpoints import checkpoints
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
@@ -29,12 +29,13 @@ from minnet.support.text import say
 
 CONFIG, RESULTS = "config.json", "results.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
+OUT_OF_FOLD = "out_of_fold.csv"  # what a run of folds has as well
 RUN_FILES = (
     CONFIG, "metrics.csv", RESULTS, "report.txt", "model.safetensors", "loss.png", "confusion.png"
 )  # fmt: skip
 OURS = (
     "checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part", "tensorboard/events.out.tfevents.*",
-    STACK_FILE, *reversed(RUN_FILES),
+    STACK_FILE, OUT_OF_FOLD, *reversed(RUN_FILES),
 )  # fmt: skip
 
 
@@ -135,7 +136,8 @@ def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
     for file in files_of(folder):
         file.unlink(missing_ok=True)
-    for each in [*folder.glob("checkpoints/stack-*"), folder / "checkpoints", folder / "tensorboard"]:
+    groups = [*folder.glob("checkpoints/stack-*"), folder / "checkpoints" / "refit"]
+    for each in [*groups, folder / "checkpoints", folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
             each.rmdir()
 
@@ -202,14 +204,21 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     if summary.report:
         write_text(folder / "report.txt", summary.report)
     if history.epoch:
-        write_text(folder / "metrics.csv", metrics(history, network))
-        try:
+        write_text(folder / "metrics.csv", metrics(history, network.seed))
+        with pictures(folder):
             draw(folder, history, summary, chosen, dataset)
-        except OSError:  # the disk is full, say: the run can go on from its checkpoint
-            raise
-        except Exception as error:  # whatever it is, it shall not cost the results
-            say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
     write_json(folder / RESULTS, summary.results)
+
+
+@contextmanager
+def pictures(folder: Path) -> Iterator[None]:
+    """Draw here, so that what goes wrong is said, but does not cost the results."""
+    try:
+        yield
+    except OSError:  # the disk is full, say: the run can go on from its checkpoint
+        raise
+    except Exception as error:  # whatever it is
+        say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
 
 
 def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> None:
@@ -232,12 +241,14 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
         plots.save_picture(confusion, folder / "confusion.png")
 
 
-def metrics(history: History, network: Network) -> str:
-    """Format a row an epoch, and for a stack one for each network, with its seed, in each epoch, as CSV."""
-    seeds, epochs = () if isinstance(network.seed, int) else network.seed, len(history.epoch)
+def metrics(history: History, seed: Seed, folds: Sequence[int] = ()) -> str:
+    """Format a row an epoch, and for a stack one for each network, with its seed and fold, in each epoch, as CSV."""
+    seeds, epochs = () if isinstance(seed, int) else seed, len(history.epoch)
     tables = [
-        {"network": [s] * epochs, "seed": [seed] * epochs, **history.member(s).by_epoch()}
-        for s, seed in enumerate(seeds)
+        {"network": [s] * epochs, "seed": [each] * epochs}
+        | ({"fold": [folds[s]] * epochs} if folds else {})
+        | history.member(s).by_epoch()
+        for s, each in enumerate(seeds)
     ] or [history.by_epoch()]
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")

@@ -22,8 +22,10 @@ from minnet.lab.trace import divergence
 from minnet.runs.build import make_datasets, make_network, make_stack
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
+from minnet.runs.cross_validation import CrossValidation, refitted, write_folds
 from minnet.runs.folder import (
     CONFIG,
+    RESULTS,
     Summary,
     anything_saved,
     check_unfinished,
@@ -49,9 +51,10 @@ from minnet.runs.sweep import (
     stacks,
     worker_interrupt,
 )  # fmt: skip
-from minnet.support.files import refusing
+from minnet.support.files import refusing, write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
+from minnet.training import Ending
 
 LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
@@ -110,15 +113,15 @@ def data_checksum(datasets: Sequence[Dataset]) -> str:
     return digest.hexdigest()
 
 
-def describe_data(dataset: Dataset) -> str:
-    """Say in a line what was read, so that a wrong file or column is noticed."""
+def describe_data(dataset: Dataset, where: str = "") -> str:
+    """Say in a line what was read, so that a wrong file or column is noticed, and where parts are of these sizes."""
     splits = [dataset.counts(split) for split in ("train", "validation", "test")]
     counts, sizes = np.sum(splits, axis=0), " + ".join(str(split.sum()) for split in splits)
     named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
     if len({name.casefold() for name in dataset.class_names}) < dataset.K:
         few += "; some classes differ in upper and lower case only: are they the same?"
-    samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
+    samples = f"{counts.sum()} samples ({sizes} to train, validate, test{' ' * bool(where)}{where})"
     about = one_line(dataset.about or f"{dataset.D} features", None)
     return f"{one_line(dataset.name)}: {samples}, {about}; {dataset.K} classes: {few}"
 
@@ -142,6 +145,7 @@ class Job:
         if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
             values = {"fold": range(1, config.folds * config.repeats + 1), **values}
         self.config, self.values, self.options = config, dict(values), options
+        self.folds = "fold" in values
         self.configs = grid(config, **values)
         self.datasets = make_datasets(self.configs)
         self.dataset = max(self.datasets, key=lambda dataset: dataset.D)
@@ -184,11 +188,16 @@ class Job:
     def run(self, folder: Path, interrupt: Interrupt) -> Report:
         """Train all groups and write the results; what was kept is said if that cannot be done."""
         if not self.options.quiet:
-            say(describe_data(self.dataset))
+            say(describe_data(self.datasets[-1], "in the last of the folds" if self.folds else ""))
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
-                results = self.train(folder, interrupt, lambda history: (self.options.show(history), log(history)))
-            return self.finish(folder, join(results))
+
+                def on_epoch(history: History) -> None:
+                    self.options.show(history)
+                    log(history)
+
+                result = join(self.train(folder, interrupt, on_epoch))
+                return (self.finish_folds if self.folds else self.finish)(folder, result, interrupt, on_epoch)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
         except BrokenExecutor:
@@ -204,24 +213,54 @@ class Job:
             return in_processes(one, self.groups, jobs, interrupt)
         return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
 
-    def finish(self, folder: Path, result: Result) -> Report:
+    def finish(self, folder: Path, result: Result, *_: object) -> Report:
         """Write and return what came out."""
-        history, ended = result.history, result.ended
+        history = result.history
         network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
-        steps = -(-len(self.dataset.train.x) // self.config.batch_size)
-        ending = result.found or describe_ending(ended, history, self.config, steps)
+        ending = why(result, self.config, self.dataset)
         if history.epoch and not (self.values and history.diverged().all()):
             summary = summarize(self, network, history, ending)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         write_run(folder, history, summary, network, self.dataset)
-        if ended.reason == "interrupted":
-            say(f"{ending['text']}; {kept(folder)}")
-            return 130, [], summary.results
-        if ended.reason == "diverged":
-            raise FloatingPointError(f"{ending['text']}; what there is of the run is in {folder}")
-        return 0, [*summary.lines, f"saved in       {folder}"], {**summary.results, "run": str(folder)}
+        return report(folder, result.ended, ending, summary)
+
+    def finish_folds(self, folder: Path, result: Result, interrupt: Interrupt, on_epoch: OnEpoch) -> Report:
+        """Write and return what came out of folds; before, train a network on all rows if there is to be one."""
+        ended, ending, found, refit = result.ended, why(result, self.config, self.dataset), None, None
+        if ended.reason not in ("interrupted", "diverged"):
+            found = CrossValidation(self, result)
+        if found and self.config.refit:
+            group, every, live = found.refit_group(), self.options.checkpoint_every, self.options.live
+            last = train_group(group, folder, every, live, interrupt, on_epoch)
+            if last.ended.reason in ("interrupted", "diverged"):
+                ended, found = last.ended, None
+                ending = why(last, group.configs[0], group.datasets[0])
+                ending["text"] += ", training on all rows"
+            else:
+                refit = refitted(group, last)
+        summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
+        if not found:
+            write_json(folder / RESULTS, summary.results)
+            return report(folder, ended, ending, summary)
+        return report(folder, ended, ending, write_folds(folder, found, ending, refit))
+
+
+def why(result: Result, config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Say why training ended."""
+    steps = -(-len(dataset.train.x) // config.batch_size)
+    return result.found or describe_ending(result.ended, result.history, config, steps)
+
+
+def report(folder: Path, ended: Ending, ending: Mapping[str, Any], summary: Summary) -> Report:
+    """Return what came out, or say why there is no more of it."""
+    if ended.reason == "interrupted":
+        say(f"{ending['text']}; {kept(folder)}")
+        return 130, [], summary.results
+    if ended.reason == "diverged":
+        raise FloatingPointError(f"{ending['text']}; what there is of the run is in {folder}")
+    return 0, [*summary.lines, f"saved in       {folder}"], {**summary.results, "run": str(folder)}
 
 
 def train_group(

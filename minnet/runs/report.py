@@ -132,7 +132,7 @@ def compare_networks(
 ) -> tuple[dict[str, Any], list[str]]:
     """Tell how the networks of a stack did: mean ± standard deviation, a ranking, the best one."""
     config = plan.configs[best]
-    own = {name: config.learning_rate if name == "lr" else getattr(config, name) for name in VARIED}
+    own = {name: config.learning_rate if name == "lr" else getattr(config, name) for name in VARIED if name != "fold"}
     own |= {name: values[best] for name, values in figures.items()}
     results: dict[str, Any] = {"networks": len(alive), "diverged": int((~alive).sum())}
     for name, values in figures.items():
