@@ -228,27 +228,60 @@ def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str
     return figure_of(ax)
 
 
+def mean_curve(history: History, name: str) -> tuple[Array, tuple[Array, ...], float]:
+    """Give a column of a history, a band around it, and what it says of the weights kept.
+
+    Of a stack it is the mean over the networks that have not diverged, in a band of ± one deviation.
+    """
+    values, kept = np.array(getattr(history, name)), np.asarray(history.final(name))
+    if values.ndim == 1:
+        return values, (), float(kept)
+    alive = ~history.diverged()
+    if not alive.any():
+        return np.full(len(values), np.nan), (), np.nan
+    values, kept = values[:, alive], kept[alive]
+    mean, deviation = values.mean(axis=1), values.std(axis=1)
+    return mean, (np.maximum(mean - deviation, 0.5 * mean), mean + deviation), float(kept.mean())
+
+
+def networks_of(history: History) -> str:
+    """Say how many networks a history is of, for a legend; nothing of one."""
+    lost = np.count_nonzero(history.diverged())
+    if not np.ndim(history.kept[-1]):
+        return ""
+    S = len(history.kept[-1])
+    if lost == S:
+        return f", all {S} diverged"
+    return f", mean of {S - lost}" + (f" ({lost} diverged)" if lost else "")
+
+
 def plot_runs(histories: Mapping[str, History], split: str = "validation", title: str = "") -> Figure:
     """Lay the curves of any number of runs over each other: a loss and the validation accuracy against epochs.
+
+    The legend gives the values of the weights kept.
 
     Parameters
     ----------
     histories : mapping of str to History
-        The runs by name, each with at least one epoch.
+        The runs by name, each with at least one epoch; a stack is drawn as the mean over its networks, without those
+        that diverged, in a band of ± one deviation.
     split : {"validation", "training"}, default "validation"
         Of which split the loss is.
     title : str, optional
         Stands above.
     """
-    losses = [getattr(history, f"{SPLITS[split]}_loss") for history in histories.values()]
+    losses = [mean_curve(history, f"{SPLITS[split]}_loss") for history in histories.values()]
     width = 9.6 + 0.09 * min(60, max(map(len, histories)))
     figure = new_figure(width, max(3.8, 0.8 + 0.2 * len(losses)), title)
     loss, accuracy = figure.subplots(1, 2)
-    scale_losses(loss, losses)
+    scale_losses(loss, [each for mean, band, _ in losses for each in (mean, *band)])
     for k, (name, history) in enumerate(histories.items()):
-        label = f"{name}: {losses[k][-1]:.3g}, {history.validation_accuracy[-1]:.1%}"
-        draw_curve(loss, k, history.epoch, np.clip(losses[k], *loss.get_ylim()), label)
-        draw_curve(accuracy, k, history.epoch, history.validation_accuracy)
+        mean, band, kept = losses[k]
+        right, right_band, share = mean_curve(history, "validation_accuracy")
+        label = f"{name}{networks_of(history)}: {kept:.3g}, {share:.1%}"
+        curve, *edges = (np.clip(each, *loss.get_ylim()) for each in (mean, *band))
+        draw_curve(loss, k, history.epoch, curve, label, edges)
+        draw_curve(accuracy, k, history.epoch, right, band=right_band)
     label_epochs(loss, f"{split} loss (nats)")
     label_epochs(accuracy, "validation accuracy (share of samples)")
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")

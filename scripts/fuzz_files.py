@@ -41,7 +41,7 @@ import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 import minnet.plots
 from minnet.cli.main import main
 from minnet.data import tables
-from minnet.runs import job, report
+from minnet.runs import job, reading
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.runs.config import Config
 from minnet.support import machine
@@ -157,7 +157,7 @@ def damaged_cells(data: bytes) -> bytes:
     """Change cells, rows and columns of a table in text, and how it is written."""
     rows = [line.split(",") for line in data.decode().splitlines()]
     for _ in range(pick([0, 1, 2, 3])):
-        k = chance.randrange(4)
+        k = chance.randrange(5)
         cell = [pick(CELLS)]
         many = range(pick([0, 0, 2, 1000, 10**5 + 1]))
         for row in pick([rows[:1], [pick(rows)], rows, rows[1:]]):
@@ -265,8 +265,8 @@ def use_run(run: Path, file: Path, good: bytes) -> None:
         command("compare", run, run / "resumed", "--out", run / "compare.png")
         if not COSTLY.search((run / "config.json").read_bytes()):
             resumed(run, "again")
-    report.show(run)
-    report.compare([report.read_run(run), report.read_run(run / "resumed")])
+    reading.show(run)
+    reading.compare([reading.read_run(run), reading.read_run(run / "resumed")])
     job.Job.of_run(run, job.Options(), {})
 
 
@@ -275,8 +275,14 @@ def use_table(run: Path, file: Path, good: bytes) -> None:
     pair = file.suffix == ".npy"
     path = f"{run}/x.npy,{run}/y.npy" if pair else str(file)
     table = tables.read_table(path, None if pair else "y")
-    assert table.x.dtype == np.float64 and np.isfinite(table.x).all(), "a table of other than finite numbers"
-    assert table.x.shape == (len(table.t), len(table.feature_names)), "shapes that do not fit"
+    for column in table.columns:
+        assert column.values.shape == table.t.shape == table.rows.shape, "shapes that do not fit"
+        if column.words is None:
+            assert column.values.dtype == np.float64, "numbers of another type"
+            assert not np.isinf(column.values).any(), "a number that is not finite"
+        else:
+            assert all(type(word) is str and word for word in column.words), "categories that are no text"
+            assert ((column.values >= -1) & (column.values < len(column.words))).all(), "categories that are none"
     assert all(type(name) is str and name for name in table.class_names), "names of classes that are no text"
     assert {*table.t.tolist()} == {*range(len(table.class_names))}, "classes that do not occur"
 
@@ -341,7 +347,9 @@ def make_run(run: Path) -> None:
     y = np.arange(6) % 3
     np.savez(run / "my.npz", x=x, y=y)
     zipfile.ZipFile(run / "my.npz").extractall(run)
-    (run / "my.csv").write_text("a,b,y\n0.5,1,cat\n-2,0,dog\n1e-3,7,a cow\n.5,1,cat\n0,0,dog\n")
+    (run / "my.csv").write_text(
+        "a,b,c,d,y\n0.5,1,red,2024-05-01,cat\n-2,,blue,2024-05-02,dog\n1e-3,7,,,a cow\n.5,1,red,,cat\n0,0,NA,,dog\n"
+    )
     table, compression = pyarrow.csv.read_csv(run / "my.csv"), {"a": "snappy", "b": "gzip", "y": "zstd"}
     pyarrow.parquet.write_table(table, run / "my.parquet", 2, compression=compression, use_dictionary=["y"])
     resumed(run, "resumed")

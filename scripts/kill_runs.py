@@ -80,7 +80,9 @@ def examine(folder: Path) -> str:
             load(folder / name)
     if (folder / "results.json").exists():
         return "over"
-    ending = any((folder / name).exists() for name in RUN_FILES[1:])
+    ending = any(
+        (folder / name).exists() for name in RUN_FILES[2:]
+    )  # metrics.csv is there from the first checkpoint on
     return "writing" if ending else "training" if checkpoints(folder) else "beginning"
 
 

@@ -21,7 +21,7 @@ from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoin
 from minnet.runs.config import VARIED
 from minnet.runs.job import Job, Options
 from minnet.runs.model import Model
-from minnet.runs.report import compare, read_run, show
+from minnet.runs.reading import compare, read_run, show
 from minnet.runs.sweep import MOST
 from minnet.support.files import read_arrays, write_arrays
 from minnet.training import Training

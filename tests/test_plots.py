@@ -38,7 +38,8 @@ def made_up_history(epochs: int = 3) -> History:
     return History(
         epoch=list(range(1, epochs + 1)), train_loss=falling, validation_loss=[2 * v for v in falling],
         train_accuracy=[1 - v / 2 for v in falling], validation_accuracy=[1 - v for v in falling],
-        penalty=falling, gradient_norm=falling, lr=falling, seconds=falling, batch_loss=[1.0, 0.5] * epochs,
+        penalty=falling, gradient_norm=falling, lr=falling, kept=list(range(1, epochs + 1)), seconds=falling,
+        batch_loss=[1.0, 0.5] * epochs,
     )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def made_up_stack(scale: float = 1.0, epochs: int = 3) -> History:
     history = made_up_history(epochs)
     for name in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "batch_loss"):
         setattr(history, name, [np.array([v, scale * v]) for v in getattr(history, name)])
+    history.kept = [np.array([k, k]) for k in history.kept]
     return history
 
 
@@ -129,6 +131,22 @@ def test_a_comparison_lays_runs_over_each_other_and_survives_nan() -> None:
     assert second.get_label() == "wrong: nan, 66.7%"
     np.testing.assert_array_equal(accuracy.get_lines()[1].get_ydata(), wrong.validation_accuracy)
     assert (loss.get_ylabel(), accuracy.get_ylabel()[:19]) == ("training loss (nats)", "validation accuracy")
+
+
+def test_a_stack_among_runs_is_its_mean_in_a_band_and_the_legend_tells_the_weights_kept() -> None:
+    single, stack, lost = made_up_history(), made_up_stack(3.0), made_up_stack(math.nan)
+    single.kept = [1, 2, 2]
+    loss, accuracy = plot_runs({"single": single, "stack": stack, "lost": lost}).axes
+    own, mean, left = loss.get_lines()
+    np.testing.assert_array_equal(own.get_ydata(), single.validation_loss)
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), 2 * np.array(single.validation_loss))
+    np.testing.assert_array_equal(left.get_ydata(), single.validation_loss)  # of the one that did not diverge
+    assert own.get_label() == f"single: {single.validation_loss[1]:.3g}, {single.validation_accuracy[1]:.1%}"
+    assert str(mean.get_label()).startswith("stack, mean of 2: 1.33, ")
+    assert str(left.get_label()).startswith("lost, mean of 1 (1 diverged): 0.667, ")
+    assert [len(panel.collections) for panel in (loss, accuracy)] == [2, 2]  # a band for each stack
+    stack.validation_loss = [np.full(2, math.nan)] * 3
+    assert str(plot_runs({"s": stack}).axes[0].get_lines()[0].get_label()) == "s, all 2 diverged: nan, nan%"
 
 
 def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:

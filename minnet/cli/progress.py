@@ -4,6 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,29 +25,52 @@ def line(history: History) -> str:
     return f"loss {figure(loss)}  validation {figure(validation_loss)}, {accuracy:.1%} right{several}"
 
 
+class Progress(NamedTuple):
+    """What shows that training goes on.
+
+    Attributes
+    ----------
+    epoch : callable
+        Shows a history after each epoch.
+    done : callable
+        Shows how many stacks are trained, and of how many, where processes of their own train them.
+    """
+
+    epoch: Callable[[History], object]
+    done: Callable[[int, int], object]
+
+
 @contextlib.contextmanager
-def progress(epochs: int, quiet: bool) -> Iterator[Callable[[History], None]]:
-    """Give what shows a history after each of so many epochs."""
+def progress(epochs: int, quiet: bool, lines: int = 10) -> Iterator[Progress]:
+    """Give what shows where training stands: in so many epochs, or in stacks; without a terminal in lines."""
     if quiet:
-        yield ignore
+        yield Progress(ignore, ignore)
     elif sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
-        columns = ("epoch", MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("training", total=epochs, line="")
-            yield lambda history: bar.update(task, completed=history.epoch[-1], line=line(history))
+        said = TextColumn("{task.description}"), TextColumn("{task.fields[line]}")
+        columns = (said[0], MofNCompleteColumn(), BarColumn(), said[1], TimeRemainingColumn())
+        with Bar(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("epoch", total=epochs, line="")
+            yield Progress(
+                lambda history: bar.update(task, completed=history.epoch[-1], line=line(history)),
+                lambda k, n: bar.update(task, completed=k, total=n, description="stacks trained"),
+            )
     else:
-        every = max(1, epochs // 10)
+        every = max(1, epochs // lines)
         printed = time.monotonic()
 
-        def print_line(history: History) -> None:
+        def print_line(text: str) -> None:
             nonlocal printed
+            printed = time.monotonic()
+            with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
+                print(text, file=sys.stderr, flush=True)
+
+        def print_epoch(history: History) -> None:
             epoch = history.epoch[-1]
             if epoch % every == 0 or epoch in (1, epochs) or time.monotonic() - printed > PROGRESS_SECONDS:
-                printed = time.monotonic()
-                with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop training
-                    print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}", file=sys.stderr, flush=True)
+                print_line(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {line(history)}")
 
-        yield print_line
+        yield Progress(print_epoch, lambda k, n: print_line(f"{k} of {n} stacks trained"))

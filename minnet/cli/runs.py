@@ -11,7 +11,7 @@ import minnet
 from minnet.cli.flags import JSON, OUTPUT, Argument, Commands, Report
 from minnet.data.named import DATASETS, load_raw
 from minnet.data.tables import read_table
-from minnet.runs import report
+from minnet.runs import reading, report
 from minnet.runs.config import COLUMN, SWITCH, TEXT
 from minnet.runs.folder import read_config
 from minnet.support import expect
@@ -71,13 +71,13 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
 
 def show(run: str) -> Report:
     """Summarise a run: settings, layers, curve, results."""
-    return 0, [report.show(Path(run))], None
+    return 0, [reading.show(Path(run))], None
 
 
 def compare(runs: list[str], out: Path = Path("compare.png")) -> Report:
     """Compare runs: what differs in their settings and results, and one picture of their curves."""
-    found = [report.read_run(folder) for folder in report.find_runs(list(map(Path, runs)))]
-    rows, text = report.compare(found)
+    found = [reading.read_run(folder) for folder in reading.find_runs(list(map(Path, runs)))]
+    rows, text = reading.compare(found)
     curves = {str(run.folder): run.history for run in found if run.history}
     if curves:
         from minnet.plots import plot_runs, save_picture

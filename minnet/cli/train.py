@@ -1,7 +1,6 @@
 """What can be done from a terminal before and while training? ``minnet train``, ``tune`` and ``doctor``."""
 
 import math
-import shlex
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, SETTINGS, STACK, TRAINING, Argument, Commands, Report, parted
 from minnet.cli.progress import progress
 from minnet.runs import job
+from minnet.runs import tune as tuned
 from minnet.runs.build import make_dataset, make_network
 from minnet.runs.config import COUNT, FIELDS, PATH, SWITCH, Config, Kind, WrongUsage, flag, settings_of
 from minnet.runs.folder import read_config
-from minnet.runs.sweep import grid, rank, sweep
 from minnet.support import expect
-from minnet.support.text import table
+from minnet.support.text import say, table
 
-RATES = tuple(float(f"{lr:.2g}") for lr in np.geomspace(0.001, 3, 12))
-MOMENTA = (0.0, 0.9)
 FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
 
 
@@ -57,45 +54,33 @@ def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
         config = Config(**plain).check_together()
         epochs = config.epochs
     with progress(epochs, "quiet" in options) as show:
-        how = job.Options(**options, show=show)
+        how = job.Options(**options, show=show.epoch, done=show.done)
         return job.resume(Path(resume), how, plain) if resume else job.begin(config, values, how)
 
 
 def tune(
     seeds: int = 4, memory_limit: float | None = None, out: Path | None = None, quiet: bool = False, **settings: Any
 ) -> Report:
-    """Find a learning rate: a grid of rates, momenta and seeds, trained at once for a few epochs."""
+    """Find settings: learning rate and momentum, then hidden layers, weight decay, dropout, in few epochs."""
     from minnet.plots import plot_rates, save_picture
 
     config = Config(**{"epochs": 25, **settings}).check_together()
-    dataset = make_dataset(config)
-    configs = grid(config, lr=RATES, momentum=MOMENTA, seed=range(config.seed, config.seed + seeds))
-    with progress(config.epochs, quiet) as on_epoch:
-        history = sweep(configs, dataset, memory_limit, on_epoch=on_epoch).history
-    ranking = rank(configs, history, ["lr", "momentum"])
-    if ranking[0].diverged:
-        raise FloatingPointError(f"every learning rate from {RATES[0]} to {RATES[-1]} diverged: scale the features")
-    chosen = {**settings, **ranking[0].values}
-    name = chosen.pop("dataset")
-    flags = [f"{flag(each)}={SETTINGS[each].kind.write(value)}" for each, value in chosen.items()]
-    command = shlex.join(["minnet", "train", name, *flags])
+    dataset, repetitions = make_dataset(config), {"seed": range(config.seed, config.seed + seeds)}
+    on_stage = None if quiet else lambda stage: say(f"tuning {stage}")
+    with progress(config.epochs, quiet, lines=2) as show:
+        tuning = tuned.tune(config, dataset, repetitions, memory_limit, show.epoch, on_stage)
+    command = tuned.command(config, tuning.chosen, list(settings))
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
-    final = np.where(history.diverged(), np.nan, history.final("validation_loss")).reshape(-1, len(MOMENTA), seeds)
-    curves = {f"momentum {momentum:g}": final[:, k] for k, momentum in enumerate(MOMENTA)}
-    title = f"{dataset.name}, after {config.epochs} epochs"
-    save_picture(plot_rates(np.array(RATES), curves, math.log(dataset.K), title), picture)
-    rows, known = [["lr", "momentum", "validation loss", "accuracy", "diverged"]], []
-    for values, _, *loss, accuracy, diverged in ranking:
-        rows.append([*map(str, values.values()), f"{loss[0]:.4f} ± {loss[1]:.4f}", f"{accuracy:.4f}", f"{diverged}"])
-        mean, deviation = (None, None) if diverged else loss  # JSON knows no infinity
-        known.append({**values, "loss": mean, "deviation": deviation, "accuracy": accuracy, "diverged": diverged})
-    lines = [
-        *table(rows[:9], ">>>>>"),
-        f"(on the validation split: the best of {len(known)} settings, each with {seeds} network{'s' * (seeds > 1)})",
-        f"recommended    {command}",
-        f"picture in     {picture}",
-    ]
-    return 0, lines, {"dataset": dataset.name, "ranking": known, "command": command, "picture": str(picture)}
+    curves, title = tuned.losses_by_rate(tuning, config), f"{dataset.name}, after {config.epochs} epochs"
+    save_picture(plot_rates(np.array(tuned.rates(config)), curves, math.log(dataset.K), title), picture)
+    lines = [*tuned.describe(tuning, config), f"recommended    {command}", f"picture in     {picture}"]
+    ranking = []
+    for setting, tie in zip(tuning.ranking, tuning.tied, strict=True):
+        loss, deviation = (None, None) if setting.diverged else (setting.loss, setting.deviation)  # JSON knows no inf
+        found = {"loss": loss, "deviation": deviation, "accuracy": setting.accuracy, "diverged": setting.diverged}
+        ranking.append({**setting.values, **found, "tie": tie})
+    results = {"dataset": dataset.name, "ranking": ranking, "recommended": tuning.chosen.values, "command": command}
+    return 0, lines, {**results, "picture": str(picture)}
 
 
 def doctor(**settings: Any) -> Report:
@@ -135,7 +120,7 @@ COMMANDS: Commands = {
         "batch_size",
         "seed",
         Argument("--epochs", COUNT, "how often to go through the training split", 25),
-        Argument("--seeds", STACK.kind, "networks of each learning rate and momentum", 4),
+        Argument("--seeds", STACK.kind, "networks of each setting", 4),
         LIMIT,
         Argument("--out", OUTPUT, "where to save the picture; by default tune-DATASET.png"),
         JSON,

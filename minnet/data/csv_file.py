@@ -43,19 +43,23 @@ class CSVFile(Source):
 
     def _text(self, data: bytes) -> bytes:
         """Return what a file holds as UTF-8 with plain line ends, or raise ValueError if it is no text."""
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            data = data.decode("utf-16", "surrogatepass").encode("utf-8", "surrogatepass")
-        data = data.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n ")
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        wrong, what = data.find(b"\0"), "holds a NUL, which is no text"
+        encoding = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "UTF-8"
         try:
-            data.decode()
+            text = data.decode(encoding)
         except UnicodeDecodeError as error:
-            wrong, what = error.start, "is not UTF-8"
-        if wrong >= 0:
-            line = data.count(b"\n", 0, wrong) + 1
-            raise ValueError(f"{self.path}: line {line} {what}: save it as UTF-8")
+            self._refuse_line(data, error.start, f"is not {encoding}")
+        else:
+            data = text.encode() if encoding == "UTF-16" else data.removeprefix(b"\xef\xbb\xbf")
+        data = data.rstrip(b"\r\n ").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if (wrong := data.find(b"\0")) >= 0:
+            self._refuse_line(data, wrong, "holds a NUL, which is no text")
         return data
+
+    def _refuse_line(self, data: bytes, wrong: int, what: str) -> None:
+        """Raise ValueError that names the line in which a byte is wrong."""
+        before = data[:wrong].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        line = before.count(b"\n") + 1
+        raise ValueError(f"{self.path}: line {line} {what}: save it as UTF-8")
 
     def _lines(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")
@@ -79,11 +83,11 @@ class CSVFile(Source):
         """Read columns by NumPy, or give None if that might read something else, or cannot read it."""
         if b'"' in self.data or (self.delimiter != "," and b"," in self.data):
             return None
-        kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
+        kinds, wanted = dict.fromkeys(self.names, "U1"), {*names}  # one letter of what is not used
         try:
             _, first = next(itertools.islice(self._rows(), 1, None))
             for name, cell in zip(self.names, first, strict=True):
-                if name in names:
+                if name in wanted:
                     kinds[name] = "f8" if name not in texts and NUMBER.fullmatch(cell.strip()) else "O"
             dtype = list(kinds.items())
             table = np.loadtxt(self._lines(), dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)

@@ -129,7 +129,7 @@ class Dataset:
         Parameters
         ----------
         x : array of shape (N, D)
-            Raw samples, floating-point.
+            Raw samples, floating-point. A data frame's columns give their names; `from_frame` takes others, too.
         t : array of shape (N,)
             Class numbers 0 … K−1, each of which occurs. For labels of any kind:
             ``class_names, t = np.unique(labels, return_inverse=True)``.
@@ -156,7 +156,7 @@ class Dataset:
             If shapes or names do not match, an entry of ``x`` is not finite, a class number is missing, there is a
             single class, or a class has fewer than three samples (one for each part; two with a ``test`` of its own).
         """
-        owner = f"data set {name!r}"
+        owner, names = f"data set {name!r}", getattr(x, "columns", None)  # those of a data frame
         validation = expect.number("Dataset validation", validation, above=0, below=0.8)
         x, t = expect.features(owner, x), np.asanyarray(t)  # a masked array is refused as one
         if t.ndim != 1:
@@ -164,21 +164,58 @@ class Dataset:
         if class_names is None:
             class_names = range(len(set(t.tolist())))
         if feature_names is None:
-            feature_names = [f"x{d}" for d in range(x.shape[1])]
+            feature_names = [f"x{d}" for d in range(x.shape[1])] if names is None else [*names]
         if len(feature_names) != x.shape[1]:
             raise ValueError(f"{owner} expected {x.shape[1]} feature_names, as x has columns, got {len(feature_names)}")
         labels = expect.targets(t, len(class_names), N=len(x)).argmax(axis=1)
         for k in np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0):
             raise ValueError(f"{owner} has no sample of class {str(class_names[int(k)])!r:.60}: leave its name out")
-        names = [*map(str, class_names)], [*map(str, feature_names)]
-        table, own = Table.of_arrays(name, x, labels, *names), None
+        called = [*map(str, class_names)], [*map(str, feature_names)]
+        table, own = Table.of_arrays(name, x, labels, *called), None
         if sample_weight is not None:
             table = replace(table, sample_weight=expect.weights(f"{owner}: sample_weight", sample_weight, len(x)))
         if test:
             x_test = expect.features(f"{owner}, its test part,", test[0], x.shape[1])
-            own = Table.of_arrays(name, x_test, np.asarray(test[1]), *names)
+            own = Table.of_arrays(name, x_test, np.asarray(test[1]), *called)
             own = replace(own, sample_weight=test[2] if len(test) > 2 else None)
         return cls.from_table(table, seed=seed, dtype=dtype, validation=validation, test=own)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str,
+        *,
+        seed: int = 0,
+        dtype: npt.DTypeLike = np.float32,
+        validation: float = 0.15,
+        **options: Any,
+    ) -> Self:
+        """Split a data frame of pandas or polars 70/15/15, and make features of its columns.
+
+        Numbers are standardised, and a missing one gets the training part's median; words are one feature for each
+        that occurs there.
+
+        Parameters
+        ----------
+        frame : data frame
+            With a column for each feature, and one of classes.
+        target : str
+            The column of classes. Rows without one are left out.
+        seed, dtype, validation
+            As `from_arrays` takes them.
+        **options
+            What else is known of the columns: ``ignore``, ``categorical``, ``group``, ``time`` and others, as
+            `minnet.data.tables.make_table` takes them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no data frame, or one that cannot be trained on, for the reason that the message says.
+        """
+        from minnet.data.frames import from_frame
+
+        return cls.from_table(from_frame(frame, target, **options), seed=seed, dtype=dtype, validation=validation)
 
     @classmethod
     def from_table(

@@ -25,10 +25,11 @@ class Frame(Source):
             got = f"{type(frame).__module__}.{type(frame).__qualname__}"
             raise TypeError(f"{name}: expected a data frame of pandas, polars or the like, got {got:.80}") from None
         super().__init__(name)
-        self.series = [*narwhal.iter_columns()]
-        self.names = [str(series.name).strip() or f"Unnamed: {j}" for j, series in enumerate(self.series)]
-        named = [*zip(self.names, self.series, strict=True)]
-        self.categories = [each for each, series in named if isinstance(series.dtype, nw.Categorical | nw.Enum)]
+        series = [*narwhal.iter_columns()]
+        self.names = [str(each.name).strip() or f"Unnamed: {j}" for j, each in enumerate(series)]
+        self.series = dict(zip(self.names, series, strict=True))
+        kinds = nw.Categorical | nw.Enum
+        self.categories = [each for each, column in self.series.items() if isinstance(column.dtype, kinds)]
         self.n_rows = len(narwhal)
 
     def load(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
@@ -40,7 +41,7 @@ class Frame(Source):
         """Make a column of one of the frame's."""
         import narwhals as nw
 
-        series = self.series[self.names.index(name)]
+        series = self.series[name]
         dtype = series.dtype
         if not text and dtype.is_numeric():
             return Column(name, to_floats(series))
@@ -56,7 +57,7 @@ class Frame(Source):
 
     def cell(self, name: str, row: int) -> tuple[str, str]:
         """Find a cell of a column: where it is, and what it says."""
-        value = self.series[self.names.index(name)].to_list()[row]
+        value = self.series[name].to_list()[row]
         return f"{self.path}: column {name!r:.60}, row {row + 1}", str(value).strip()
 
 

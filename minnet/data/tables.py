@@ -251,12 +251,13 @@ def make_table(
     notes, N = [*file.notes], len(next(iter(found.values())).values)
     if wanted is None:
         notes += leave_out(file, found, kinds)
-    features = [interpret(file, found[each], kind) for each, kind in kinds.items()]
+    features = interpret_all(file, found, kinds)
     if wanted is None:
         empty = [column.name for column in features if column.missing.all()]
-        notes += [f"{each} left out: no cell has a value" for each in empty]
-        features = [column for column in features if column.name not in empty]
-        notes += [f"{column.name}: days" for column in features if column.date]
+        features = [column for column in features if not column.missing.all()]
+        dates = [column.name for column in features if column.date]
+        notes += [f"{some_of(empty)} left out: no cell has a value"] * bool(empty)
+        notes += [f"{some_of(dates)}: days"] * bool(dates)
         if not features:
             raise ValueError(f"{file.path}: no column is left for the features, as none has a value")
     if missing == "refuse":
@@ -314,12 +315,19 @@ def repeated(names: Sequence[str]) -> list[str]:
     return [name for name, times in Counter(names).items() if times > 1]
 
 
+def some_of(names: Sequence[str]) -> str:
+    """Write names for a note, and how many more there are."""
+    few = ", ".join(f"{name:.60}" for name in names[:5])
+    return few if len(names) <= 5 else f"{few} and {len(names) - 5} more"
+
+
 def load(
     file: Source, kinds: Mapping[str, str | None], roles: Sequence[str], texts: Sequence[str]
 ) -> dict[str, Column]:
     """Load features and columns of other use from a source, by name."""
     names = list(dict.fromkeys([*kinds, *roles, *texts]))
-    coded = [name for name in names if kinds.get(name) == "category" or name in file.categories]
+    typed = {*file.categories}
+    coded = [name for name in names if kinds.get(name) == "category" or name in typed]
     check_memory(f"{file.path}: reading it", 16 * file.n_rows * (len(kinds) + 6))
     return dict(zip(names, file.load(names, {*texts, *coded}), strict=True))
 
@@ -329,7 +337,7 @@ def leave_out(file: Source, found: Mapping[str, Column], kinds: dict[str, str | 
 
     A category as such, of a Parquet file or data frame, keeps its kind.
     """
-    kinds |= {name: "category" for name in kinds if name in file.categories}
+    kinds |= {name: "category" for name in file.categories if name in kinds}
     first = next(name for name in file.names if name not in file.hidden)
     if first not in kinds or first.lower() not in INDEX or len(kinds) < 2:
         return []
@@ -338,6 +346,23 @@ def leave_out(file: Source, found: Mapping[str, Column], kinds: dict[str, str | 
         return []
     del kinds[first]
     return ["first column left out: an index" if first == UNNAMED else f"{first} left out: an index"]
+
+
+def interpret_all(file: Source, found: Mapping[str, Column], kinds: Mapping[str, str | None]) -> list[Column]:
+    """Interpret all features; an error says of the first what is wrong, and names some others that are wrong, too."""
+    features, wrong = list[Column](), dict[str, str]()
+    for name, kind in kinds.items():
+        try:
+            features.append(interpret(file, found[name], kind))
+        except ValueError as error:
+            wrong[name] = str(error)
+        if len(wrong) == 8:  # finding cells takes time
+            break
+    if wrong:
+        (_, message), *others = wrong.items()
+        more = f" (such cells are also in: {listed([name for name, _ in others])})" if others else ""
+        raise ValueError(message + more)
+    return features
 
 
 def interpret(file: Source, column: Column, kind: str | None) -> Column:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minnet.history import History
 from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 from minnet.training import Training
@@ -146,6 +147,25 @@ def load_checkpoint(path: Path, training: Training) -> None:
         if values.get("format") != FORMAT:
             raise ValueError(f"format is {values.get('format')!r}, expected {FORMAT}")
         restore(training, arrays, values)
+
+
+def read_history(folder: Path, group: str = "") -> History | None:
+    """Read how training went until the newest checkpoint that is whole; None if there is none, or no epoch in it."""
+    for path in checkpoints(folder, group):
+        with contextlib.suppress(ValueError, OSError), refusing(path, "a checkpoint with a history"):
+            values, arrays = read_arrays(path)
+            columns = {name: arrays[f"history.{name}"] for name in vars(History())}
+            epochs, stack = columns["epoch"].size, columns["kept"].shape[1:]
+            if values.get("format") != FORMAT or not np.array_equal(columns["epoch"], np.arange(1, epochs + 1)):
+                raise ValueError("its epochs do not count from 1")
+            for name in History().by_epoch():
+                if columns[name].shape != (epochs, *(() if name in SHARED else stack)):
+                    raise ValueError(f"{name} has another shape")
+            kept = columns["kept"]
+            if kept.dtype != COUNT.dtype or ((kept < 0) | (kept > epochs)).any():
+                raise ValueError("an epoch kept is none of them")
+            return History(**{name: list(column) for name, column in columns.items()}) if epochs else None
+    return None
 
 
 def stopping_signals() -> list[signal.Signals]:

@@ -15,7 +15,7 @@ from minnet.data.preprocessing import Several
 from minnet.network import Network
 from minnet.runs.build import first_width, make_network, make_stack, read
 from minnet.runs.config import Config
-from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, metrics, pictures
+from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, pictures, write_metrics
 from minnet.runs.folds import narrow, widen
 from minnet.runs.model import Model, save
 from minnet.runs.report import class_report, describe_loss, figure, mean_and_deviation
@@ -252,7 +252,7 @@ def write_folds(folder: Path, found: CrossValidation, ending: dict[str, Any], re
     write_text(folder / "report.txt", found.classes()[0])
     write_text(folder / OUT_OF_FOLD, found.out_of_fold())
     seeds, numbers = [config.seed for config in found.configs], [*map(found.fold, range(len(found.configs)))]
-    write_text(folder / "metrics.csv", metrics(found.history, seeds, numbers))
+    write_metrics(folder, found.history, seeds, numbers)
     with pictures(folder):
         draw_folds(folder, found)
     write_json(folder / RESULTS, results)

@@ -20,11 +20,11 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network, Seed
-from minnet.runs.checkpoints import checkpoints
+from minnet.runs.checkpoints import INTEGERS, checkpoints
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
 from minnet.support.files import inner, read_json, refusing, write_json, write_text
-from minnet.support.stack import Array
+from minnet.support.stack import Array, member
 from minnet.support.text import say
 
 CONFIG, RESULTS = "config.json", "results.json"
@@ -35,7 +35,7 @@ RUN_FILES = (
 )  # fmt: skip
 OURS = (
     "checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part", "tensorboard/events.out.tfevents.*",
-    STACK_FILE, OUT_OF_FOLD, *reversed(RUN_FILES),
+    ".metrics.csv.*.part", STACK_FILE, OUT_OF_FOLD, *reversed(RUN_FILES),
 )  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     if summary.report:
         write_text(folder / "report.txt", summary.report)
     if history.epoch:
-        write_text(folder / "metrics.csv", metrics(history, network.seed))
+        write_metrics(folder, history, network.seed)
         with pictures(folder):
             draw(folder, history, summary, chosen, dataset)
     write_json(folder / RESULTS, summary.results)
@@ -241,13 +241,18 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
         plots.save_picture(confusion, folder / "confusion.png")
 
 
+def write_metrics(folder: Path, history: History, seed: Seed, folds: Sequence[int] = ()) -> None:
+    """Write the metrics of a run, as far as it got."""
+    write_text(folder / "metrics.csv", metrics(history, seed, folds))
+
+
 def metrics(history: History, seed: Seed, folds: Sequence[int] = ()) -> str:
     """Format a row an epoch, and for a stack one for each network, with its seed and fold, in each epoch, as CSV."""
     seeds, epochs = () if isinstance(seed, int) else seed, len(history.epoch)
     tables = [
         {"network": [s] * epochs, "seed": [each] * epochs}
         | ({"fold": [folds[s]] * epochs} if folds else {})
-        | history.member(s).by_epoch()
+        | member(history.by_epoch(), s)
         for s, each in enumerate(seeds)
     ] or [history.by_epoch()]
     text = io.StringIO(newline="")
@@ -276,7 +281,9 @@ def read_metrics(folder: Path) -> dict[str, Array]:
         columns = {name: np.array([float(row[name]) for row in rows]).reshape(shape) for name in History().by_epoch()}
         if epochs < 1 or (np.arange(1, epochs + 1) != columns["epoch"].T).any():
             raise ValueError("the epochs do not count from 1")
-        return columns
+        if not ((columns["kept"] >= 0) & (columns["kept"] <= epochs)).all():
+            raise ValueError("an epoch kept is none of them")
+        return columns | {name: columns[name].astype(int) for name in INTEGERS}
 
 
 def versions() -> dict[str, str]:

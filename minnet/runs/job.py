@@ -7,7 +7,7 @@ import hashlib
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -34,9 +34,10 @@ from minnet.runs.folder import (
     read_config,
     remove_leftovers,
     versions,
+    write_metrics,
     write_run,
 )  # fmt: skip
-from minnet.runs.folds import distinct
+from minnet.runs.folds import FoldTraining, distinct
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import (
@@ -60,7 +61,7 @@ LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
 
 
-def ignore(history: History) -> None:
+def ignore(*_: object) -> None:
     """Do nothing."""
 
 
@@ -82,6 +83,8 @@ class Options:
         Whether loss.png is redrawn, event files are written, nothing is said of what is read.
     show : callable
         Called with the history after each epoch, where there is one job.
+    done : callable
+        Called with how many groups are trained, and of how many, where there are several jobs.
     """
 
     out: str | None = None
@@ -93,6 +96,7 @@ class Options:
     tensorboard: bool = False
     quiet: bool = False
     show: OnEpoch = ignore
+    done: Callable[[int, int], object] = ignore
 
     def __post_init__(self) -> None:
         if self.tensorboard:
@@ -210,7 +214,7 @@ class Job:
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, self.groups, jobs, interrupt)
+            return in_processes(one, self.groups, jobs, interrupt, self.options.done)
         return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
 
     def finish(self, folder: Path, result: Result, *_: object) -> Report:
@@ -282,7 +286,12 @@ def train_group(
         nonlocal next_save
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
-        next_save = 2 * time.monotonic() - started  # training gets at least as much of the time
+        if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
+            folds = (
+                [config.fold for config in group.configs if config.fold] if isinstance(training, FoldTraining) else []
+            )
+            write_metrics(folder, training.history, training.network.seed, folds)
+        next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 
     def after_epoch(history: History) -> None:
         nonlocal drawn

@@ -97,6 +97,10 @@ class Model:
 
     def samples(self, x: Any) -> Array:
         """Make standardised samples (N, D) of raw ones, or (S, N, D) if networks have a preprocessing each."""
+        if hasattr(x, "columns"):
+            from minnet.data.frames import from_frame
+
+            x = from_frame(x, labelled=False, columns=self.columns.kinds).columns
         return self.preprocessing(x, self.network.theta.dtype)
 
 

@@ -1,42 +1,24 @@
-"""How did a run go, and how did several compare? What is read of a run, in the terminal and in one picture."""
+"""How did a run go? Its figures and the reason why it ended, as data and in lines to read."""
 
 import math
-import re
-import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minnet.history import MONITORS, History
 from minnet.network import Network
-from minnet.runs.config import FIELDS, VARIED, Config, settings_of
-from minnet.runs.folder import CONFIG, Summary, read_config, read_metrics
-from minnet.runs.model import load
+from minnet.runs.config import VARIED, Config
+from minnet.runs.folder import Summary
 from minnet.runs.sweep import Setting, rank
-from minnet.support.files import inner, read_json
 from minnet.support.stack import Array
-from minnet.support.text import one_line, printable, shortened, table
+from minnet.support.text import one_line, shortened, table
 from minnet.training import Ending, evaluate
-
-FIGURES = ("test_accuracy", "test_loss", "train_loss", "validation_loss", "epochs_done", "seconds")
 
 
 def figure(value: float) -> str:
     """Format a loss or an accuracy; a loss may be huge."""
     return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.1e}"
-
-
-def form(name: str, value: Any) -> str:
-    """Format a setting of a run, or what came out, for a table."""
-    if name == "ended":
-        return re.split("[:;]", value)[0]
-    if isinstance(value, list):
-        return ",".join(form(name, each) for each in value) or "none"
-    if name in FIGURES and isinstance(value, float):
-        return figure(value)
-    return "-" if value is None else printable(str(value))
 
 
 def mean_and_deviation(values: Array) -> str:
@@ -150,130 +132,3 @@ def compare_networks(
     which = ", ".join(f"{name} {own[name]}" for name in plan.values)
     fared = f"validation loss {figure(own['validation_loss'])}, test accuracy {figure(own['test_accuracy'])}"
     return results, [*table(rows, ">" * len(rows[0])), f"best network   {which}: {fared}"]
-
-
-class Run(NamedTuple):
-    """What a run folder says.
-
-    Attributes
-    ----------
-    folder : Path
-        Where it is.
-    settings : dict
-        Its settings, with all values of those that several networks have.
-    figures : dict
-        What came out, of the best network if there are several, and why it ended, in words.
-    history : History or None
-        Of one network, or of the best network of a stack; None if there is none yet.
-    """
-
-    folder: Path
-    settings: dict[str, Any]
-    figures: dict[str, Any]
-    history: History | None
-
-
-def read_run(folder: Path) -> Run:
-    """Read a run folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no run in it.
-    ValueError
-        If one of its files is not what it should be.
-    """
-    given, path = settings_of(read_config(folder)), folder / "results.json"
-    results = read_json(path) if path.is_file() else {}
-    best, history = inner(results, "best"), None
-    if (folder / "metrics.csv").is_file():
-        columns = {name: list(column) for name, column in read_metrics(folder).items()}
-        network, networks = best.get("network", 0), range(np.size(columns["kept"][-1]))
-        history = History(**columns).member(int(network) if network in networks else 0)
-    going_on = f"not over, or killed; minnet train --resume {folder} goes on with it"
-    ended = printable(str(inner(results, "ended").get("text", going_on)))
-    figures = {
-        **results,
-        "epochs_done": results.get("epochs"),
-        **best,
-        "ended": ended,
-    }
-    return Run(folder, {name: given[name] for name in FIELDS if name in given}, figures, history)
-
-
-def show(folder: Path) -> str:
-    """Summarise a run: its settings, its layers, its curve and its results."""
-    _, settings, figures, history = read_run(folder)
-    shown = [f"{name}={form(name, value)}" for name, value in settings.items() if value and value != "none"]
-    lines = [str(folder), *textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)]
-    if (folder / "model.safetensors").is_file():
-        lines += ["", load(folder).network.summary()]
-    if history is not None:
-        lines += ["", curve(history)]
-    lines.append("")
-    for name in ("networks", "diverged", "seed", "lr", *FIGURES):
-        if figures.get(name) is not None:
-            lines.append(f"{name.replace('_', ' '):<16} {form(name, figures[name])}")
-    lines.append(f"{'ended':<16} {figures['ended']}")
-    return "\n".join(lines)
-
-
-def curve(history: History) -> str:
-    """Draw training and validation loss against epochs, at least one, with characters, on a logarithmic scale."""
-    width, height = 72, 14  # of the plot, in characters, without its labels
-    losses = np.array([history.train_loss, history.validation_loss], float)
-    possible = np.minimum(losses[np.isfinite(losses) & (losses > 0)], 1e308)  # the last power of ten
-    if not possible.size:
-        return "no loss is finite and above 0: there is no curve to draw"
-    levels = np.geomspace(possible.min(), possible.max(), height)
-    epochs = np.linspace(0, len(history.epoch) - 1, width).round().astype(int)
-    rows = np.interp(losses[:, epochs], levels, np.arange(height)).round()  # NaN is in none of them
-    training, validation = rows[:, np.newaxis] == np.arange(height)[:, np.newaxis]
-    grid = np.array([*" ●○◉"])[training + 2 * validation]
-    lines = [f"{'':>10}loss by epoch: ● training, ○ validation, ◉ both"]
-    for level, row in zip(levels[::-1], grid[::-1], strict=True):
-        lines.append(f"{level:>8.3g} ┤{''.join(row)}".rstrip())
-    lines.append(f"{'':>8} └{'─' * width}")
-    lines.append(f"{'':>10}1{len(history.epoch):>{width - 1}}")
-    return "\n".join(lines)
-
-
-def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """List run folders: those given, and those inside the ones that are none themselves, digits-2 before digits-10.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    found = []
-    for path in paths:
-        runs = [path] if (path / CONFIG).is_file() else [file.parent for file in path.glob(f"*/{CONFIG}")]
-        if not runs:
-            raise FileNotFoundError(f"{path}: there is no run in this folder (no {CONFIG}), nor in those inside it")
-        found += sorted(runs, key=lambda run: re.sub(r"\d+", lambda digits: digits[0].zfill(20), run.name))
-    return found
-
-
-def compare(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
-    """Compare runs: what differs in their settings, and how they ended, as data and to read.
-
-    Returns
-    -------
-    rows : list of dict
-        One for each run, the settings that differ among them first.
-    tables : str
-        The same to read: a table of the settings, if any differ, and one of the results.
-    """
-    differing = [name for name in FIELDS if len({repr(run.settings.get(name)) for run in runs}) > 1]
-    outcome = (*FIGURES, "ended")
-    known = [{**run.figures, **run.settings, "run": str(run.folder)} for run in runs]
-    rows = [{name: each.get(name) for name in ("run", *differing, *outcome)} for each in known]
-    blocks = []
-    for several in filter(None, (differing, outcome)):
-        names = ["run", *several]
-        headings = zip(*(name.rpartition("_")[::2] for name in names), strict=True)  # of two lines
-        cells = [[form(name, row[name]) for name in names] for row in rows]
-        lines = table([*filter(any, headings), *cells], "".join("<>"[name in FIGURES] for name in names))
-        blocks.append("\n".join(lines))
-    return rows, "\n\n".join(blocks)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -242,6 +242,8 @@ class Setting(NamedTuple):
         Mean validation accuracy, likewise.
     diverged : int
         How many of its networks diverged.
+    losses : array of float
+        The validation loss of each of its networks, in their order; inf of those that diverged.
     """
 
     values: dict[str, Any]
@@ -250,6 +252,7 @@ class Setting(NamedTuple):
     deviation: float
     accuracy: float
     diverged: int
+    losses: Array
 
     @property
     def name(self) -> str:
@@ -261,6 +264,7 @@ def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> 
     """Rank settings by the mean validation loss of their networks' weights kept; those that diverged come last."""
     losses, accuracies = history.final("validation_loss"), history.final("validation_accuracy")
     diverged = history.diverged()
+    losses = np.where(diverged, math.inf, losses)
     members: dict[tuple[Any, ...], list[int]] = {}
     for s, config in enumerate(configs):
         settings = vars(config) | {"lr": config.learning_rate}
@@ -270,7 +274,7 @@ def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> 
         lost = int(diverged[who].sum())
         mean, deviation = (math.inf, math.inf) if lost else (float(losses[who].mean()), float(losses[who].std()))
         named, accuracy = dict(zip(varied, values, strict=True)), float(accuracies[who].mean())
-        ranking.append(Setting(named, np.array(who), mean, deviation, accuracy, lost))
+        ranking.append(Setting(named, np.array(who), mean, deviation, accuracy, lost, losses[who]))
     return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
 
 
@@ -293,17 +297,28 @@ def begin_worker() -> None:
 
 
 def in_processes(
-    one: Callable[[Group], Result], several: Sequence[Group], jobs: int, interrupt: Interrupt
+    one: Callable[[Group], Result],
+    several: Sequence[Group],
+    jobs: int,
+    interrupt: Interrupt,
+    done: Callable[[int, int], object],
 ) -> list[Result]:
-    """Train groups, so many at a time, each in a process of its own, which are asked to stop if this one is."""
+    """Train groups, so many at a time, each in a process of its own, which are asked to stop if this one is.
+
+    How many are done, and of how many, is told each time that there is one more.
+    """
     with signals_held():  # this starts a process that watches over semaphores, after which Python lets signals through
         pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_worker)
     with signals_held():  # all others are started here
-        results = pool.map(one, several)
+        results = [pool.submit(one, group) for group in several]
     with pool:
         if interrupt.requested:  # perhaps before there was a process to hear it
             interrupt.request()
-        return list(results)
+        done(0, len(several))
+        for k, result in enumerate(as_completed(results), 1):
+            result.result()  # or what it raised
+            done(k, len(several))
+        return [result.result() for result in results]
 
 
 @contextlib.contextmanager

@@ -387,7 +387,8 @@ def test_a_table_is_trained_on_as_it_comes_and_the_line_says_what_was_made_of_it
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = [
-        f"{i},2024-01-{i % 28 + 1:02},{i % 7}.5,{'abc'[i % 3]},{'' if i in (4, 7) else i % 6},name {i},{'xyz'[i % 5 % 3]}"
+        f"{i},2024-01-{i % 28 + 1:02},{i % 7}.5,{'abc'[i % 3]},"
+        f"{'' if i in (4, 7) else i % 6},name {i},{'xyz'[i % 5 % 3]}"
         for i in range(60)
     ]
     Path("my.csv").write_text("\n".join([",day,width,kind,age,who,where", *rows]) + "\n")
@@ -410,12 +411,23 @@ def test_a_table_is_trained_on_as_it_comes_and_the_line_says_what_was_made_of_it
     assert "--ignore age" in said
 
 
+def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i},{'x' if i == 2 else i},{i}.5,{'abc'[i % 3]},{'?!' if i in (4, 7) else i},name {i}" for i in range(20)]
+    Path("my.csv").write_text("\n".join(["n,day,width,kind,age,who", *rows]) + "\n")
+    said = run(capsys, "doctor", "my.csv", "--target", "kind", code=1)[1]
+    assert said == (
+        "minnet: error: my.csv: column 'day', row 3 (line 4): expected a number, as 19 of 20 cells are, got 'x'; mend "
+        "it, take the column as words: --categorical day, or leave it out: --ignore day (such cells are also in: 'age')"
+        "\n"
+    )
+
+
 def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [f"{i}.5,{['yes', 'Yes', 'no'][i % 3]}" for i in range(30)]
     Path("my.csv").write_text("\n".join(["width,kind", *rows]) + "\n")
     out, err = run(capsys, "train", "my.csv", "--target", "kind", "--epochs", "1")
     assert err.splitlines()[0] == (
-        "minnet: my: 30 samples (22 + 4 + 4 to train, validate, test), 1 column: 1 number; 3 classes: 'Yes' 10, 'no' 10, "
-        "'yes' 10; some classes differ in upper and lower case only: are they the same?"
+        "minnet: my: 30 samples (22 + 4 + 4 to train, validate, test), 1 column: 1 number; 3 classes: 'Yes' 10, "
+        "'no' 10, 'yes' 10; some classes differ in upper and lower case only: are they the same?"
     )
     assert "samples right; always " in out

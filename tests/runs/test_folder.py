@@ -24,7 +24,7 @@ from minnet.runs.folder import (
     remove_leftovers,
     write_run,
 )
-from minnet.runs.report import compare, curve, read_run, show
+from minnet.runs.reading import compare, curve, read_run, show
 
 CONFIG: dict[str, Any] = {"dataset": "iris"}
 RESULTS: dict[str, Any] = {"seed": 1, "ended": {"reason": "epochs"}, "test_loss": 0.5}
@@ -93,6 +93,7 @@ def test_a_picture_that_fails_does_not_cost_the_results(
         "", "epoch\n", "a,b\n1,2\n", "epoch,train_loss\nx,1\n", 'epoch\n"', "epoch\n9e99\n", "\0",
         *(f"{COLUMNS}\n{epoch},1,1,1,1,1,1,1,1,1\n2,1,1,1,1,1,1,1,1,1\n" for epoch in ("inf", "nan", "2", "x" * 5000)),
         f"{COLUMNS}\n-1,1,1,1,1,1,1,1,1,1\n",
+        *(f"{COLUMNS}\n1,1,1,1,1,1,1,1,{kept},1\n" for kept in (-1, 2, "nan")),
     ],
 )  # fmt: skip
 def test_metrics_that_are_none_are_refused(content: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from minnet import plots
 from minnet.cli import main
 from minnet.runs import job
-from minnet.runs.checkpoints import checkpoints, save_checkpoint
+from minnet.runs.checkpoints import checkpoints, read_history, save_checkpoint
 from minnet.training import Training
 from tests.conftest import contents, read_until, signal_in_step, wait_until
 
@@ -448,7 +448,7 @@ def test_show_tells_what_a_run_is_and_how_it_went(
     assert main(["show", "nowhere"]) == 1
 
 
-def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
+def test_a_stack_with_a_rate_that_explodes_is_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rates = ["--lr", "0.05,20,1e30", "--seeds", "2", "--momentum", "0"]
@@ -463,7 +463,7 @@ def test_a_stack_with_a_rate_that_explodes_is_shown_by_its_best_network(
     assert f"test accuracy    {results['best']['test_accuracy']:.4f}" in lines
     assert main(["compare", "r", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
-    assert row["validation_loss"] == results["best"]["validation_loss"] < 1
+    assert row["validation_loss"] == results["validation_loss"] < 1
 
 
 def test_a_run_without_a_network_says_how_to_go_on(
@@ -487,8 +487,8 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[:3]] == [["run", "lr", "seed"], ["runs/a-2", "0.1", "0"],
                                                     ["runs/a-10", "0.05", "0,1"]]  # fmt: skip
-    assert [line.split()[0] for line in lines[-4:-1]] == ["runs/a-2", "runs/a-10", "runs/b"]
-    assert lines[-2].endswith("  training diverged in epoch 1, step 2")
+    assert [line.split()[0] for line in lines[-5:-2]] == ["runs/a-2", "runs/a-10", "runs/b"]
+    assert lines[-3].endswith("  training diverged in epoch 1, step 2")
     assert lines[-1] == "picture in     compare.png"
     assert main(["compare", "runs/a-2", "runs/a-2"]) == 0  # with the same settings
     lines = capsys.readouterr().out.splitlines()
@@ -517,6 +517,116 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["compare", "runs/b", "--out", "d.png"]) == 0  # it has no epoch
     assert "no run has an epoch yet: there is no picture" in capsys.readouterr().out
     assert not Path("d.png").exists()
+
+
+def test_compare_tells_a_stack_by_its_mean_and_not_by_its_best_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "wine", "--epochs", "3", "--quiet", "--out", "runs/stack", "--seeds", "5"]) == 0
+    assert main(["train", "wine", "--epochs", "3", "--quiet", "--out", "runs/single"]) == 0
+    capsys.readouterr()
+    results = {name: json.loads(Path(f"runs/{name}/results.json").read_text()) for name in ("single", "stack")}
+    assert results["stack"]["best"]["validation_loss"] < results["stack"]["validation_loss"]
+    assert main(["compare", "runs", "--json"]) == 0
+    single, stack = json.loads(capsys.readouterr().out)["runs"]
+    assert (single["networks"], stack["networks"], stack["seed"]) == (None, 5, [0, 1, 2, 3, 4])
+    for name in ("test_accuracy", "test_loss", "train_loss", "validation_loss"):
+        assert (single[name], single[f"{name}_deviation"]) == (results["single"][name], None)
+        for each in (name, f"{name}_deviation"):
+            assert stack[each] == results["stack"][each]
+    assert main(["compare", "runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "runs/stack   0…4" in lines
+    loss, deviation = (results["stack"][name] for name in ("validation_loss", "validation_loss_deviation"))
+    (row,) = [line for line in lines if f"{loss:.4f} ± {deviation:.4f}" in line]
+    assert row.split()[:2] == ["runs/stack", "5"]
+    assert main(["show", "runs/stack"]) == 0
+    text = capsys.readouterr().out
+    assert f"validation loss  {loss:.4f} ± {deviation:.4f}" in text
+    assert (
+        f"validation loss  {results['stack']['best']['validation_loss']:.4f}" in text.partition("the best network")[2]
+    )
+
+
+def kill_after(epochs: int, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+    """Train, and leave what a process leaves that is killed after so many epochs; each of them has a checkpoint."""
+    closed = 0
+
+    def close_epoch(training: Training) -> None:
+        nonlocal closed
+        if closed == epochs:
+            raise SystemError("killed")
+        closed += 1
+        close(training)
+
+    close = Training.close_epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "close_epoch", close_epoch)
+        with pytest.raises(SystemError, match="killed"):
+            main(["train", *flags, "--checkpoint-every", "1", "--quiet"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "reached"),
+    [
+        ([], "epoch 4 of 9; "),
+        (["--seeds", "3", "--patience", "9"], "epoch 4 of 9; "),
+        (["--seeds", "6", "--memory-limit", "900K"], "epoch 4 of 9 in the stack furthest on; all are at 4, 0"),
+    ],
+    ids=["single", "stack", "stacks"],
+)
+def test_a_killed_run_shows_its_epoch_and_its_curve(
+    flags: list[str], reached: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill_after(4, monkeypatch, "digits", "--hidden", "8", "--epochs", "9", "--out", "r", *flags)
+    assert not Path("r/results.json").exists()
+    several = len(json.loads(Path("r/config.json").read_text()).get("stacks", [1])) > 1
+    assert Path("r/metrics.csv").exists() != several
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["show", "r"]) == 0
+        text = capsys.readouterr().out
+        assert f"ended            {reached}" in text
+        assert "minnet train --resume r goes on with it" in text
+        assert len([line for line in text.splitlines() if "┤" in line]) == 14
+        assert "last losses      training " in text
+        Path("r/metrics.csv").unlink(missing_ok=True)  # killed between checkpoint and metrics: the checkpoint says it
+    assert main(["compare", "r", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (row["epochs_done"], row["ended"].partition(";")[0]) == (4, reached.partition(";")[0])
+    assert 0 < row["validation_loss"] < 3
+    train = ["train", "digits", "--hidden", "8", "--epochs", "9", "--quiet", *flags]
+    assert main([*train, "--out", "whole"]) == 0
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    assert contents("r") == contents("whole")
+
+
+def test_a_run_that_was_interrupted_and_then_killed_shows_where_it_was_killed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in_step(patch, 6)
+        assert main(["train", "wine", "--epochs", "9", "--quiet", "--out", "r"]) == 130
+    assert main(["show", "r"]) == 0
+    assert "interrupted in epoch 2" in capsys.readouterr().out
+    kill_after(3, monkeypatch, "--resume", "r")
+    capsys.readouterr()
+    assert main(["show", "r"]) == 0
+    assert "ended            epoch 4 of 9; not over, or killed" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_cannot_be_read_is_shown_by_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_after(4, monkeypatch, "iris", "--out", "r")
+    newest, before = checkpoints(Path("r"))
+    newest.write_bytes(newest.read_bytes()[:-9])
+    history = read_history(Path("r"))
+    assert history is not None
+    assert history.epoch == [1, 2, 3]
+    before.write_text("none")
+    assert read_history(Path("r")) is None
+
+
+def test_several_jobs_show_how_many_stacks_are_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "iris", "--seeds", "4", "--epochs", "2", "--jobs", "2", "--out", "r"]) == 0
+    assert capsys.readouterr().err.splitlines()[-3:] == [f"{k} of 2 stacks trained" for k in range(3)]
 
 
 def test_a_run_killed_at_once_goes_on() -> None:

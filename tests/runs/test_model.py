@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.numpy
 
@@ -27,6 +28,7 @@ from minnet import (
     train,
 )  # fmt: skip
 from minnet.data import Preprocessing, Standardization
+from minnet.data.preprocessing import Several
 from minnet.layers import Array, Layer
 from minnet.runs.model import FORMAT, Model
 from minnet.support.files import write_arrays
@@ -317,3 +319,60 @@ def test_a_model_file_takes_its_name_once_and_only_when_it_can_be_loaded(
     assert len(replaced) == 2
     assert np.isfinite(load(tmp_path / "m").network.theta).all()
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_models_columns_are_found_by_name_whatever_their_order(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(90, 2)) * [1, 100]
+    frame = pd.DataFrame({"large": x[:, 1], "small": x[:, 0]})
+    t = (frame["small"] > 0).to_numpy().astype(int)
+    dataset = Dataset.from_arrays(frame, t)
+    assert dataset.feature_names == ("large", "small")
+    network = Network([Linear(2, 2)])
+    train(network, SGD(0.5), dataset, 30)
+    save(tmp_path / "m", Model.of(network, dataset))
+    model = load(tmp_path / "m")
+    assert (model.predict(frame) == t).mean() > 0.9
+    np.testing.assert_array_equal(model.predict(frame[["small", "large"]]), model.predict(frame))
+    np.testing.assert_array_equal(model.predict_proba(frame.to_numpy()), model.predict_proba(frame))
+    with pytest.raises(ValueError, match="there is no column 'small', which the model wants"):
+        model.predict(frame[["large"]])
+
+
+def test_a_frame_with_words_and_missing_cells_is_trained_on_and_predicted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 120)
+    mass = np.where(rng.random(120) < 0.1, np.nan, rng.normal(kind, 0.3))
+    frame = pd.DataFrame(
+        {"mass": mass, "sex": rng.choice(["f", "m"], 120), "kind": np.array(["a", "b", "c"])[kind]}
+    )
+    dataset = Dataset.from_frame(frame, "kind")
+    assert dataset.feature_names == ("mass", "mass is missing", "sex=m")
+    network = Network([Linear(dataset.D, 16), Tanh(), Linear(16, 3)])
+    train(network, SGD(0.1, 0.9), dataset, 20)
+    save(tmp_path / "m", Model.of(network, dataset))
+    model = load(tmp_path / "m")
+    assert (np.array(model.class_names)[model.predict(frame)] == frame["kind"]).mean() > 0.8
+    with pytest.raises(TypeError, match="'sex' holds words: give it a data frame"):
+        model.predict(np.zeros((2, 2)))
+
+
+def test_a_temperature_changes_how_sure_a_model_is_and_not_what_it_says(tmp_path: Path) -> None:
+    plain = make_model()
+    x = np.random.default_rng(0).normal(3, 5, (50, 4))
+    save(tmp_path / "m", Model(plain.network, plain.preprocessing, plain.class_names, 2.0))
+    model = load(tmp_path / "m")
+    np.testing.assert_array_equal(model.predict(x), plain.predict(x))
+    z = plain.network.logits(plain.samples(x))
+    np.testing.assert_allclose(model.predict_proba(x), plain.network.output.probabilities(z / 2), rtol=1e-6)
+
+
+def test_networks_with_a_preprocessing_each_answer_together(tmp_path: Path) -> None:
+    stack = Network([Linear(4, 3)], seed=[1, 2])
+    first = Preprocessing.plain("pqrs", Standardization(np.zeros(4), np.ones(4)))
+    second = Preprocessing.plain("pqrs", Standardization(np.ones(4), np.full(4, 2.0)))
+    save(tmp_path / "m", Model(stack, Several([first, second]), ("a", "b", "c"), np.array([1.0, 0.5])))
+    model, x = load(tmp_path / "m"), np.random.default_rng(0).normal(size=(9, 4))
+    one = stack[0].predict_proba(first(x))
+    two = stack.at(stack.theta[1]).output.probabilities(stack[1].logits(second(x)) / 0.5)
+    np.testing.assert_allclose(model.predict_proba(x), (one + two) / 2, rtol=1e-6)
+    assert model.predict_proba(x, average=False).shape == (2, 9, 3)
