@@ -7,7 +7,7 @@ whose weights are 0 and stay so, since their gradients are 0.
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,49 +30,39 @@ def distinct(datasets: Sequence[Dataset]) -> tuple[list[Dataset], Array]:
 
 
 class Below(NamedTuple):
-    """The same split of several data sets, one below the other, each filled up to the rows of the longest.
+    """The same split of several data sets, with their samples one below the other.
 
     Attributes
     ----------
-    x, t : arrays of shape (F · N, D) and (F · N, K)
-        Samples and targets, in the dtype of a network.
-    weights : array of shape (F · N,), or None
-        How much each sample counts.
-    sizes : array of shape (F,)
-        How many of the N rows of each are its own.
+    x : array of shape (F · N, D)
+        The samples, in the dtype of a network. Data sets with fewer than N of them are filled up with 0.
+    N : int
+        How many rows each data set has there.
+    t : sequence of F arrays of shape (…, K)
+        The targets of each.
+    weights : sequence of F arrays of shape (…,), or of None
+        How much the samples of each count.
     """
 
     x: Array
-    t: Array
-    weights: Array | None
-    sizes: Array
+    N: int
+    t: Sequence[Array]
+    weights: Sequence[Array | None]
 
     @classmethod
     def of(cls, network: Network, datasets: Sequence[Dataset], split: str) -> "Below":
         """Check one split of data sets and lay it out."""
-        parts = []
-        for dataset in datasets:
+        N = max(len(getattr(dataset, split).x) for dataset in datasets)
+        tall = np.zeros((len(datasets), N, network.D), network.theta.dtype)
+        targets, weights = [], []
+        for rows, dataset in zip(tall, datasets, strict=True):
             x, t = getattr(dataset, split)
-            x = np.pad(x, ((0, 0), (0, network.D - dataset.D)))
-            parts.append(network.check(x, t, dataset.sample_weight.get(split)))
-        sizes = np.array([len(x) for x, _, _ in parts])
-
-        def tall(arrays: Sequence[Array]) -> Array:
-            fill = [((0, sizes.max() - len(each)), *[(0, 0)] * (each.ndim - 1)) for each in arrays]
-            return np.concatenate([np.pad(each, rows) for each, rows in zip(arrays, fill, strict=True)])
-
-        x, t, weights = zip(*parts, strict=True)
-        return cls(tall(x), tall(t), None if weights[0] is None else tall(weights), sizes)
-
-    @property
-    def N(self) -> int:
-        """How many rows each has, with those that fill it up."""
-        return int(self.sizes.max())
-
-    def own(self, f: int) -> tuple[Array, Array | None]:
-        """Return targets and weights of data set f, without what fills them up."""
-        rows = slice(f * self.N, f * self.N + int(self.sizes[f]))
-        return self.t[rows], None if self.weights is None else self.weights[rows]
+            own = rows[: len(x)]
+            own[:, : dataset.D] = x
+            _, t, w = network.check(own, t, dataset.sample_weight.get(split))
+            targets.append(t)
+            weights.append(w)
+        return cls(tall.reshape(-1, network.D), N, targets, weights)
 
     def logits(self, network: Network, of: Array) -> Array:
         """Compute the logits of each network of a stack for the data set that is its own: shape (S, N, K).
@@ -83,7 +73,8 @@ class Below(NamedTuple):
         z = np.empty((len(of), network.K, self.N), network.theta.dtype).mT
         for start in range(0, self.N, ROWS):
             rows = first + np.arange(start, min(start + ROWS, self.N))
-            z[:, start : start + ROWS] = network.logits(self.x.take(rows, axis=0), check=False)
+            x = self.x.take(rows, axis=0)
+            z[:, start : start + ROWS] = network.logits(x, check=False)
         return z
 
 
@@ -108,27 +99,29 @@ class FoldTraining(Training):
         super().__post_init__()
         different, self.of = distinct(self.datasets)
         self.splits = {split: Below.of(self.network, different, split) for split in SPLITS[:2]}
-        x, t, weights, _ = self.splits["train"]
-        outputs = [self.outputs[self.of.tolist().index(f)] for f in range(len(different))]
-        self.train = x, t, weigh(t.reshape(len(different), -1, t.shape[-1]), weights, outputs)
+        x, _, t, weights = self.splits["train"]
+        outputs = dict(zip(self.of.tolist(), self.outputs, strict=True))
+        weighed = [weigh(t[f], weights[f], output) for f, output in sorted(outputs.items())]
+        self.train = x, np.concatenate(t), None if weighed[0] is None else np.concatenate(weighed)
         self.first_row = self.of[:, np.newaxis] * self.N
 
     def evaluate(self, split: str) -> tuple[Any, Any]:
         """Compute the figures of each network on its own rows, as a single one's."""
         below, figures = self.splits[split], []
-        networks = zip(below.logits(self.network, self.of), self.outputs, self.of.tolist(), strict=True)
-        for z, output, f in networks:
-            figures.append(score(output, z[: below.sizes[f]], *below.own(f)))
-        return cast(tuple[Any, Any], tuple(map(np.array, zip(*figures, strict=True))))
+        z = below.logits(self.network, self.of)
+        for s, f in enumerate(self.of):
+            t = below.t[f]
+            figures.append(score(self.outputs[s], z[s, : len(t)], t, below.weights[f]))
+        loss, accuracy = map(np.array, zip(*figures, strict=True))
+        return loss, accuracy
 
 
-def weigh(t: Array, weights: Array | None, outputs: Sequence[SoftmaxCrossEntropy]) -> Array | None:
-    """Return weights of samples (F · N,) that say as well how much their classes count, by targets (F, N, K)."""
-    if outputs[0].class_weight is None:
+def weigh(t: Array, weights: Array | None, output: SoftmaxCrossEntropy) -> Any:
+    """Return weights of samples that say as well how much their classes count."""
+    if output.class_weight is None:
         return weights
-    of_class = [expect.relative("class_weight", each.class_weight or (), t.shape[-1], t.dtype) for each in outputs]
-    by_class: Array = np.concatenate([rows @ each for rows, each in zip(t, of_class, strict=True)])
-    return by_class if weights is None else weights * by_class
+    of_class = expect.relative("class_weight", output.class_weight, t.shape[-1], t.dtype)
+    return t @ of_class if weights is None else weights * (t @ of_class)
 
 
 def widen(theta: Array, H: int, D: int, wide: int) -> Array:
