@@ -163,6 +163,7 @@ class Training:
         self.train = network.check(*self.dataset.train, weights.get("train"))
         self.validation = network.check(*self.dataset.validation, weights.get("validation"))
         self.N = len(self.train[0])
+        self.first_row: Any = 0  # or of each network its own, (S, 1)
         self.steps = -(-self.N // self.batch_size)  # an epoch
         self.early_stopping = None if self.patience is None else EarlyStopping(self.patience, self.monitor)
         self.lr = self.optimizer.lr
@@ -197,7 +198,7 @@ class Training:
         epoch, taken = self.place
         self.started = time.perf_counter()
         orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
-        order = np.stack(orders) if self.stack else orders[0]
+        order = np.stack(orders) + self.first_row if self.stack else orders[0]
         losses = self.history.validation_loss
         factors = fit.factors_of(self.schedule, epoch, self.steps, self.epochs, losses)
         for step in range(self.steps):

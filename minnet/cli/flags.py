@@ -71,7 +71,7 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
             place = groups[group] = groups.get(group) or parser.add_argument_group(group)
             if kind is not SWITCH and default not in (None, ()):
                 text += f" (default: {kind.write(default)})"
-        if each in VARIED and each != "seed" and STACK in arguments:
+        if each in VARIED and each not in ("seed", "fold") and STACK in arguments:
             kind, text = several(kind), f"{text}; several at once"
         metavar = plain.upper() if place is parser else kind.metavar
         more: dict[str, Any] = {"type": partial(read, kind), "metavar": metavar, "nargs": name[len(plain) :] or None}

@@ -47,8 +47,9 @@ def train(resume: str | None = None, seeds: int = 1, **options: Any) -> Report:
         epochs = expect.integer(f"{resume}/config.json: epochs", content.get("epochs"))
     elif "dataset" not in plain:
         raise WrongUsage("which data set? Give the name of one, a file, or --resume RUN")
-    elif not values and {"memory_limit", "jobs"} & options.keys():
-        raise WrongUsage("--memory-limit and --jobs go with several networks: --seeds, or several values of --lr")
+    elif not values and not plain.get("folds") and {"memory_limit", "jobs"} & options.keys():
+        several = "--seeds, --folds, or several values of --lr"
+        raise WrongUsage(f"--memory-limit and --jobs go with several networks: {several}")
     else:
         config = Config(**plain).check_together()
         epochs = config.epochs

@@ -299,6 +299,8 @@ def check_counts(labels: Array, needed: int, why: str, class_names: Names) -> No
     if counts.min() < needed:
         rows, whose = amount(labels, int(counts.argmin()), class_names)
         remedy = f"--min-class {needed} leaves such rows out"
+        if needed > counts.max():
+            remedy = f"no class has more than {counts.max()}, which are too few"
         raise ValueError(f"{whose} has {rows}: expected at least {needed}, {why}; {remedy}")
 
 

@@ -2,19 +2,22 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from minnet.data.dataset import Dataset
 from minnet.data.named import load_raw
+from minnet.data.splits import fold_rows
 from minnet.data.tables import Table, is_file_name, read_table
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer
 from minnet.output import SoftmaxCrossEntropy
 from minnet.runs.config import Config
+from minnet.runs.folds import FoldTraining, widen
 from minnet.schedules import CosineDecay, ReduceOnPlateau, Schedule, StepDecay
+from minnet.support import expect
 from minnet.support.text import listed
 from minnet.training import Training
 
@@ -23,7 +26,19 @@ NORMALIZATIONS: dict[str, Callable[[int], Layer]] = {"batch": BatchNorm, "layer"
 
 
 def make_dataset(config: Config) -> Dataset:
-    """Load the data set of a configuration, or make one of the user's own files."""
+    """Load the data set of a configuration, or make one of the user's own files; of folds the one that is asked for."""
+    return make_datasets([config])[0]
+
+
+def make_datasets(configs: Sequence[Config]) -> list[Dataset]:
+    """Make the data set of each of several configurations, each of their folds once.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be made, or there is no such fold.
+    """
+    config, made = configs[0], dict[int | None, Dataset]()
     seed = config.seed if config.split_seed is None else config.split_seed
     table, test = read(config), None
     if config.test is not None:
@@ -33,7 +48,19 @@ def make_dataset(config: Config) -> Dataset:
             sample_weight=config.sample_weight, missing=config.missing,
         )  # fmt: skip
     with np.errstate(over="ignore"):
-        return Dataset.from_table(table, seed=seed, dtype=config.dtype, validation=config.validation, test=test)
+        if config.folds is None or config.fold is None:
+            made[config.fold] = Dataset.from_table(
+                table, seed=seed, dtype=config.dtype, validation=config.validation, test=test
+            )
+        else:
+            splits = fold_rows(
+                np.asarray(table.t), config.folds, config.repeats, seed, config.validation,
+                table.groups, table.time, table.class_names,
+            )  # fmt: skip
+            for fold in dict.fromkeys(cast(int, each.fold) for each in configs):
+                expect.integer(f"--fold, of {config.folds} folds × {config.repeats}", fold, most=len(splits))
+                made[fold] = Dataset.of_rows(table, splits[fold - 1], config.dtype)
+    return [made[each.fold] for each in configs]
 
 
 def read(config: Config) -> Table:
@@ -60,8 +87,12 @@ def make_network(config: Config, dataset: Dataset, seed: int | Sequence[int] | N
             layers.append(Dropout(config.dropout))
         D = H
     layers.append(Linear(D, dataset.K))
-    output = SoftmaxCrossEntropy(config.label_smoothing, class_weights(config.class_weight, dataset))
-    return Network(layers, output, config.seed if seed is None else seed, config.dtype)
+    return Network(layers, make_output(config, dataset), config.seed if seed is None else seed, config.dtype)
+
+
+def make_output(config: Config, dataset: Dataset) -> SoftmaxCrossEntropy:
+    """Make the output layer of a configuration, whose class weights may depend on the data set."""
+    return SoftmaxCrossEntropy(config.label_smoothing, class_weights(config.class_weight, dataset))
 
 
 def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
@@ -89,8 +120,11 @@ def class_weights(text: str | None, dataset: Dataset) -> list[float] | None:
     raise ValueError(f"--class-weight: expected {expected}, of {listed(dataset.class_names)}; got {text!r:.80}")
 
 
-def make_training(configs: Sequence[Config], dataset: Dataset, stacked: bool) -> Training:
-    """Make the training of a configuration, or of several that differ only in what a stack can vary."""
+def make_training(configs: Sequence[Config], datasets: Sequence[Dataset], stacked: bool) -> Training:
+    """Make the training of a configuration, or of several that differ only in what a stack can vary.
+
+    Each has its data set. If these differ, their training splits are equally large.
+    """
     config = configs[0]
 
     def of(name: str) -> Any:
@@ -108,8 +142,29 @@ def make_training(configs: Sequence[Config], dataset: Dataset, stacked: bool) ->
         "cosine": CosineDecay(config.warmup),
         "plateau": ReduceOnPlateau(config.lr_patience, config.lr_gamma),
     }
-    network = make_network(config, dataset, [each.seed for each in configs] if stacked else config.seed)
-    return Training(
+    network, dataset = make_stack(configs, datasets, stacked), max(datasets, key=lambda each: each.D)
+    several: dict[str, Any] = {}
+    if any(each is not dataset for each in datasets):
+        several = {"datasets": datasets, "outputs": [make_output(config, each) for each in datasets]}
+        network.output = SoftmaxCrossEntropy(config.label_smoothing)  # class weights are in those of samples then
+    return (FoldTraining if several else Training)(
         network, optimizers[config.optimizer], dataset, config.epochs, config.batch_size, monitor=config.monitor,
-        schedule=schedules[config.schedule], clip_norm=config.clip_norm, patience=config.patience,
+        schedule=schedules[config.schedule], clip_norm=config.clip_norm, patience=config.patience, **several,
     )  # fmt: skip
+
+
+def make_stack(configs: Sequence[Config], datasets: Sequence[Dataset], stacked: bool = True) -> Network:
+    """Make the network of a configuration, or a stack of several, of which some may have fewer features than others."""
+    widest = max(datasets, key=lambda each: each.D)
+    network = make_network(configs[0], widest, [each.seed for each in configs] if stacked else configs[0].seed)
+    if stacked:
+        for theta, config, dataset in zip(network.theta, configs, datasets, strict=True):
+            if dataset.D < network.D:
+                own = make_network(config, dataset).theta
+                theta[...] = widen(own, first_width(config, dataset), dataset.D, network.D)
+    return network
+
+
+def first_width(config: Config, dataset: Dataset) -> int:
+    """Return the outputs of the first layer."""
+    return config.hidden[0] if config.hidden else dataset.K

@@ -19,7 +19,7 @@ from minnet.support.scores import MONITORS
 
 USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
-VARIED = ("lr", "momentum", "weight_decay", "seed")  # what a stack can vary
+VARIED = ("lr", "momentum", "weight_decay", "fold", "seed")  # what a stack can vary
 
 
 class WrongUsage(ValueError):
@@ -202,10 +202,15 @@ class Config:
             (is_file_name(self.dataset), "a file of one's own", "target", "ignore", "sample_weight", "test"),
             (is_file_name(self.dataset), "a file of one's own", "categorical", "missing", "min_class", "group", "time"),
             (self.folds, "--folds", "repeats", "fold", "refit"),
+            (self.fold is None, "all folds, without --fold", "refit"),
         ):
             for name in names:
                 if not there and getattr(self, name) != FIELDS[name].default:
                     raise WrongUsage(f"{flag(name)} goes with {what}")
+        if self.folds and self.test:
+            raise WrongUsage("--folds tests each row once, and --test FILE is for one split: leave one of them out")
+        if self.group and self.time:
+            raise WrongUsage("--group and --time: a split is by one of them; leave the other out")
         return self
 
 

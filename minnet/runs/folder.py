@@ -19,22 +19,23 @@ import numpy as np
 
 from minnet.data.dataset import Dataset
 from minnet.history import History
-from minnet.network import Network
+from minnet.network import Network, Seed
 from minnet.runs.checkpoints import INTEGERS, checkpoints
 from minnet.runs.model import Model, save
-from minnet.runs.sweep import BASELINE, Setting
+from minnet.runs.sweep import Setting
 from minnet.support.files import inner, read_json, refusing, write_json, write_text
 from minnet.support.stack import Array, member
 from minnet.support.text import say
 
 CONFIG, RESULTS = "config.json", "results.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
+OUT_OF_FOLD = "out_of_fold.csv"  # what a run of folds has as well
 RUN_FILES = (
     CONFIG, "metrics.csv", RESULTS, "report.txt", "model.safetensors", "loss.png", "confusion.png"
 )  # fmt: skip
 OURS = (
     "checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part", "tensorboard/events.out.tfevents.*",
-    ".metrics.csv.*.part", STACK_FILE, *reversed(RUN_FILES),
+    ".metrics.csv.*.part", STACK_FILE, OUT_OF_FOLD, *reversed(RUN_FILES),
 )  # fmt: skip
 
 
@@ -135,8 +136,8 @@ def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
     for file in files_of(folder):
         file.unlink(missing_ok=True)
-    groups = [*folder.glob("checkpoints/stack-*"), folder / "checkpoints" / BASELINE]
-    for each in [*groups, folder / "checkpoints", folder / "tensorboard"]:
+    groups = sorted((folder / "checkpoints").glob("**/"), reverse=True)  # those inside others first
+    for each in [*groups, folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
             each.rmdir()
 
@@ -203,14 +204,21 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     if summary.report:
         write_text(folder / "report.txt", summary.report)
     if history.epoch:
-        write_metrics(folder, history, network)
-        try:
+        write_metrics(folder, history, network.seed)
+        with pictures(folder):
             draw(folder, history, summary, chosen, dataset)
-        except OSError:  # the disk is full, say: the run can go on from its checkpoint
-            raise
-        except Exception as error:  # whatever it is, it shall not cost the results
-            say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
     write_json(folder / RESULTS, summary.results)
+
+
+@contextmanager
+def pictures(folder: Path) -> Iterator[None]:
+    """Draw here, so that what goes wrong is said, but does not cost the results."""
+    try:
+        yield
+    except OSError:  # the disk is full, say: the run can go on from its checkpoint
+        raise
+    except Exception as error:  # whatever it is
+        say(f"a picture of {folder} cannot be drawn ({type(error).__name__}: {error}); all else is there")
 
 
 def draw(folder: Path, history: History, summary: Summary, chosen: Network | None, dataset: Dataset) -> None:
@@ -233,17 +241,19 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
         plots.save_picture(confusion, folder / "confusion.png")
 
 
-def write_metrics(folder: Path, history: History, network: Network) -> None:
+def write_metrics(folder: Path, history: History, seed: Seed, folds: Sequence[int] = ()) -> None:
     """Write the metrics of a run, as far as it got."""
-    write_text(folder / "metrics.csv", metrics(history, network))
+    write_text(folder / "metrics.csv", metrics(history, seed, folds))
 
 
-def metrics(history: History, network: Network) -> str:
-    """Format a row an epoch, and for a stack one for each network, with its seed, in each epoch, as CSV."""
-    seeds, epochs = () if isinstance(network.seed, int) else network.seed, len(history.epoch)
+def metrics(history: History, seed: Seed, folds: Sequence[int] = ()) -> str:
+    """Format a row an epoch, and for a stack one for each network, with its seed and fold, in each epoch, as CSV."""
+    seeds, epochs = () if isinstance(seed, int) else seed, len(history.epoch)
     tables = [
-        {"network": [s] * epochs, "seed": [seed] * epochs, **member(history.by_epoch(), s)}
-        for s, seed in enumerate(seeds)
+        {"network": [s] * epochs, "seed": [each] * epochs}
+        | ({"fold": [folds[s]] * epochs} if folds else {})
+        | member(history.by_epoch(), s)
+        for s, each in enumerate(seeds)
     ] or [history.by_epoch()]
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")

@@ -20,11 +20,13 @@ from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.lab.trace import divergence
 from minnet.runs.beside import baseline
-from minnet.runs.build import make_dataset, make_network
+from minnet.runs.build import make_datasets, make_network, make_stack
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
+from minnet.runs.cross_validation import CrossValidation, compare, refitted, write_folds
 from minnet.runs.folder import (
     CONFIG,
+    RESULTS,
     Summary,
     anything_saved,
     check_unfinished,
@@ -36,6 +38,7 @@ from minnet.runs.folder import (
     write_metrics,
     write_run,
 )  # fmt: skip
+from minnet.runs.folds import FoldTraining, distinct
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import (
@@ -51,9 +54,10 @@ from minnet.runs.sweep import (
     stacks,
     worker_interrupt,
 )  # fmt: skip
-from minnet.support.files import refusing
+from minnet.support.files import refusing, write_json
 from minnet.support.machine import blas_threads, free_memory, threads_for
 from minnet.support.text import one_line, say, shortened
+from minnet.training import Ending
 
 LIVE_SECONDS = 3.0
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
@@ -104,24 +108,26 @@ class Options:
                 raise ValueError("--tensorboard needs the tensorboard package: pip install tensorboard") from None
 
 
-def data_checksum(dataset: Dataset) -> str:
+def data_checksum(datasets: Sequence[Dataset]) -> str:
     """Return the SHA-256 of all samples, targets and weights."""
-    digest = hashlib.sha256(repr((dataset.class_names, dataset.feature_names)).encode())
-    weights = [dataset.sample_weight[split] for split in sorted(dataset.sample_weight)]
-    for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
-        digest.update(np.ascontiguousarray(array).data)
+    digest = hashlib.sha256()
+    for dataset in distinct(datasets)[0]:
+        digest.update(repr((dataset.class_names, dataset.feature_names)).encode())
+        weights = [dataset.sample_weight[split] for split in sorted(dataset.sample_weight)]
+        for array in (*dataset.train, *dataset.validation, *dataset.test, *weights):
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def describe_data(dataset: Dataset) -> str:
-    """Say in a line what was read, so that a wrong file or column is noticed."""
+def describe_data(dataset: Dataset, where: str = "") -> str:
+    """Say in a line what was read, so that a wrong file or column is noticed, and where parts are of these sizes."""
     splits = [dataset.counts(split) for split in ("train", "validation", "test")]
     counts, sizes = np.sum(splits, axis=0), " + ".join(str(split.sum()) for split in splits)
     named = [f"{shortened(name, 30)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     few = ", ".join(named[:6]) + (", …" if dataset.K > 6 else "")
     if len({name.casefold() for name in dataset.class_names}) < dataset.K:
         few += "; some classes differ in upper and lower case only: are they the same?"
-    samples = f"{counts.sum()} samples ({sizes} to train, validate, test)"
+    samples = f"{counts.sum()} samples ({sizes} to train, validate, test{' ' * bool(where)}{where})"
     about = one_line(dataset.about or f"{dataset.D} features", None)
     return f"{one_line(dataset.name)}: {samples}, {about}; {dataset.K} classes: {few}"
 
@@ -142,14 +148,19 @@ class Job:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
+        if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
+            values = {"fold": range(1, config.folds * config.repeats + 1), **values}
         self.config, self.values, self.options = config, dict(values), options
-        self.configs, self.dataset = grid(config, **values), make_dataset(config)
+        self.folds = "fold" in values
+        self.configs = grid(config, **values)
+        self.datasets = make_datasets(self.configs)
+        self.dataset = max(self.datasets, key=lambda dataset: dataset.D)
         if sizes is None:
             limit = options.memory_limit if values else math.inf
-            sizes = stacks(self.configs, self.dataset, limit, options.jobs)
+            sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
-        self.groups = groups(self.configs, self.dataset, self.sizes, bool(values))
-        self.baseline = baseline(self.configs, self.dataset)
+        self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
+        self.baseline = baseline(self.configs, self.datasets)
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -178,18 +189,26 @@ class Job:
             content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
         content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
         with threads_for(network, self.config.batch_size):
-            content |= {"data_sha256": data_checksum(self.dataset), "threads": blas_threads()}
+            content |= {"data_sha256": data_checksum(self.datasets), "threads": blas_threads()}
         return content | {"versions": versions()}
 
     def run(self, folder: Path, interrupt: Interrupt) -> Report:
         """Train all groups and write the results; what was kept is said if that cannot be done."""
         if not self.options.quiet:
-            say(describe_data(self.dataset))
+            say(describe_data(self.datasets[-1], "in the last of the folds" if self.folds else ""))
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
-                results = self.train(folder, interrupt, lambda history: (self.options.show(history), log(history)))
-            several = len(self.groups)
-            return self.finish(folder, join(results[:several]), results[several:])
+
+                def on_epoch(history: History) -> None:
+                    self.options.show(history)
+                    log(history)
+
+                results = self.train(folder, interrupt, on_epoch)
+                several = len(self.groups)
+                result = join(results[:several])
+                beside = join(results[several:]) if results[several:] else None
+                finish = self.finish_folds if self.folds else self.finish
+                return finish(folder, result, beside, interrupt, on_epoch)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
         except BrokenExecutor:
@@ -208,29 +227,69 @@ class Job:
         beside = [] if join(results).ended.reason == "diverged" else self.baseline
         return results + [one(group, interrupt=interrupt) for group in beside]
 
-    def finish(self, folder: Path, result: Result, beside: Sequence[Result]) -> Report:
+    def finish(self, folder: Path, result: Result, beside: Result | None, *_: object) -> Report:
         """Write and return what came out."""
-        history, ended, where = result.history, result.ended, ""
-        compared = [each for each in beside if each.ended.reason != "interrupted"]
-        if ended.reason in ("epochs", "early stopping") and len(compared) < len(beside):
-            ended, where = beside[0].ended, " of the logistic regression beside it"
-        seeds = [config.seed for config in self.configs] if self.values else None
-        network = make_network(self.config, self.dataset, seeds)
+        history = result.history
+        network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
-        steps = -(-len(self.dataset.train.x) // self.config.batch_size)
-        ending = result.found or describe_ending(ended, history, self.config, steps)
-        ending["text"] += where
+        ended, ending = self.why(result, beside)
         if history.epoch and not (self.values and history.diverged().all()):
-            summary = summarize(self, network, history, ending, compared)
+            summary = summarize(self, network, history, ending, beside)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         write_run(folder, history, summary, network, self.dataset)
-        if ended.reason == "interrupted":
-            say(f"{ending['text']}; {kept(folder)}")
-            return 130, [], summary.results
-        if ended.reason == "diverged":
-            raise FloatingPointError(f"{ending['text']}; what there is of the run is in {folder}")
-        return 0, [*summary.lines, f"saved in       {folder}"], {**summary.results, "run": str(folder)}
+        return report(folder, ended, ending, summary)
+
+    def why(self, result: Result, beside: Result | None) -> tuple[Ending, dict[str, Any]]:
+        """Tell why the run ended: because its networks did, unless the baseline was interrupted."""
+        if result.ended.reason in ("epochs", "early stopping") and beside and beside.ended.reason == "interrupted":
+            ending = reason(beside, self.config, self.dataset)
+            ending["text"] += " of the logistic regression beside it"
+            return beside.ended, ending
+        return result.ended, reason(result, self.config, self.dataset)
+
+    def finish_folds(
+        self, folder: Path, result: Result, beside: Result | None, interrupt: Interrupt, on_epoch: OnEpoch
+    ) -> Report:
+        """Write and return what came out of folds; before, train a network on all rows if there is to be one."""
+        (ended, ending), found, refit = self.why(result, beside), None, None
+        if ended.reason not in ("interrupted", "diverged"):
+            found = CrossValidation(self.configs, self.datasets, result)
+        if found and self.config.refit:
+            group, every, live = found.refit_group(), self.options.checkpoint_every, self.options.live
+            last = train_group(group, folder, every, live, interrupt, on_epoch)
+            if last.ended.reason in ("interrupted", "diverged"):
+                ended, found = last.ended, None
+                ending = reason(last, group.configs[0], group.datasets[0])
+                ending["text"] += ", training on all rows"
+            else:
+                refit = refitted(group, last)
+        summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
+        if not found:
+            write_json(folder / RESULTS, summary.results)
+            return report(folder, ended, ending, summary)
+        compared: tuple[dict[str, Any], list[str]] = {}, []
+        if beside:
+            configs = [config for group in self.baseline for config in group.configs]
+            datasets = [dataset for group in self.baseline for dataset in group.datasets]
+            compared = compare(found, configs, datasets, beside)
+        return report(folder, ended, ending, write_folds(folder, found, ending, refit, compared))
+
+
+def reason(result: Result, config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Say why a training ended."""
+    steps = -(-len(dataset.train.x) // config.batch_size)
+    return result.found or describe_ending(result.ended, result.history, config, steps)
+
+
+def report(folder: Path, ended: Ending, ending: Mapping[str, Any], summary: Summary) -> Report:
+    """Return what came out, or say why there is no more of it."""
+    if ended.reason == "interrupted":
+        say(f"{ending['text']}; {kept(folder)}")
+        return 130, [], summary.results
+    if ended.reason == "diverged":
+        raise FloatingPointError(f"{ending['text']}; what there is of the run is in {folder}")
+    return 0, [*summary.lines, f"saved in       {folder}"], {**summary.results, "run": str(folder)}
 
 
 def train_group(
@@ -253,7 +312,10 @@ def train_group(
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
         if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
-            write_metrics(folder, training.history, training.network)
+            folds = (
+                [config.fold for config in group.configs if config.fold] if isinstance(training, FoldTraining) else []
+            )
+            write_metrics(folder, training.history, training.network.seed, folds)
         next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 
     def after_epoch(history: History) -> None:
@@ -264,14 +326,14 @@ def train_group(
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history
-            plots.save_picture(draw(history, title=f"{group.dataset.name}, training"), folder / "loss.png")
+            plots.save_picture(draw(history, title=f"{group.datasets[0].name}, training"), folder / "loss.png")
             drawn = time.monotonic()
         on_epoch(history)
 
     if interrupt.requested and not training.over():
         training.end("interrupted")
-        return Result(training.kept_theta, training.history, training.ended)
-    result = run(training, after_epoch)
+        return group.widened(Result(training.kept_theta, training.history, training.ended))
+    result = group.widened(run(training, after_epoch))
     if result.ended.reason == "diverged" and not training.stack:
         return result._replace(found=divergence(training))
     save()
@@ -318,7 +380,7 @@ def resume(folder: Path, options: Options, moved: Mapping[str, Any]) -> Report:
                 f"{folder} was trained on other data than {job.dataset.name!r} now holds: put the data back as it "
                 "was, or begin a new run"
             )
-        largest, most = max(job.sizes), stacks(job.configs, job.dataset, free_memory())[0]
+        largest, most = max(job.sizes), max(stacks(job.configs, job.datasets, free_memory()))
         if largest > most:
             raise ValueError(f"{folder} trains {largest} networks at a time, but there is memory free for {most}")
         remove_leftovers(folder)

@@ -87,7 +87,7 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
 
 
 def summarize(
-    plan: Any, network: Network, history: History, ending: dict[str, Any], baseline: Sequence[Result] = ()
+    plan: Any, network: Network, history: History, ending: dict[str, Any], baseline: Result | None = None
 ) -> Summary:
     """Tell how a run did, on its test split; of a stack without those networks that diverged."""
     dataset, config = plan.dataset, plan.config
@@ -134,7 +134,7 @@ def compare_networks(
 ) -> tuple[dict[str, Any], list[str]]:
     """Tell how the networks of a stack did: mean ± standard deviation, a ranking, the best one."""
     config = plan.configs[best]
-    own = {name: config.learning_rate if name == "lr" else getattr(config, name) for name in VARIED}
+    own = {name: config.learning_rate if name == "lr" else getattr(config, name) for name in VARIED if name != "fold"}
     own |= {name: values[best] for name, values in figures.items()}
     results: dict[str, Any] = {"networks": len(alive), "diverged": int((~alive).sum())}
     for name, values in figures.items():

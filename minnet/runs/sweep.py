@@ -1,5 +1,6 @@
 """How are many runs trained? A list of configurations is grouped into stacks that fit the memory, through a ``map``."""
 
+import bisect
 import contextlib
 import functools
 import itertools
@@ -18,9 +19,10 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network
-from minnet.runs.build import make_network, make_training
+from minnet.runs.build import first_width, make_stack, make_training
 from minnet.runs.checkpoints import SHARED, Interrupt, stopping_signals
 from minnet.runs.config import VARIED, Config
+from minnet.runs.folds import distinct, widen
 from minnet.support import expect
 from minnet.support.fit import slots
 from minnet.support.machine import free_memory, threads_for
@@ -50,17 +52,21 @@ def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
 
 
-def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float | None = None, jobs: int = 1) -> list[int]:
+def stacks(
+    configs: Sequence[Config], datasets: Sequence[Dataset], memory_limit: float | None = None, jobs: int = 1
+) -> list[int]:
     """Group configurations, in their order, into stacks that fit the memory; return how many each stack has.
+
+    Those whose training splits have different sizes cannot take steps together, and are in different stacks.
 
     Parameters
     ----------
     configs : sequence of Config
         They differ only in what a stack can vary.
-    dataset : Dataset
-        What they train on.
+    datasets : sequence of Dataset
+        What each of them trains on.
     memory_limit : float, optional
-        How many bytes training may use beside the data set, in all jobs together; by default a quarter of what is free.
+        How many bytes training may use beside the data sets, in all jobs; by default a quarter of what is free.
     jobs : int, default 1
         How many stacks are trained at a time; there are as many at least, if there are as many networks.
 
@@ -69,16 +75,25 @@ def stacks(configs: Sequence[Config], dataset: Dataset, memory_limit: float | No
     ValueError
         If not even one network fits into the memory.
     """
-    S = len(configs)
     limit = (free_memory() / 4 if memory_limit is None else memory_limit) / jobs
-    shared, each = bytes_of_training(make_network(configs[0], dataset), configs[0].batch_size, dataset)
-    most = int(min((limit - shared) / each, -(-S // jobs)))
-    if most < 1:
-        raise ValueError(
-            f"training even one of these networks takes about {(shared + each) / 2**20:.1f} MiB, "
-            f"but only {limit / 2**20:.1f} MiB are allowed"
-        )
-    return [min(most, S - start) for start in range(0, S, most)]
+    shared, each = bytes_of_training(make_stack(configs, datasets), configs[0].batch_size, datasets[0])
+    sizes, most_of_jobs = [], -(-len(configs) // jobs)
+    for _, alike in itertools.groupby(datasets, key=lambda dataset: len(dataset.train.x)):
+        _, of = distinct(list(alike))
+        S, per_fold = len(of), int(np.bincount(of).max())
+
+        def size(networks: int) -> float:
+            folds = min(int(of.max()) + 1, 1 + -(-(networks - 1) // per_fold))  # noqa: B023 - called here only
+            return shared + networks * each + (folds > 1) * folds * bytes_of_split(datasets[0])
+
+        most = bisect.bisect_right(range(1, min(S, most_of_jobs) + 1), limit, key=size)
+        if most < 1:
+            raise ValueError(
+                f"training even one of these networks takes about {size(1) / 2**20:.1f} MiB, "
+                f"but only {limit / 2**20:.1f} MiB are allowed"
+            )
+        sizes += [min(most, S - start) for start in range(0, S, most)]
+    return sizes
 
 
 def bytes_of_training(network: Network, batch_size: int, dataset: Dataset) -> tuple[int, int]:
@@ -92,6 +107,12 @@ def bytes_of_training(network: Network, batch_size: int, dataset: Dataset) -> tu
     return itemsize * shared, itemsize * each + 8 * N  # and an order of samples
 
 
+def bytes_of_split(dataset: Dataset) -> int:
+    """Estimate what a data set takes once more where it lies below others: samples, targets, weights."""
+    numbers = (dataset.D + dataset.K + 1) * (len(dataset.train.x) + len(dataset.validation.x))
+    return 2 * numbers * dataset.train.x.itemsize  # for a moment there are two of it
+
+
 class Result(NamedTuple):
     """What came of a group: the weights kept, its history, why it ended, and of a single network where it diverged."""
 
@@ -102,33 +123,43 @@ class Result(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Configurations that are trained together, on a data set, and the name of their group where there are several.
+    """Configurations that are trained together, the data set of each, and the group's name where there are several.
 
-    A group that is ``stacked`` is a stack, even if it is of one network.
+    A group that is ``stacked`` is a stack, even if it is of one network; D is the most features of any group's data.
     """
 
     configs: Sequence[Config]
-    dataset: Dataset
+    datasets: Sequence[Dataset]
     stacked: bool
     name: str
+    D: int
+
+    def widened(self, result: "Result") -> "Result":
+        """Give the networks as many features as those of other groups have."""
+        widest = max(self.datasets, key=lambda dataset: dataset.D)
+        H = first_width(self.configs[0], widest)
+        return result._replace(theta=widen(result.theta, H, widest.D, self.D))
 
     def training(self) -> Training:
         """Make its training."""
-        return make_training(self.configs, self.dataset, self.stacked)
+        return make_training(self.configs, self.datasets, self.stacked)
 
 
-def groups(configs: Sequence[Config], dataset: Dataset, sizes: Sequence[int], stacked: bool = True) -> list[Group]:
+def groups(
+    configs: Sequence[Config], datasets: Sequence[Dataset], sizes: Sequence[int], stacked: bool = True
+) -> list[Group]:
     """Make groups of so many configurations each."""
-    rest, made = iter(configs), []
+    made, start, D = [], 0, max(dataset.D for dataset in datasets)
     for k, size in enumerate(sizes, 1):
-        name = f"stack-{k}" if len(sizes) > 1 else ""
-        made.append(Group(list(itertools.islice(rest, size)), dataset, stacked, name))
+        name, members = f"stack-{k}" if len(sizes) > 1 else "", slice(start, start + size)
+        made.append(Group(configs[members], datasets[members], stacked, name, D))
+        start += size
     return made
 
 
 def train_group(group: Group, on_epoch: OnEpoch | None) -> Result:
     """Train a group from its beginning to its end."""
-    return run(group.training(), on_epoch)
+    return group.widened(run(group.training(), on_epoch))
 
 
 def run(training: Training, on_epoch: OnEpoch | None) -> Result:
@@ -164,7 +195,7 @@ def join(results: Sequence[Result]) -> Result:
 
 def sweep(
     configs: Sequence[Config],
-    dataset: Dataset,
+    datasets: Dataset | Sequence[Dataset],
     memory_limit: float | None = None,
     map: Callable[..., Any] = map,
     on_epoch: OnEpoch | None = None,
@@ -176,10 +207,10 @@ def sweep(
     ----------
     configs : sequence of Config
         Of the same layers; see `grid`.
-    dataset : Dataset
-        What they train on.
+    datasets : Dataset, or sequence of Dataset
+        What they train on, all of them or each.
     memory_limit : float, optional
-        How many bytes training may use beside the data set; by default a quarter of what is free.
+        How many bytes training may use beside the data sets; by default a quarter of what is free.
     map : callable
         What applies a function to each group: the built-in one by default, or that of a pool or a cluster.
     on_epoch : callable, optional
@@ -193,7 +224,8 @@ def sweep(
         Of a stack of all networks, in the order of the configurations.
     """
     one = functools.partial(train_group, on_epoch=on_epoch)
-    return join(list(map(one, groups(configs, dataset, stacks(configs, dataset, memory_limit, jobs)))))
+    each = [datasets] * len(configs) if isinstance(datasets, Dataset) else datasets
+    return join(list(map(one, groups(configs, each, stacks(configs, each, memory_limit, jobs)))))
 
 
 class Setting(NamedTuple):

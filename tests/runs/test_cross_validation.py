@@ -1,0 +1,193 @@
+"""Is what a run of folds says what its single runs say, and is its model one that can be used?"""
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minnet import load
+from minnet.cli import main
+from minnet.layers import Array
+from minnet.runs.folder import OUT_OF_FOLD, RUN_FILES, STACK_FILE
+from tests.conftest import contents, signal_in_step
+
+FILE = "my.csv"
+TRAIN = ["train", FILE, "--target", "y", "--epochs", "6", "--quiet"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_with_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test beside a table with missing cells, a rare word, groups and a time."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = ["a,b,kind,who,day,y"]
+    for k in range(150):
+        a, b = rng.normal(size=2)
+        kind = "rare" if k == 3 else rng.choice(["p", "q", "r"])
+        label = "yes" if a + b + rng.normal() > 0.5 else "no"
+        lines.append(f"{'' if k % 20 == 7 else a},{b},{kind},{rng.integers(25)},{k / 2},{label}")
+    Path(FILE).write_text("\n".join([*lines, ""]))
+
+
+def results_of(run: str) -> dict[str, Any]:
+    """Return what a run says of itself."""
+    content: dict[str, Any] = json.loads(Path(run, "results.json").read_text())
+    return content
+
+
+def rows_of(path: str) -> list[dict[str, str]]:
+    """Read a CSV."""
+    return list(csv.DictReader(Path(path).read_text().splitlines()))
+
+
+@pytest.mark.parametrize("more", [[], ["--group", "who"], ["--time", "day"], ["--repeats", "2"]])
+def test_a_run_of_folds_says_what_its_single_runs_say(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    several = [*TRAIN, *more, "--folds", "3", "--dtype", "float64", "--patience", "3"]
+    assert main([*several, "--out", "folds"]) == 0
+    out = capsys.readouterr().out
+    assert sorted(os.listdir("folds")) == sorted([*RUN_FILES, OUT_OF_FOLD, "checkpoints"])
+    found = results_of("folds")
+    each = []
+    for fold in range(1, 3 * (1 + ("2" in more)) + 1):
+        assert main([*several, "--fold", str(fold), "--out", f"fold-{fold}"]) == 0
+        each.append(results_of(f"fold-{fold}"))
+        for name in ("train_loss", "validation_loss", "test_loss", "test_accuracy"):
+            assert found["each_fold"][fold - 1][name] == pytest.approx(each[-1][name], rel=1e-9)
+        which = found["each_fold"][fold - 1]
+        assert (which["repeat"], which["fold"]) == ((fold + 2) // 3, (fold - 1) % 3 + 1)
+    accuracies = np.array([single["test_accuracy"] for single in each])
+    assert found["test_accuracy"] == pytest.approx(accuracies.mean())
+    assert found["test_accuracy_deviation"] == pytest.approx(accuracies.std())
+    assert f"test accuracy  {accuracies.mean():.4f} ± {accuracies.std():.4f}  (3" in out
+    assert "folds: mean ± standard deviation; always 'no' gives 0." in out
+    rows = rows_of(f"folds/{OUT_OF_FOLD}")
+    for fold, single in enumerate(each):
+        own = [row for row in rows if (int(row["repeat"]), int(row["fold"])) == (fold // 3 + 1, fold % 3 + 1)]
+        right = np.mean([row["class"] == row["predicted"] for row in own])
+        assert right == pytest.approx(single["test_accuracy"])
+
+
+def test_every_row_is_predicted_by_a_fold_that_did_not_learn_it() -> None:
+    assert main([*TRAIN, "--folds", "4", "--repeats", "2", "--seeds", "2", "--out", "r"]) == 0
+    rows, labels = rows_of(f"r/{OUT_OF_FOLD}"), [row["y"] for row in rows_of(FILE)]
+    assert [(row["repeat"], row["row"]) for row in rows] == [(k, str(n)) for k in "12" for n in range(1, 151)]
+    assert [row["class"] for row in rows] == 2 * labels
+    y = np.array([[float(row[name]) for name in ("no", "yes")] for row in rows])
+    np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-5)
+    assert [row["predicted"] for row in rows] == [("no", "yes")[k] for k in y.argmax(axis=1)]
+    by_class = {each["class"]: each["samples"] for each in results_of("r")["classes"]}
+    assert by_class == {name: 2 * labels.count(name) for name in ("no", "yes")}
+    metrics = rows_of("r/metrics.csv")[:16]
+    assert [(row["network"], row["fold"], row["seed"]) for row in metrics] == [
+        (str(s), str(s // 2 + 1), str(s % 2)) for s in range(16)
+    ]
+
+
+def predicted(run: str, capsys: pytest.CaptureFixture[str]) -> Array:
+    """Return the probabilities that a run's model gives for the table."""
+    capsys.readouterr()
+    assert main(["predict", run, FILE, "--proba", "--out", "y.csv"]) == 0
+    return np.array([[float(row[name]) for name in ("no", "yes")] for row in rows_of("y.csv")])
+
+
+def test_the_model_is_the_mean_of_the_folds(capsys: pytest.CaptureFixture[str]) -> None:
+    folds = [*TRAIN, "--folds", "3", "--dtype", "float64"]
+    assert main([*folds, "--out", "folds"]) == 0
+    assert "the mean of 3 networks; --refit trains one on all rows instead" in capsys.readouterr().out
+    each = []
+    for fold in "123":
+        assert main([*folds, "--fold", fold, "--out", fold]) == 0
+        each.append(predicted(fold, capsys))
+    np.testing.assert_allclose(predicted("folds", capsys), np.mean(each, axis=0), rtol=1e-9)
+    widths = {load(fold).network.D for fold in "123"}
+    assert len(widths) == 2  # one of the folds has no row of a word to learn from
+    assert max(widths) == load("folds").network.D
+
+
+def test_refit_trains_on_all_rows_for_the_mean_epoch_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--folds", "3", "--refit", "--patience", "2", "--out", "r"]) == 0
+    epochs = results_of("r")["refit"]["epochs"]
+    assert f"model          trained on all rows, for {epochs} epochs" in capsys.readouterr().out
+    last = {row["network"]: row for row in rows_of("r/metrics.csv")}
+    assert epochs == round(np.mean([float(row["kept"]) for row in last.values()]))
+    assert load("r").network.theta.ndim == 1
+    assert load(Path("r", STACK_FILE)).network.theta.shape[0] == 3
+    assert main(["show", "r"]) == 0
+    assert main(["evaluate", "r", FILE]) == 0
+
+
+def test_settings_are_ranked_over_folds_and_the_best_ones_folds_are_the_model(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*TRAIN, "--folds", "3", "--lr", "0.00001,1e30,0.02", "--out", "r"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["0.02", "1e-05", "1e+30"]
+    assert lines[3].split()[-3:] == ["3", "of", "3"]
+    assert "diverged       3 of 9 networks, which are left out" in lines
+    found = results_of("r")
+    assert [entry["lr"] for entry in found["ranking"]] == [0.02, 1e-05, 1e30]
+    assert found["ranking"][0]["test_loss"] == found["test_loss"]
+    assert found["ranking"][2]["test_loss"] is None
+    assert load("r").network.theta.shape[0] == 3
+
+
+FOLDS = [*TRAIN, "--folds", "3", "--seeds", "2", "--normalize", "batch", "--dropout", "0.1", "--refit"]
+
+
+@pytest.mark.parametrize(("step", "more"), [(3, []), (40, []), (20, ["--group", "who"]), (75, ["--group", "who"])])
+def test_a_run_of_folds_that_goes_on_leaves_the_same_files(
+    step: int, more: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*FOLDS, *more, "--out", "whole"]) == 0
+    with monkeypatch.context() as context:
+        signal_in_step(context, step, signal.SIGTERM)
+        assert main([*FOLDS, *more, "--out", "r"]) == 130
+    assert results_of("r")["ended"]["reason"] == "interrupted"
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    assert contents("r") == contents("whole")
+    assert main([*TRAIN, "--out", "r", "--force"]) == 0
+    assert sorted(os.listdir("r")) == sorted([*RUN_FILES, "checkpoints"])
+
+
+def test_folds_in_groups_and_jobs_leave_what_one_stack_leaves() -> None:
+    assert main([*FOLDS, "--out", "whole"]) == 0
+    assert main([*FOLDS, "--memory-limit", "3M", "--out", "parts"]) == 0
+    assert main([*FOLDS, "--jobs", "2", "--out", "jobs"]) == 0
+    whole = contents("whole")
+    for name in ("parts", "jobs"):
+        assert len(json.loads(Path(name, "config.json").read_text())["stacks"]) > 1
+        found = contents(name)
+        for file in ("metrics.csv", OUT_OF_FOLD, "report.txt"):
+            assert found[file] == whole[file]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--folds", "4", "--fold", "5"], "--fold, of 4 folds × 1: expected an integer from 1 to 4, got 5"),
+        (["--folds", "4", "--test", FILE], "--folds tests each row once, and --test FILE is for one split"),
+        (["--folds", "4", "--fold", "1", "--refit"], "--refit goes with all folds, without --fold"),
+        (["--fold", "1"], "--fold goes with --folds"),
+        (["--folds", "4", "--time", "day", "--group", "who"], "--group and --time: a split is by one of them"),
+        (["--folds", "4", "--time", "day", "--repeats", "2"], "--repeats: folds by --time are the same each time"),
+        (["--folds", "100"], "rows: expected at least 100, so that each of 100 folds"),
+        (["--folds", "30", "--group", "who"], "--group: expected at least 30 different values, for 30 folds, got 25"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_in_one_line(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main([*TRAIN, *flags])
+    except SystemExit as left:
+        code = int(str(left.code))
+    out, err = capsys.readouterr()
+    assert code != 0
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert message in err
+    assert os.listdir() == [FILE]
