@@ -263,7 +263,7 @@ class Job:
                 ending = reason(last, group.configs[0], group.datasets[0])
                 ending["text"] += ", training on all rows"
             else:
-                refit = refitted(group, last)
+                refit = refitted(group, last, found.calibration.temperature)
         summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         if not found:
             write_json(folder / RESULTS, summary.results)
