@@ -377,7 +377,7 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
     assert command.startswith("minnet train my.csv --target=kind --dropout=0.1 ")
     run(capsys, *command.split()[1:], "--epochs", "1", "--quiet")
     found = json.loads(run(capsys, "doctor", "my.csv", "--target", "kind", "--json")[0])
-    assert all(diagnosis["right"] for diagnosis in found)
+    assert all(diagnosis["right"] for diagnosis in found["checks"])
     Path("bad.csv").write_text(table(lambda k: "abc"[k], same=lambda i: 7))
     out, _ = run(capsys, "doctor", "bad.csv", "--target", "kind", code=1)
     assert [line.split()[1] for line in out.splitlines() if line.startswith("WRONG")] == ["constant"]
