@@ -18,6 +18,7 @@ from minnet.support.stack import Array
 from minnet.support.text import counted, listed, one_line
 
 Finding = tuple[bool, str]
+Note = tuple[bool, str, bool]
 
 ROWS = 4000  # of the table, at most, where columns are tried as classifiers
 TELLS = 0.97  # share of right answers from which a single column may be the label by another name
@@ -72,7 +73,7 @@ def data_findings(table: Table, dataset: Dataset) -> list[Diagnosis]:
     """Make the checks that cost next to nothing, and give those that found something."""
     view = View(table, dataset)
     found = [diagnosis(check, view) for check in (single_column, keys, groups)]
-    found.append(diagnosis(duplicate_rows, dataset))
+    found.append(diagnosis(rows_in_two_parts, dataset))
     return [each for each in found if each.note or not each.right]
 
 
@@ -88,8 +89,10 @@ class View:
 
     Attributes
     ----------
-    columns : list of Column
-        Those that became features.
+    columns : sequence of Column
+        Those that became features, of the training and the validation part.
+    whole : sequence of Column
+        All of the table, with the rows of the test part.
     labels : array of shape (N,)
         The class of each row.
     K : int
@@ -101,10 +104,11 @@ class View:
     def __init__(self, table: Table | None, dataset: Dataset) -> None:
         self.labels = np.concatenate([dataset.labels(split) for split in SPLITS[:2]])
         self.K = dataset.K
+        self.whole = [*columns_of(dataset)] if table is None else table.columns
         self.grouped = table is not None and table.groups is not None
         used = {each.name for each in dataset.preprocessing.columns}
         if table is None or not {"train", "validation"} <= dataset.rows.keys():
-            self.columns = [*columns_of(dataset)]
+            self.columns = self.whole
         else:
             source = np.concatenate([dataset.rows[split] for split in SPLITS[:2]])
             rows = np.searchsorted(table.rows, source)
@@ -172,13 +176,14 @@ def single_column(view: View) -> Finding:
     """
     rows = view.sample()
     t, commonest = view.labels[rows], np.bincount(view.labels[rows]).max() / len(rows)
+    most = min(1 - TELLS, 0.25 * (1 - commonest))
     suspects, codes = {}, [scores(column.take(rows), t, view.K) for column in view.columns]
     if len(codes) < 2 or len(rows) < 10 * view.K:
         return True, "too few columns or rows to compare them"
     for column, code in zip(view.columns, codes, strict=True):
-        if promising(code, t, view.K) > TELLS - 0.05:
+        if promising(code, t, view.K, most):
             right = tree_accuracy(code[:, None], t, 2 * view.K)
-            if right >= TELLS and 1 - right <= 0.25 * (1 - commonest):
+            if 1 - right <= most:
                 suspects[column.name] = right
     if not suspects:
         return True, f"no column alone tells the label of {TELLS:.0%} of the samples"
@@ -203,16 +208,20 @@ def scores(column: Column, t: Array, K: int) -> Array:
     return mean[codes].astype(np.float64)
 
 
-def promising(code: Array, t: Array, K: int) -> float:
-    """Bound about how many labels a number tells, from the commonest class in each of 64 equal parts of its range."""
+def promising(code: Array, t: Array, K: int, most: float) -> bool:
+    """Tell at little cost whether a number may tell all labels but a share.
+
+    In each of equal parts of its range the commonest class is counted; those at the ends of classes may be mixed.
+    """
+    N, n_parts = len(code), max(8, len(code) // 16)
     order = np.argsort(code, kind="stable")
-    values, place = code[order], np.arange(len(code)) * 64 // len(code)
-    first = np.r_[True, (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))]
-    place = place[np.maximum.accumulate(np.where(first, np.arange(len(code)), 0))]  # equal values stay together
-    counts = np.zeros((64, K))
-    np.add.at(counts, (place, t[order]), 1)
-    mixed = counts.sum() - counts.max(axis=1).sum()
-    return float(1 - mixed / len(code) + min(K, 8) / 64)
+    values, part = code[order], np.arange(N) * n_parts // N
+    first = np.r_[True, (values[1:] != values[:-1]) & ~np.isnan(values[:-1])]
+    part = part[np.maximum.accumulate(np.where(first, np.arange(N), 0))]  # equal values stay together
+    counts = np.zeros((n_parts, K))
+    np.add.at(counts, (part, t[order]), 1)
+    wrong = 1 - counts.max(axis=1).sum() / N
+    return bool(wrong <= 1.5 * most + 0.5 * min(K - 1, 8) / n_parts)
 
 
 def tree_accuracy(x: Array, t: Array, leaves: int | None) -> float:
@@ -248,7 +257,7 @@ def named_as(name: str) -> set[str]:
     return {word.lower() for word in WORDS.findall(name)}
 
 
-def groups(view: View) -> tuple[bool, str, bool]:
+def groups(view: View) -> Note:
     """Look for columns whose values may be persons or the like with several rows each.
 
     A column looks so by its name, or if its values have equally many rows each and at least two others never change
@@ -257,7 +266,7 @@ def groups(view: View) -> tuple[bool, str, bool]:
     if view.grouped:
         return True, "the samples are split by groups", False
     found = []
-    for column in view.columns:
+    for column in view.whole:
         if column.date or (column.words is None and not is_whole(column.values)):
             continue
         codes = factorized(column)
@@ -277,7 +286,7 @@ def groups(view: View) -> tuple[bool, str, bool]:
 def constant_within(view: View, column: Column, codes: Array) -> int:
     """Count the other columns that do not change where the codes (N,) are the same, and take at least three values."""
     G, count = codes.max() + 1, 0
-    for other in view.columns:
+    for other in view.whole:
         if other is not column:
             others = factorized(other)
             size = others.max() + 1
@@ -317,7 +326,7 @@ def listing(table: Table, dataset: Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def diagnosis(check: Callable[..., Finding], *patient: Any) -> Diagnosis:
+def diagnosis(check: Callable[..., Finding | Note], *patient: Any) -> Diagnosis:
     """Make a check. Whatever keeps it from being made is a finding, too: the other checks may tell the cause."""
     name = check.__name__.replace("_", " ")
     try:
@@ -399,22 +408,48 @@ def duplicate_features(dataset: Dataset) -> Finding:
 
 def duplicate_rows(dataset: Dataset) -> Finding:
     """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
+    first, twins = twins_of(dataset)
+    N = len(dataset.train.x)
+    text = f"{len(twins)} of {N} train rows have an earlier twin of another class"
+    if are_many(twins, N):
+        return False, f"{text}, such as samples {', '.join(twins[:3])}; find out which labels are right"
+    right, shared = shared_rows(dataset, first)
+    return right, f"{text}, {shared}" if right else shared
+
+
+def rows_in_two_parts(dataset: Dataset) -> Finding:
+    """Look for rows of the training part that stand in the other parts, too, unless so few values make them natural."""
+    first, twins = twins_of(dataset)
+    if are_many(twins, len(dataset.train.x)):
+        return True, "rows are alike in both classes, so that others are alike by chance"
+    return shared_rows(dataset, first)
+
+
+def twins_of(dataset: Dataset) -> tuple[dict[int, int], list[str]]:
+    """Find the different rows of the training part, each with its first sample, and twins that contradict each other."""
     labels, first, twins = dataset.labels("train"), dict[int, int](), []
     for n, row in enumerate(hashes(dataset.train.x)):
         if labels[first.setdefault(row, n)] != labels[n]:
             twins.append(f"{first[row]} and {n}")
-    text = f"{len(twins)} of {len(labels)} train rows have an earlier twin of another class"
-    if len(twins) > max(1, 0.005 * len(labels)):
-        return False, f"{text}, such as samples {', '.join(twins[:3])}; find out which labels are right"
+    return first, twins
+
+
+def are_many(twins: list[str], N: int) -> bool:
+    """Tell whether so many of N rows contradict others that they cannot be slips."""
+    return len(twins) > max(1, 0.005 * N)
+
+
+def shared_rows(dataset: Dataset, first: dict[int, int]) -> Finding:
+    """Count the rows of the other parts that stand in the training part, whose different rows are given."""
+    said = []
     for name in SPLITS[1:]:
         rows = hashes(getattr(dataset, name).x)
         shared = sum(row in first for row in rows)
-        leak = f"{shared} of {len(rows)} {name} rows stand in the train part"
+        said.append(f"{shared} of {len(rows)} {name} rows stand in the train part")
         if shared > max(1, 0.05 * len(rows)):
             remedy = "leave duplicates out before splitting, unless features of so few values make them natural"
-            return False, f"{leak}: accuracies there will be too good; {remedy}"
-        text += f", {leak}"
-    return True, text
+            return False, f"{said[-1]}: accuracies there will be too good; {remedy}"
+    return True, ", ".join(said)
 
 
 def class_balance(dataset: Dataset, class_weighted: bool) -> Finding:
@@ -478,4 +513,4 @@ def chosen(names: Sequence[str], which: Array) -> str:
 
 def some(examples: Sequence[str]) -> str:
     """List a few examples, and tell how many there are."""
-    return f"{', '.join(examples[:3])} ({len(examples)} in all)"
+    return ", ".join(examples[:3]) + f" ({len(examples)} in all)" * (len(examples) > 1)
