@@ -1,4 +1,4 @@
-"""What is wrong with a data set? Checks of its columns, features and rows, from row numbers to labels by another name.
+"""What is wrong with the columns of a table? Row numbers and keys, groups, labels by another name, rows that leak.
 
 What a check takes for wrong lies far beyond what healthy data sets show; what only might be wrong is a note.
 """
@@ -15,7 +15,7 @@ from minnet.data.preprocessing import Number
 from minnet.data.splits import SPLITS
 from minnet.data.tables import Table
 from minnet.support.stack import Array
-from minnet.support.text import counted, listed, one_line
+from minnet.support.text import counted, one_line
 
 Finding = tuple[bool, str]
 Note = tuple[bool, str, bool]
@@ -49,18 +49,6 @@ class Diagnosis(NamedTuple):
     right: bool
     text: str
     note: bool = False
-
-
-def check_features(dataset: Dataset, fewer: Dataset, class_weighted: bool = False) -> list[Diagnosis]:
-    """Make the checks of what a network gets; of fewer samples, given as a data set, those that take long."""
-    return [
-        diagnosis(feature_scales, dataset),
-        diagnosis(constant_features, dataset),
-        diagnosis(duplicate_features, fewer),
-        diagnosis(duplicate_rows, dataset),
-        diagnosis(class_balance, dataset, class_weighted),
-        diagnosis(label_leak, dataset),
-    ]
 
 
 def check_columns(table: Table | None, dataset: Dataset) -> list[Diagnosis]:
@@ -178,7 +166,7 @@ def single_column(view: View) -> Finding:
     t, commonest = view.labels[rows], np.bincount(view.labels[rows]).max() / len(rows)
     most = min(1 - TELLS, 0.25 * (1 - commonest))
     suspects, codes = {}, [scores(column.take(rows), t, view.K) for column in view.columns]
-    if len(codes) < 2 or len(rows) < 10 * view.K:
+    if len(codes) < 2 or len(rows) < max(100, 10 * view.K):
         return True, "too few columns or rows to compare them"
     for column, code in zip(view.columns, codes, strict=True):
         if promising(code, t, view.K, most):
@@ -336,76 +324,6 @@ def diagnosis(check: Callable[..., Finding | Note], *patient: Any) -> Diagnosis:
         return Diagnosis(name, False, one_line(f"could not be checked: {type(error).__name__}: {error}"))
 
 
-def feature_scales(dataset: Dataset) -> Finding:
-    """Look for entries that squeeze all others of their feature together, and for features lost beside their mean.
-
-    An entry is far off if it is more than 100 times as far from the median as half of the entries that differ from it
-    (all but one in a continuous feature, the lit ones of a pixel that mostly is dark), and matters if the standard
-    deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
-    tell the others apart any more, the feature is held against the scales of the other features.
-    """
-    far_off, lost = [], []
-    for name, feature in features(dataset):
-        distance, deviation = np.abs(feature - np.median(feature)), feature.std()
-        differing = distance[distance > 0]
-        if not differing.size:
-            continue
-        n, far = int(distance.argmax()), distance > 100 * np.median(differing)
-        squeezed = far.any() and 5 * feature[~far].std() < deviation
-        if squeezed if differing.size >= 10 else distance[n] > 1e6 * np.median(dataset.standardization.scale):
-            far_off.append(f"{name!r} is {feature[n]:.4g} in {place(dataset, n)}")
-        if deviation < 1e-6 * abs(feature.mean()):
-            lost.append(f"{name!r} is {feature.mean():.10g} ± {deviation:.2g}")
-    if far_off:
-        return False, f"far off: {some(far_off)}; mend such entries, clip them, or take the feature's logarithm"
-    if lost:
-        return False, f"lost beside its mean: {some(lost)}; subtract an offset before the data are stored"
-    return True, f"no entry of {dataset.D} features is far off"
-
-
-def constant_features(dataset: Dataset) -> Finding:
-    """Look for features that never change, except in pictures, whose borders may be dark everywhere.
-
-    It is a picture, or something of its kind, if half of the features that change have the same minimum.
-    """
-    x, standardization = dataset.train.x, dataset.standardization
-    constant, minimum = np.ptp(x, axis=0) == 0, x.min(axis=0) * standardization.scale + standardization.mean
-    if constant.all():
-        return False, "all features are constant in the train part: there is nothing to learn from"
-    changing = ~constant & measured(dataset)
-    common = np.median(minimum[changing]) if changing.any() else np.nan
-    tolerance = 1e-4 * np.quantile(standardization.scale[~constant], 0.5, method="lower")  # of float32
-    at_common = np.abs(minimum - common) <= tolerance
-    picture = changing.any() and at_common[changing].mean() >= 0.5
-    wrong = constant & ~(at_common & picture)
-    if wrong.any():
-        return False, f"never change in the train part: {chosen(dataset.feature_names, wrong)}; leave them out"
-    borders = ", as at the borders of pictures" if constant.any() else ""
-    return True, f"{constant.sum()} of {dataset.D}{borders}"
-
-
-def duplicate_features(dataset: Dataset) -> Finding:
-    """Look for pairs of columns of numbers with a correlation beyond ±0.9999999 in the training part.
-
-    A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
-    """
-    x = dataset.train.x[: max(1000, 20_000_000 // dataset.D)]
-    x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
-    counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
-    counts &= measured(dataset)
-    names = np.array(dataset.feature_names)[counts].tolist()
-    x = x[:, counts] - x[:, counts].mean(axis=0)
-    x /= np.linalg.norm(x, axis=0)
-    same = []
-    for start in range(0, len(names), 1000):
-        correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
-        pairs = np.argwhere(np.abs(correlation) > 0.9999999)
-        same += [f"{names[start + i]!r} and {names[j]!r}" for i, j in pairs]
-    if same:
-        return False, f"the same up to scale and shift: {some(same)}; leave one of each out"
-    return True, f"none of {dataset.D}"
-
-
 def duplicate_rows(dataset: Dataset) -> Finding:
     """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
     first, twins = twins_of(dataset)
@@ -426,7 +344,7 @@ def rows_in_two_parts(dataset: Dataset) -> Finding:
 
 
 def twins_of(dataset: Dataset) -> tuple[dict[int, int], list[str]]:
-    """Find the different rows of the training part, each with its first sample, and twins that contradict each other."""
+    """Find the different rows of the training part, with their first samples, and those that contradict each other."""
     labels, first, twins = dataset.labels("train"), dict[int, int](), []
     for n, row in enumerate(hashes(dataset.train.x)):
         if labels[first.setdefault(row, n)] != labels[n]:
@@ -452,63 +370,9 @@ def shared_rows(dataset: Dataset, first: dict[int, int]) -> Finding:
     return True, ", ".join(said)
 
 
-def class_balance(dataset: Dataset, class_weighted: bool) -> Finding:
-    """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
-    for name in SPLITS:
-        missing = dataset.counts(name) == 0
-        if missing.any():
-            classes = chosen(dataset.class_names, missing)
-            return False, f"the {name} part has no sample of {classes}; split so that each part has some"
-    count = dataset.counts("train")
-    text = f"{count.min()} to {count.max()} training samples a class"
-    if count.max() > 10 * count.min() and not class_weighted:
-        return False, f"{text}, fewest of {dataset.class_names[count.argmin()]!r}; try --class-weight balanced"
-    return True, text
-
-
-def label_leak(dataset: Dataset) -> Finding:
-    """Look for features that are the class by another name: they change between classes, but never within one."""
-    x, labels = dataset.train.x, dataset.labels("train")
-    within = np.max([np.ptp(x[labels == k], axis=0) for k in np.unique(labels)], axis=0)
-    leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
-    if leaks.any():
-        return False, f"the class can be read off {chosen(dataset.feature_names, leaks)}; leave out what gives it away"
-    return True, "no feature is constant within each class"
-
-
-def measured(dataset: Dataset) -> Array:
-    """Tell which features are columns of numbers themselves, not a category or a mark of missing cells."""
-    columns = dataset.preprocessing.columns
-    names = [isinstance(each, Number) and name == each.name for each in columns for name in each.features]
-    return np.array(names)
-
-
 def hashes(x: Array) -> list[int]:
     """Give a hash of each row, by which those are found that are the same."""
     return [hash(row.tobytes()) for row in x + 0.0]  # −0.0 becomes 0.0, which has other bytes
-
-
-def features(dataset: Dataset) -> Iterator[tuple[str, Array]]:
-    """Give the name of each feature, and its values as they were before they were standardised, in all parts."""
-    x, standardization = np.concatenate([getattr(dataset, name).x for name in SPLITS]), dataset.standardization
-    for d, name in enumerate(dataset.feature_names):
-        yield name, x[:, d].astype(np.float64) * standardization.scale[d] + standardization.mean[d]
-
-
-def place(dataset: Dataset, n: int) -> str:
-    """Tell where row n of all parts stands."""
-    for name in SPLITS:
-        N = len(getattr(dataset, name).x)
-        if n < N:
-            break
-        n -= N
-    of_data = f" (row {dataset.rows[name][n] + 1} of the data)" if name in dataset.rows else ""
-    return f"sample {n} of the {name} part{of_data}"
-
-
-def chosen(names: Sequence[str], which: Array) -> str:
-    """List those of the names that are chosen."""
-    return listed(np.array(names)[which].tolist())
 
 
 def some(examples: Sequence[str]) -> str:
