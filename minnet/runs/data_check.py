@@ -128,7 +128,7 @@ def columns_of(dataset: Dataset) -> Iterator[Column]:
 def is_whole(values: Array) -> bool:
     """Tell whether all numbers are whole, up to what float32 can tell; those that are missing do not count."""
     values = values[~np.isnan(values)]
-    tolerance = np.minimum(1e-6 * np.abs(values), 0.01) + 1e-9
+    tolerance = min(1e-6 * float(np.abs(values).max(initial=0)), 0.01) + 1e-9
     return bool(values.size and (np.abs(values - values.round()) <= tolerance).all())
 
 
@@ -260,7 +260,7 @@ def groups(view: View) -> Note:
         codes = factorized(column)
         counts = np.bincount(codes)
         G, N = len(counts), len(codes)
-        if G < 20 or 1.5 * G > N or counts[counts > 1].sum() < 0.8 * N:
+        if G < 20 or 1.5 * G > N or counts[counts > 1].sum() < 0.6 * N:
             continue
         if named_as(column.name) & GROUPS or (1.3 * G < N and constant_within(view, column, codes) >= 2):
             found.append(f"{column.name!r:.60} has {G} values in {N} rows")

@@ -422,6 +422,15 @@ def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.Captur
     )
 
 
+def test_training_says_what_is_wrong_with_the_data_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.csv").write_text(table(lambda k: "abc"[k], sample=lambda i: i + 5))
+    train = ["train", "my.csv", "--target", "kind", "--epochs", "1", "--force", "--out", "r"]
+    said = run(capsys, *train)[1]
+    assert "minnet: keys: 'sample' numbers the rows: leave it out with --ignore" in said
+    assert run(capsys, *train, "--quiet")[1] == ""
+    assert "keys" not in run(capsys, *train, "--ignore", "sample")[1]
+
+
 def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [f"{i}.5,{['yes', 'Yes', 'no'][i % 3]}" for i in range(30)]
     Path("my.csv").write_text("\n".join(["width,kind", *rows]) + "\n")
