@@ -255,7 +255,7 @@ def test_problem_of_the_network_is_found(problem: str, short: None) -> None:
 @pytest.mark.parametrize(
     ("lr", "check", "words"),
     [
-        (3.0, "learning rate", "the lowest validation loss is inf at lr 3; the best of 7 rates is 0.1"),
+        (3.0, "learning rate", "the lowest validation loss is inf at lr 3; the best of 7 rates is 0.05"),
         (1e30, "learning rate", "the lowest validation loss is inf at lr 1e+30; the best of 7 rates is 0.05"),
         (1e-5, "learning rate", "lr is too low, use 0.05"),
         (1e-12, "learning rate", "lr is too low, use 0.05"),
