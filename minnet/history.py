@@ -6,10 +6,10 @@ from typing import Any, Self
 import numpy as np
 
 from minnet.support import expect
+from minnet.support.scores import MONITORS
 from minnet.support.stack import at_epochs, hold, member
 
 Column = list[Any]
-MONITORS = {"loss": "validation_loss", "accuracy": "validation_accuracy"}
 BY_STEP = ("batch_loss", "batch_norm")
 
 
@@ -28,6 +28,8 @@ class History:
         Mean loss in nats (weighted and smoothed as the output layer's is), of the network at the end of the epoch.
     train_accuracy, validation_accuracy : lists
         Share of samples whose most probable class is the right one, likewise.
+    validation_balanced_accuracy, validation_f1 : lists
+        Recall and F1, the mean over classes: each counts the same, however few samples it has.
     penalty : list
         The weight decay's ½ λ Σ W², which is no part of the losses.
     gradient_norm : list
@@ -47,6 +49,8 @@ class History:
     validation_loss: Column = field(default_factory=list)
     train_accuracy: Column = field(default_factory=list)
     validation_accuracy: Column = field(default_factory=list)
+    validation_balanced_accuracy: Column = field(default_factory=list)
+    validation_f1: Column = field(default_factory=list)
     penalty: Column = field(default_factory=list)
     gradient_norm: Column = field(default_factory=list)
     lr: Column = field(default_factory=list)
@@ -101,13 +105,13 @@ class EarlyStopping:
     ----------
     patience : int
         Epochs, at least 1. As many as there are epochs never stop, and keep the best weights all the same.
-    monitor : {"loss", "accuracy"}, default "loss"
+    monitor : {"loss", "accuracy", "balanced_accuracy", "f1"}, default "loss"
         What of the validation split makes an epoch the best one.
     """
 
     def __init__(self, patience: int, monitor: str = "loss") -> None:
         self.patience = expect.integer("train patience", patience)
-        self.monitor = MONITORS[expect.one_of("train monitor", monitor, MONITORS)]
+        self.monitor = "validation_" + expect.one_of("train monitor", monitor, MONITORS)
 
     def stopped(self, history: History) -> Any:
         """Tell whether the epoch kept is ``patience`` epochs old, of each network of a stack."""

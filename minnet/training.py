@@ -21,6 +21,7 @@ from minnet.output import OutputLayer, mean_loss
 from minnet.schedules import Schedule
 from minnet.support import expect, fit, machine
 from minnet.support.finite import Overflows
+from minnet.support.scores import MONITORS, class_scores
 from minnet.support.stack import plain
 
 EVALUATION_ROWS = 512  # for which the layers' outputs are in memory at a time
@@ -235,13 +236,13 @@ class Training:
         network, history = self.network, self.history
         network.check_views()
         figures = {"train": self.evaluate("train"), "validation": self.evaluate("validation")}
-        for split, (loss, _) in figures.items():
+        for split, (loss, *_) in figures.items():
             if self.must_be_finite and not self.overflows.harmless(loss):
                 self.end("diverged", split)
                 return
-        for split, (loss, accuracy) in figures.items():  # only now: all columns stay of one length
-            getattr(history, f"{split}_loss").append(loss)
-            getattr(history, f"{split}_accuracy").append(accuracy)
+        for split, values in figures.items():  # only now: all columns stay of one length
+            for name, value in zip(MONITORS, values, strict=False):
+                getattr(history, f"{split}_{name}").append(value)
         norms = history.batch_norm[-self.steps :]
         history.gradient_norm.append(sum(norms) / self.steps)
         history.lr.append(plain(np.broadcast_to(self.optimizer.lr, self.stack)))
@@ -256,9 +257,10 @@ class Training:
         np.copyto(self.kept_theta, network.theta, where=np.expand_dims(kept == now, -1))
         self.ended = self.over()
 
-    def evaluate(self, split: str) -> tuple[Any, Any]:
-        """Compute mean loss and accuracy on the training or the validation split."""
-        return measured(self.network, *getattr(self, split))
+    def evaluate(self, split: str) -> tuple[Any, ...]:
+        """Compute mean loss and accuracy on a split, and on the validation split balanced accuracy and F1, too."""
+        x, t, sample_weight = getattr(self, split)
+        return measured(self.network, x, t, sample_weight, more=split == "validation")
 
     def over(self) -> Ending | None:
         """Tell why there is no epoch to come, if there is none."""
@@ -280,7 +282,7 @@ class Training:
         self.ended = Ending(reason, epoch + 1, step, split, rows)
 
 
-def evaluate(network: Network, x: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Any]:
+def evaluate(network: Network, x: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, ...]:
     """Compute the mean loss and the accuracy of a network, or of each network of a stack.
 
     Parameters
@@ -307,15 +309,26 @@ def evaluate(network: Network, x: Array, t: Array, sample_weight: Array | None =
     return measured(network, *network.check(x, t, sample_weight))
 
 
-def measured(network: Network, x: Array, t: Array, sample_weight: Array | None) -> tuple[Any, Any]:
-    """Compute mean loss and accuracy of what was checked; the layers hold a few rows at a time, the logits all."""
+def measured(network: Network, x: Array, t: Array, sample_weight: Array | None, more: bool = False) -> tuple[Any, ...]:
+    """Compute the `score` of samples that were checked."""
+    return score(network.output, logits(network, x), t, sample_weight, more)
+
+
+def logits(network: Network, x: Array) -> Array:
+    """Compute the logits of samples that were checked; the layers hold a few rows at a time, the logits all."""
     starts = range(0, len(x), EVALUATION_ROWS)
-    z = np.concatenate([network.logits(x[i : i + EVALUATION_ROWS], check=False) for i in starts], axis=-2)
-    return score(network.output, z, t, sample_weight)
+    return np.concatenate([network.logits(x[i : i + EVALUATION_ROWS], check=False) for i in starts], axis=-2)
 
 
-def score(output: OutputLayer, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Any]:
-    """Compute mean loss and accuracy of logits z of shape (N, K) or (S, N, K), for targets t of shape (N, K)."""
-    loss = mean_loss(copy.copy(output), z, t, sample_weight)
-    right = z.argmax(axis=-1) == t.argmax(axis=-1)
-    return plain(loss), plain(right.mean(axis=-1))
+def score(
+    output: OutputLayer, z: Array, t: Array, sample_weight: Array | None = None, more: bool = False
+) -> tuple[Any, ...]:
+    """Compute mean loss and accuracy of logits z of shape (N, K) or (S, N, K), for targets t of shape (N, K).
+
+    If there are to be ``more``, also balanced accuracy and F1, in which each class counts the same: see `class_scores`.
+    """
+    predicted, classes = z.argmax(axis=-1), t.argmax(axis=-1)
+    figures = [mean_loss(copy.copy(output), z, t, sample_weight), (predicted == classes).mean(axis=-1)]
+    if more:
+        figures += class_scores(predicted, classes, z.shape[-1])
+    return tuple(map(plain, figures))

@@ -435,7 +435,7 @@ def test_equation_14i_plateau() -> None:
     np.testing.assert_allclose(schedule.factors(10, 1, 20, both), [[1e-3, 1]])
 
 
-@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+@pytest.mark.parametrize("monitor", ["loss", "accuracy", "balanced_accuracy", "f1"])
 def test_equation_14j_early_stopping_restores_the_best_weights(monitor: str) -> None:
     dataset, thetas = load_dataset("iris"), []
     network = make_network((4, 30, 3))
@@ -443,7 +443,7 @@ def test_equation_14j_early_stopping_restores_the_best_weights(monitor: str) -> 
     history = train(
         network, SGD(0.6, 0.9), dataset, 60, 16, on_epoch=lambda _: thetas.append(network.theta.copy()), **settings
     )
-    L = np.array(history.validation_loss) if monitor == "loss" else -np.array(history.validation_accuracy)
+    L = np.array(getattr(history, f"validation_{monitor}")) * (1 if monitor == "loss" else -1)
     best = int(L.argmin())  # the first of the best
     assert len(L) - 1 - best == 3
     assert len(L) < 60

@@ -249,7 +249,7 @@ def test_settings_that_make_no_sense_are_refused(make_it: Callable[[], object], 
         ({"patience": 0}, "patience: expected an integer of at least 1"),
         ({"clip_norm": 0}, "clip_norm: expected a finite number above 0"),
         ({"clip_norm": "1"}, "clip_norm"),
-        ({"monitor": "f1"}, "monitor: expected one of loss, accuracy, got 'f1'"),
+        ({"monitor": "recall"}, "monitor: expected one of loss, accuracy, balanced_accuracy, f1, got 'recall'"),
     ],
 )
 def test_training_settings_that_make_no_sense_are_refused(

@@ -40,7 +40,7 @@ def test_a_network_that_diverged_once_is_never_the_best() -> None:
     assert history.best() == 1
 
 
-@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+@pytest.mark.parametrize("monitor", ["loss", "accuracy", "balanced_accuracy", "f1"])
 def test_early_stopping_keeps_the_first_of_the_best_and_stops_when_it_is_old(monitor: str) -> None:
     values = [3.0, 2.0, 2.0, 2.5, 1.0, 1.5, np.nan, 1.0]
     better = [3.0, 2.0, 2.0, 2.5, 1.0, 1.5, np.nan, 1.0] if monitor == "loss" else [-v for v in values]

@@ -16,6 +16,7 @@ from minnet.runs.config import COLUMN, SWITCH, TEXT
 from minnet.runs.folder import read_config
 from minnet.support import expect
 from minnet.support.files import write_text
+from minnet.support.scores import named
 from minnet.support.text import listed, say, table
 from minnet.training import score
 
@@ -59,14 +60,14 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
     y = model.predict_proba(table.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):
         z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
-        loss, accuracy = score(network.output, z, expect.targets(t, network.K, z.dtype))
+        values = score(network.output, z, expect.targets(t, network.K, z.dtype), more=True)
+    scores = named(values, t, y)
     text, classes = report.class_report(t, y.argmax(axis=1), model.class_names)
     lines = [
-        f"accuracy       {accuracy:.4f}  ({round(accuracy * len(t))} of {len(t)} samples right)",
-        f"loss           {report.figure(loss)}  ({report.describe_loss(network)})",
+        *report.describe_scores(scores, np.bincount(t, minlength=network.K), network),
         f"\n{text.rstrip()}",
     ]
-    return 0, lines, {"samples": len(t), "loss": loss, "accuracy": accuracy, "classes": classes}
+    return 0, lines, {"samples": len(t), **scores, "classes": classes}
 
 
 def show(run: str) -> Report:

@@ -31,7 +31,8 @@ class CSVFile(Source):
     def __init__(self, path: str) -> None:
         super().__init__(path if path != "-" else "standard input")
         self.data = self._text(Path(path).read_bytes() if path != "-" else sys.stdin.buffer.read())
-        header = re.sub(r'"[^"]*"', "", self.data.partition(b"\n")[0].decode())
+        first = self.data.partition(b"\n")[0].decode()
+        header = re.sub(r'"[^"]*"', "", first)
         self.delimiter = max(",;\t|", key=header.count)
         names = [name.strip() for name in next(self._rows(), (1, []))[1]]
         if all(map(NUMBER.fullmatch, names)):
@@ -50,7 +51,8 @@ class CSVFile(Source):
             self._refuse_line(data, error.start, f"is not {encoding}")
         else:
             data = text.encode() if encoding == "UTF-16" else data.removeprefix(b"\xef\xbb\xbf")
-        data = data.rstrip(b"\r\n ").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        data = data.rstrip(b"\r\n \x1a")  # the last one once ended files
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if (wrong := data.find(b"\0")) >= 0:
             self._refuse_line(data, wrong, "holds a NUL, which is no text")
         return data
@@ -83,23 +85,28 @@ class CSVFile(Source):
         """Read columns by NumPy, or give None if that might read something else, or cannot read it."""
         if b'"' in self.data or (self.delimiter != "," and b"," in self.data):
             return None
-        kinds, wanted = dict.fromkeys(self.names, "U1"), {*names}  # one letter of what is not used
+        kinds = dict.fromkeys(self.names, "U1")  # one letter of what is not used
+        wanted = {*names}
         try:
             _, first = next(itertools.islice(self._rows(), 1, None))
             for name, cell in zip(self.names, first, strict=True):
                 if name in wanted:
-                    kinds[name] = "f8" if name not in texts and NUMBER.fullmatch(cell.strip()) else "O"
+                    number = NUMBER.fullmatch(cell.strip()) and name not in texts
+                    kinds[name] = "f8" if number else "O"
             dtype = list(kinds.items())
             table = np.loadtxt(self._lines(), dtype, comments=None, delimiter=self.delimiter, skiprows=1, ndmin=1)
         except ValueError:
             return None
         if len(table) != self.n_rows:
             return None
-        found = {name: np.ascontiguousarray(table[name]) for name in names if kinds[name] == "f8"}
-        return [
-            Column(name, found[name]) if name in found else to_column(name, table[name].tolist(), name in texts)
-            for name in names
-        ]
+        found = list[Column]()
+        for name in names:
+            cells = table[name]
+            if kinds[name] == "f8":
+                found.append(Column(name, np.ascontiguousarray(cells)))
+            else:
+                found.append(to_column(name, cells.tolist(), name in texts))
+        return found
 
     def _read_rows(self, names: Sequence[str], texts: Collection[str]) -> list[Column]:
         """Read columns by Python's csv module, and raise ValueError if a row has not the cells that the header has."""
@@ -112,9 +119,10 @@ class CSVFile(Source):
             rows.append(cells)
         columns = dict(zip(self.names, zip(*rows, strict=True), strict=False))
         found: dict[str, Sequence[str]] = {name: columns.get(name, ()) for name in names}
-        rewrite = self._find_marks([cells for name, cells in found.items() if name not in texts])
+        numeric = {name: cells for name, cells in found.items() if name not in texts}
+        rewrite = self._find_marks([*numeric.values()])
         if rewrite:
-            found |= {name: [*map(rewrite, cells)] for name, cells in found.items() if name not in texts}
+            found |= {name: [*map(rewrite, cells)] for name, cells in numeric.items()}
         return [to_column(name, cells, name in texts) for name, cells in found.items()]
 
     def _find_marks(self, columns: Sequence[Sequence[str]]) -> Callable[[str], str] | None:
@@ -124,14 +132,14 @@ class CSVFile(Source):
         marked = {cell.strip() for cells in columns for cell in cells if "," in cell or "." in cell}
         commas = {word for word in marked if DECIMAL_COMMA.fullmatch(word)}
         groups = {word for word in marked if COMMA_GROUPS.fullmatch(word)}
-        points = {
-            word for word in marked if "." in word and NUMBER.fullmatch(word) and not POINT_GROUPS.fullmatch(word)
-        }
-        if commas and not points and not groups - commas and (commas - groups or self.delimiter == ";"):
+        pointed = {word for word in marked if POINT_GROUPS.fullmatch(word)}
+        points = {word for word in marked - pointed if "." in word and NUMBER.fullmatch(word)}
+        only_commas, only_groups = commas - groups, groups - commas
+        if commas and not points and not only_groups and (only_commas or self.delimiter == ";"):
             self.notes = ["decimal commas"]
-            numbers = commas | {word for word in marked if POINT_GROUPS.fullmatch(word)}
+            numbers = commas | pointed
             return lambda cell: cell.replace(".", "").replace(",", ".") if cell.strip() in numbers else cell
-        if not commas - groups and (groups - commas or (groups and points)):
+        if groups and not only_commas and (only_groups or points):
             self.notes = ["commas between thousands"]
             return lambda cell: cell.replace(",", "") if cell.strip() in groups else cell
         return None

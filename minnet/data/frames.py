@@ -9,6 +9,7 @@ from minnet.data.columns import Column, Source, of_texts
 from minnet.data.tables import Table, make_table
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
+from minnet.support.text import one_line
 
 DAY = 86_400_000_000  # microseconds
 
@@ -21,11 +22,14 @@ class Frame(Source):
 
         try:
             narwhal = nw.from_native(frame, eager_only=True)
+            series = [*narwhal.iter_columns()]
         except TypeError:
             got = f"{type(frame).__module__}.{type(frame).__qualname__}"
-            raise TypeError(f"{name}: expected a data frame of pandas, polars or the like, got {got:.80}") from None
+            expected = "expected a data frame of pandas, polars or the like, in memory"
+            raise TypeError(f"{name}: {expected}, got {got:.80}") from None
+        except Exception as error:  # each library has its own
+            raise ValueError(f"{name}: not a data frame that can be read ({one_line(error)})") from None
         super().__init__(name)
-        series = [*narwhal.iter_columns()]
         self.names = [str(each.name).strip() or f"Unnamed: {j}" for j, each in enumerate(series)]
         self.series = dict(zip(self.names, series, strict=True))
         kinds = nw.Categorical | nw.Enum

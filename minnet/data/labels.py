@@ -10,7 +10,8 @@ from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
 
-FEW, MANY, RARE = 10, 50, 3  # classes that nobody doubts, and so many that each needs rows; rows of a rare class
+FEW, SOME, MANY = 10, 20, 100  # so many classes nobody doubts; need rows each; need many rows each
+RARE = 3  # a class of fewer rows cannot be in each split
 
 
 def number_classes(
@@ -38,16 +39,18 @@ def number_classes(
     else:
         names = [*map(str, class_names or ())]
     t = number_words(column, [known.get(text, -1 if is_missing(text) else -2) for text in texts])
-    if (t == -2).any():
-        file.refuse(column.name, t == -2, "a label", f"the classes are: {listed(names)}")
-    notes = []
-    if unlabelled := int((t < 0).sum()):
-        notes = [f"{count_of(unlabelled, 'row')} without a target left out"]
+    unknown, notes = t == -2, list[str]()
+    if unknown.any() and min_class is None:
+        file.refuse(column.name, unknown, "a label", f"the classes are: {listed(names)}")
+    if (t == -1).any():
+        notes.append(f"{count_of(int((t == -1).sum()), 'row')} without a target left out")
+    if unknown.any():
+        notes.append(f"{count_of(int(unknown.sum()), 'row')} of other classes left out")
     if not (t >= 0).any():
         raise ValueError(f"{file.path}: column {column.name!r:.60} holds no label: expected the target")
     if class_names is None:
         counts = np.bincount(t[t >= 0], minlength=len(names))
-        check_quantity(file, column.name, names, counts)
+        check_quantity(file, column.name, names, counts, min_class)
         rare = counts < (min_class or 0)
         if rare.any():
             few = f"fewer than {min_class}"
@@ -72,23 +75,24 @@ def count_of(count: int, what: str) -> str:
     return f"{count} {what if count == 1 else plural}"
 
 
-def check_quantity(file: Source, name: str, names: Sequence[str], counts: Array) -> None:
+def check_quantity(file: Source, name: str, names: Sequence[str], counts: Array, min_class: int | None) -> None:
     """Raise ValueError if labels are numbers that look like a quantity, not like the numbers of classes.
 
-    Those are fractions, have rows each for most numbers, and if they are many for nearly all.
+    Those are fractions, or mostly have a row or two each; if there are some, any has, and if many, they have few rows.
     """
-    numbers = [text.replace(",", ".", 1) for text in names]
-    if len(names) <= FEW or not all(map(NUMBER.fullmatch, numbers)):
+    numbers, K = [text.replace(",", ".", 1) for text in names], len(names)
+    if K <= FEW or not all(map(NUMBER.fullmatch, numbers)):
         return
     rare = (counts < RARE).mean()
     fractions = any(not float(number).is_integer() for number in numbers)
-    many = len(names) > MANY and (counts.mean() < MANY / 5 or rare > 0.05)
-    if fractions or many or rare > 0.5:
-        what = f"column {name!r:.60} holds {len(names)} different numbers, a quantity, and minnet classifies"
+    uneven = K > SOME and rare > 0 and min_class is None
+    if fractions or rare > 0.5 or uneven or (K > MANY and counts.mean() < 10):
+        what = f"column {name!r:.60} holds {K} different numbers, a quantity, and minnet classifies"
         line = f'df["{name:.60} class"] = pd.qcut(df["{name:.60}"], 3, labels=["low", "middle", "high"])'
-        raise ValueError(
-            f"{file.path}: {what}: make classes of it, as pandas does: {line}, and --ignore {shlex.quote(name[:60])}"
-        )
+        remedy = f"make classes of it, as pandas does: {line}, and --ignore {shlex.quote(name[:60])}"
+        if uneven and not fractions:
+            remedy += f"; if they are classes, --min-class {RARE} leaves the rare ones out"
+        raise ValueError(f"{file.path}: {what}: {remedy}")
 
 
 def check_many(file: Source, name: str, counts: Array) -> None:

@@ -32,8 +32,10 @@ class ParquetFile(Source):
             raise ValueError(f"reading {path} needs pyarrow: pip install pyarrow") from None
         with readable(f"{path}: not a Parquet file that can be read"):
             schema = pyarrow.parquet.read_schema(path)
-            self.names, self.kinds = schema.names, {field.name: one_line(field.type) for field in schema}
-            self.hidden = [str(name) for name in (schema.pandas_metadata or {}).get("index_columns", ())]
+            self.names = schema.names
+            self.kinds = {field.name: one_line(field.type) for field in schema}
+            described = schema.pandas_metadata or {}
+            self.hidden = [str(name) for name in described.get("index_columns", ())]
             self.categories = [name for name, kind in self.kinds.items() if CATEGORIES.fullmatch(kind)]
             text = [name for name, kind in self.kinds.items() if kind in ("string", "large_string")]
             self.file = pyarrow.parquet.ParquetFile(path, read_dictionary=text)
@@ -55,12 +57,14 @@ class ParquetFile(Source):
 
     def _column(self, name: str, text: bool) -> Column:
         """Make a column of one that was read."""
-        cells, kind = self.table.column(name), self.kinds[name]
+        cells = self.table.column(name)
+        kind = self.kinds[name]
         if not text and NUMBERS.fullmatch(kind):
             return Column(name, cells.cast("float64", safe=False).to_numpy())
         if not text and DATES.fullmatch(kind):
             moments = cells.cast("timestamp[us]", safe=False).cast("int64")
-            return Column(name, moments.cast("float64", safe=False).to_numpy() / DAY, date=True)
+            days = moments.cast("float64", safe=False).to_numpy() / DAY
+            return Column(name, days, date=True)
         coded = cells.dictionary_encode().combine_chunks()  # each text is made once
         codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         words = tuple("" if word != word else str(word) for word in coded.dictionary.to_pylist())

@@ -99,11 +99,13 @@ class Table:
             return None if array is None else array.take(rows, axis=0)
 
         kept = {name: [texts[row] for row in rows.tolist()] for name, texts in self.kept.items()}
-        columns = [column.take(rows) for column in self.columns] if self.matrix is None else self.columns
-        arrays = {
-            name: some(getattr(self, name)) for name in ("t", "sample_weight", "groups", "time", "rows", "matrix")
-        }
-        return replace(self, columns=columns, kept=kept, **arrays)
+        matrix = some(self.matrix)
+        if matrix is None:
+            columns = [column.take(rows) for column in self.columns]
+        else:
+            columns = [column._replace(values=matrix[:, d]) for d, column in enumerate(self.columns)]
+        arrays = {name: some(getattr(self, name)) for name in ("t", "sample_weight", "groups", "time", "rows")}
+        return replace(self, columns=columns, kept=kept, matrix=matrix, **arrays)
 
     @property
     def feature_names(self) -> list[str]:
@@ -298,6 +300,8 @@ def check_arrays(
 def check_names(file: Source, roles: Sequence[str], others: Sequence[str], wanted: Mapping[str, str] | None) -> None:
     """Raise ValueError unless each column has a name of its own, and all that are asked for are there, once each."""
     path, there = file.path, {*file.names}
+    if "" in there:
+        raise ValueError(f"{path}: column {file.names.index('') + 1} has no name")
     if twice := repeated(file.names):
         raise ValueError(f"{path}: there are several columns {listed(twice)}: each needs a name of its own")
     if absent := sorted({*roles, *others} - there):

@@ -168,10 +168,10 @@ class LabelsColumn(Unstopped):
 
     def evaluate(self, split: str) -> Any:
         """Compute the loss, and an accuracy of all with all."""
-        loss, _ = super().evaluate(split)
+        loss, _, *more = super().evaluate(split)
         x, t, _ = getattr(self, split)
         right = self.network.predict(x) == t.argmax(axis=1)[:, np.newaxis]
-        return loss, right.mean()
+        return loss, right.mean(), *more
 
 
 # Tests that fail on mistakes outside the layers

@@ -20,7 +20,7 @@ from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
 from minnet.training import Training
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 COUNT = np.array(0)  # of the shape and dtype of an optimizer's count of steps
 INTEGERS = ("epoch", "kept")  # columns of a history that hold them

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from minnet.data.named import check_name
 from minnet.data.tables import is_file_name
-from minnet.history import MONITORS
 from minnet.support import expect
 from minnet.support.files import inner
+from minnet.support.scores import MONITORS
 
 USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")

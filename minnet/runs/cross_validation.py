@@ -13,19 +13,18 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Several
 from minnet.network import Network
+from minnet.runs.beside import balance_matters, score_test
 from minnet.runs.build import first_width, make_network, make_stack, read
 from minnet.runs.config import Config
 from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, pictures, write_metrics
 from minnet.runs.folds import narrow, widen
 from minnet.runs.model import Model, save
 from minnet.runs.report import class_report, describe_loss, figure, mean_and_deviation
-from minnet.runs.sweep import Group, Result, Setting, rank
+from minnet.runs.sweep import REFIT, Group, Result, Setting, rank
 from minnet.support.files import write_json, write_text
 from minnet.support.stack import Array
 from minnet.support.text import shortened, table
-from minnet.training import evaluate
 
-REFIT = "refit"  # the group of the network that is trained on all rows
 SHOWN = ("validation_loss", "test_loss", "test_accuracy")
 
 
@@ -83,12 +82,12 @@ class CrossValidation:
 
     def measure(self) -> dict[str, Array]:
         """Compute the figures of each network, of its own splits: arrays of shape (S,)."""
-        found = {name: self.history.final(name) for name in ("train_loss", "validation_loss")}
-        scores = np.full((2, len(self.networks)), np.nan)
+        figures = {name: self.history.final(name) for name in ("train_loss", "validation_loss")}
         for s in np.flatnonzero(self.alive).tolist():
-            (x, t), weights = self.datasets[s].test, self.datasets[s].sample_weight.get("test")
-            scores[:, s] = evaluate(self.networks[s], x, t, weights)
-        return {**found, "test_loss": scores[0], "test_accuracy": scores[1]}
+            scores, _ = score_test(self.networks[s], self.datasets[s])
+            for name, value in scores.items():
+                figures.setdefault(f"test_{name}", np.full(len(self.networks), np.nan))[s] = value
+        return figures
 
     def by_fold(self, setting: Setting) -> dict[int, dict[str, float]]:
         """Give the figures of each fold of a setting, by its number: the mean over seeds."""
@@ -96,7 +95,11 @@ class CrossValidation:
         for s in self.of(setting):
             members.setdefault(self.fold(s), []).append(s)
         return {
-            fold: {name: float(values[who].mean()) for name, values in self.figures.items()}
+            fold: {
+                name: float(values[who].mean())
+                for name, values in self.figures.items()
+                if np.isfinite(values[who]).all()  # a test split of one class has no ROC curve
+            }
             for fold, who in sorted(members.items())
         }
 
@@ -107,7 +110,7 @@ class CrossValidation:
     def means(self, setting: Setting) -> dict[str, Array]:
         """Give each figure of a setting, one for each fold."""
         folds = self.by_fold(setting).values()
-        return {name: np.array([figures[name] for figures in folds]) for name in self.figures}
+        return {name: np.array([each[name] for each in folds if name in each]) for name in self.figures}
 
     def test(self) -> Tested:
         """Let each row be predicted by the networks that did not learn from it."""
@@ -160,7 +163,8 @@ class CrossValidation:
             "parameters": make_network(config, self.plan.dataset).theta.size,
         }
         for name, values in means.items():
-            found |= {name: values.mean(), f"{name}_deviation": values.std()}
+            if values.size:
+                found |= {name: values.mean(), f"{name}_deviation": values.std()}
         found["each_fold"] = [
             {"repeat": (fold - 1) // folds + 1, "fold": (fold - 1) % folds + 1, **figures}
             for fold, figures in self.by_fold(self.ranking[0]).items()
@@ -191,6 +195,11 @@ class CrossValidation:
             f"test accuracy  {mean_and_deviation(means['test_accuracy'])}  ({what})",
             f"test loss      {mean_and_deviation(means['test_loss'])}  ({describe_loss(self.networks[0])})",
         ]
+        if balance_matters(self.networks[0], counts):
+            same = f"accuracy if each class counts the same; guessing gives {1 / dataset.K:.4f}"
+            lines.insert(-2, f"balanced       {mean_and_deviation(means['test_balanced_accuracy'])}  ({same})")
+        if "test_auc" in means and means["test_auc"].size:
+            lines.insert(-1, f"area under ROC {mean_and_deviation(means['test_auc'])}  (guessing gives 0.5000)")
         if not self.alive.all():
             lines.append(f"diverged       {(~self.alive).sum()} of {len(self.alive)} networks, which are left out")
         return lines

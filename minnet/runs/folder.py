@@ -22,7 +22,7 @@ from minnet.history import History
 from minnet.network import Network, Seed
 from minnet.runs.checkpoints import INTEGERS, checkpoints
 from minnet.runs.model import Model, save
-from minnet.runs.sweep import Setting
+from minnet.runs.sweep import BASELINE, REFIT, Setting
 from minnet.support.files import inner, read_json, refusing, write_json, write_text
 from minnet.support.stack import Array, member
 from minnet.support.text import say
@@ -136,7 +136,8 @@ def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
     for file in files_of(folder):
         file.unlink(missing_ok=True)
-    groups = [*folder.glob("checkpoints/stack-*"), folder / "checkpoints" / "refit"]
+    named = [folder / "checkpoints" / name for name in (BASELINE, REFIT)]
+    groups = [*folder.glob("checkpoints/stack-*"), *named]
     for each in [*groups, folder / "checkpoints", folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
             each.rmdir()

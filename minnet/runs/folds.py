@@ -105,15 +105,14 @@ class FoldTraining(Training):
         self.train = x, np.concatenate(t), None if weighed[0] is None else np.concatenate(weighed)
         self.first_row = self.of[:, np.newaxis] * self.N
 
-    def evaluate(self, split: str) -> tuple[Any, Any]:
+    def evaluate(self, split: str) -> tuple[Any, ...]:
         """Compute the figures of each network on its own rows, as a single one's."""
         below, figures = self.splits[split], []
         z = below.logits(self.network, self.of)
         for s, f in enumerate(self.of):
             t = below.t[f]
-            figures.append(score(self.outputs[s], z[s, : len(t)], t, below.weights[f]))
-        loss, accuracy = map(np.array, zip(*figures, strict=True))
-        return loss, accuracy
+            figures.append(score(self.outputs[s], z[s, : len(t)], t, below.weights[f], more=split == "validation"))
+        return tuple(map(np.array, zip(*figures, strict=True)))
 
 
 def weigh(t: Array, weights: Array | None, output: SoftmaxCrossEntropy) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.lab.trace import divergence
+from minnet.runs.beside import baseline
 from minnet.runs.build import make_datasets, make_network, make_stack
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
@@ -41,6 +42,7 @@ from minnet.runs.folds import FoldTraining, distinct
 from minnet.runs.model import describe
 from minnet.runs.report import describe_ending, summarize
 from minnet.runs.sweep import (
+    BASELINE,
     Group,
     OnEpoch,
     Result,
@@ -158,6 +160,7 @@ class Job:
             sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
+        self.baseline = [] if self.folds else baseline(self.configs, self.dataset)
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -200,8 +203,11 @@ class Job:
                     self.options.show(history)
                     log(history)
 
-                result = join(self.train(folder, interrupt, on_epoch))
-                return (self.finish_folds if self.folds else self.finish)(folder, result, interrupt, on_epoch)
+                results, several = self.train(folder, interrupt, on_epoch), len(self.groups)
+                result, beside = join(results[:several]), results[several:]
+                if self.folds:
+                    return self.finish_folds(folder, result, interrupt, on_epoch)
+            return self.finish(folder, result, beside)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
         except BrokenExecutor:
@@ -210,25 +216,32 @@ class Job:
             raise OSError(f"the run in {folder} cannot go on: {error.strerror or error}; {kept(folder)}") from None
 
     def train(self, folder: Path, interrupt: Interrupt, on_epoch: OnEpoch) -> list[Result]:
-        """Train all groups, as many at a time as there are jobs."""
+        """Train all groups, as many at a time as there are jobs, and then the baseline."""
         jobs, every, live = min(self.options.jobs, len(self.groups)), self.options.checkpoint_every, self.options.live
         one = functools.partial(train_group, folder=folder, every=every, live=live)
         if jobs > 1:
-            return in_processes(one, self.groups, jobs, interrupt, self.options.done)
-        return [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+            results = in_processes(one, self.groups, jobs, interrupt, self.options.done)
+        else:
+            results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
+        beside = [] if join(results).ended.reason == "diverged" else self.baseline
+        return results + [one(group, interrupt=interrupt) for group in beside]
 
-    def finish(self, folder: Path, result: Result, *_: object) -> Report:
+    def finish(self, folder: Path, result: Result, beside: Sequence[Result]) -> Report:
         """Write and return what came out."""
-        history = result.history
+        history, ended, where = result.history, result.ended, ""
+        compared = [each for each in beside if each.ended.reason != "interrupted"]
+        if ended.reason in ("epochs", "early stopping") and len(compared) < len(beside):
+            ended, where = beside[0].ended, " of the logistic regression beside it"
         network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
-        ending = why(result, self.config, self.dataset)
+        ending = why(result._replace(ended=ended), self.config, self.dataset)
+        ending["text"] += where
         if history.epoch and not (self.values and history.diverged().all()):
-            summary = summarize(self, network, history, ending)
+            summary = summarize(self, network, history, ending, compared)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         write_run(folder, history, summary, network, self.dataset)
-        return report(folder, result.ended, ending, summary)
+        return report(folder, ended, ending, summary)
 
     def finish_folds(self, folder: Path, result: Result, interrupt: Interrupt, on_epoch: OnEpoch) -> Report:
         """Write and return what came out of folds; before, train a network on all rows if there is to be one."""
@@ -297,7 +310,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history

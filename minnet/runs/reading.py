@@ -84,7 +84,9 @@ def read_run(folder: Path) -> Run:
     ended = inner(results, "ended")
     if ended.get("reason") == "interrupted" and history and results.get("epochs") != len(history.epoch):
         results = ended = {}  # it went on since
-    figures = {**results, "epochs_done": results.get("epochs")} if results else so_far(history)
+    figures = {**results, "epochs_done": results.get("epochs")}
+    if not results:
+        figures = so_far(history)
     going_on = f"{reached}not over, or killed; minnet train --resume {folder} goes on with it"
     figures["ended"] = printable(str(ended.get("text", going_on)))
     settings = {name: given[name] for name in FIELDS if name in given}
@@ -99,11 +101,14 @@ def read_progress(folder: Path, content: Mapping[str, Any]) -> tuple[History | N
     epochs = content.get("epochs")
     if (folder / "metrics.csv").is_file():
         columns = read_metrics(folder)
-        shared = {name: column[:, 0] for name, column in columns.items() if name in SHARED and column.ndim > 1}
-        history = History(**{name: list(column) for name, column in {**columns, **shared}.items()})
+        for name in SHARED:
+            if columns[name].ndim > 1:
+                columns[name] = columns[name][:, 0]
+        history = History(**{name: list(column) for name, column in columns.items()})
         return history, f"epoch {len(history.epoch)} of {epochs}; "
-    stacks = content.get("stacks")
-    names = [f"stack-{k + 1}" for k in range(len(stacks))] if isinstance(stacks, list) and len(stacks) > 1 else [""]
+    stacks, names = content.get("stacks"), [""]
+    if isinstance(stacks, list) and len(stacks) > 1:
+        names = [f"stack-{k}" for k in range(1, len(stacks) + 1)]
     histories = [read_history(folder, name) for name in names]
     counts = [len(history.epoch) if history else 0 for history in histories]
     if not any(counts):
@@ -118,16 +123,21 @@ def so_far(history: History | None) -> dict[str, Any]:
     """Tell how far a run got that is not over, and the losses of the weights kept so far."""
     if history is None:
         return {}
-    figures: dict[str, Any] = {"epochs_done": len(history.epoch), "seconds": math.fsum(history.seconds)}
+    figures: dict[str, Any] = {
+        "epochs_done": len(history.epoch),
+        "seconds": math.fsum(history.seconds),
+    }
     alive = ~history.diverged()
     if np.ndim(alive):
-        figures |= {"networks": len(alive), "diverged": int((~alive).sum())}
+        figures["networks"] = len(alive)
+        figures["diverged"] = int((~alive).sum())
     for name in LOSSES:
         values = history.final(name)
         if not np.ndim(values):
             figures[name] = float(values)
         elif alive.any():
-            figures |= {name: float(values[alive].mean()), f"{name}_deviation": float(values[alive].std())}
+            figures[name] = float(values[alive].mean())
+            figures[f"{name}_deviation"] = float(values[alive].std())
     return figures
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from minnet.history import MONITORS, History
+from minnet.history import History
 from minnet.network import Network
+from minnet.runs.beside import balance_matters, commonest, compare_with_baseline, score_test
 from minnet.runs.config import VARIED, Config
 from minnet.runs.folder import Summary
-from minnet.runs.sweep import Setting, rank
+from minnet.runs.sweep import Result, Setting, rank
 from minnet.support.stack import Array
-from minnet.support.text import one_line, shortened, table
-from minnet.training import Ending, evaluate
+from minnet.support.text import one_line, table
+from minnet.training import Ending
 
 
 def figure(value: float) -> str:
@@ -38,6 +39,24 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
     return text, [dict(zip(columns, row, strict=True)) for row in rows]
 
 
+def describe_scores(
+    scores: Mapping[str, float], counts: Array, network: Network, split: str = "", always: str = ""
+) -> list[str]:
+    """Say how a network did on so many samples of each class; first with each class counting the same, if that matters.
+
+    Where classes have weights, accuracy alone would look like failure: they buy balance with it.
+    """
+    N = counts.sum()
+    right = f"{round(scores['accuracy'] * N)} of {N} samples right"
+    lines = [f"{split + 'accuracy':<14} {scores['accuracy']:.4f}  ({right}{always})"]
+    if balance_matters(network, counts):
+        same = f"accuracy if each class counts the same; guessing gives {1 / len(counts):.4f}"
+        lines.insert(0, f"balanced       {scores['balanced_accuracy']:.4f}  ({same})")
+    if "auc" in scores:
+        lines.append(f"area under ROC {scores['auc']:.4f}  (guessing gives 0.5000)")
+    return [*lines, f"{split + 'loss':<14} {figure(scores['loss'])}  ({describe_loss(network)})"]
+
+
 def describe_loss(network: Network) -> str:
     """Say what the loss is, which label smoothing and class weights change, and what it is of who knows nothing."""
     output: Any = network.output
@@ -57,7 +76,7 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
         text = f"all networks diverged, the last of them in epoch {epoch}; lower the learning rate"
     else:
         text = f"stopped early in epoch {epoch}" if reason == "early stopping" else f"all {epoch} epochs done"
-        kept, what = history.kept[-1], MONITORS[config.monitor]
+        kept, what = history.kept[-1], f"validation_{config.monitor}"
         if config.patience and np.ndim(kept):
             text += "; each network has the weights of its best epoch"
         elif config.patience:
@@ -67,50 +86,51 @@ def describe_ending(ended: Ending, history: History, config: Config, steps: int)
     return {**found, "text": text}
 
 
-def summarize(plan: Any, network: Network, history: History, ending: dict[str, Any]) -> Summary:
+def summarize(
+    plan: Any, network: Network, history: History, ending: dict[str, Any], baseline: Sequence[Result] = ()
+) -> Summary:
     """Tell how a run did, on its test split; of a stack without those networks that diverged."""
     dataset, config = plan.dataset, plan.config
-    x, t = dataset.test
-    loss, accuracy = evaluate(network, x, t, dataset.sample_weight.get("test"))
+    scores, predicted = score_test(network, dataset)
     figures = {
         "train_loss": history.final("train_loss"),
         "validation_loss": history.final("validation_loss"),
-        "test_loss": loss,
-        "test_accuracy": accuracy,
+        **{f"test_{name}": value for name, value in scores.items()},
     }
-    labels = dataset.labels("test")
+    labels, counts = dataset.labels("test"), dataset.counts("test")
     best, ranking = None, []
+    most, always = commonest(dataset)
     if plan.values:
         best = history.best()
         ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
-        figures, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking)
+        balanced = balance_matters(network, counts)
+        figures, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking, balanced)
         lines.append(f"losses         {describe_loss(network)}")
-        network = network[best]
+        lines.append(f"guessing       {always} of the test split right")
+        predicted = predicted[best]
     else:
-        N, most = len(labels), dataset.counts("train").argmax()
-        always = f"always {shortened(dataset.class_names[most], 30)!r} gives {(labels == most).mean():.4f}"
-        lines = [
-            f"test accuracy  {accuracy:.4f}  ({round(accuracy * N)} of {N} samples right; {always})",
-            f"test loss      {figure(loss)}  ({describe_loss(network)})",
-        ]
+        lines = describe_scores(scores, counts, network, "test ", f"; {always}")
+    compared, beside = compare_with_baseline(baseline, plan, predicted == labels)
+    lines += beside
     if config.patience:
         lines.append(f"ended          {ending['text']}")
-    report, classes = class_report(labels, network.predict(x), dataset.class_names)
+    report, classes = class_report(labels, predicted, dataset.class_names)
     results = {
         "dataset": dataset.name,
         "seed": config.seed,
         "epochs": len(history.epoch),
         "parameters": network.theta.shape[-1],
         **figures,
+        "baseline": {"commonest": most, **compared},
         "seconds": math.fsum(history.seconds),
         "ended": ending,
         "classes": classes,
     }
-    return Summary(results, lines, report, best, ranking)
+    return Summary(results, lines, "\n".join([report, *beside, ""] if beside else [report]), best, ranking)
 
 
 def compare_networks(
-    plan: Any, figures: Mapping[str, Array], alive: Array, best: int, ranking: Sequence[Setting]
+    plan: Any, figures: Mapping[str, Array], alive: Array, best: int, ranking: Sequence[Setting], balanced: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Tell how the networks of a stack did: mean ± standard deviation, a ranking, the best one."""
     config = plan.configs[best]
@@ -120,8 +140,11 @@ def compare_networks(
     for name, values in figures.items():
         results |= {name: values[alive].mean(), f"{name}_deviation": values[alive].std()}
     results |= {"best": {"network": best, **own}, "ranking": []}
-    shown = ("validation_loss", "test_loss", "test_accuracy")
-    rows = [[name.replace("_", " ") for name in (*ranking[0].values, *shown, "diverged")]]
+    shown = ["validation_loss", "test_loss", "test_accuracy"]
+    if balanced:
+        shown.append("test_balanced_accuracy")
+    headings = [*ranking[0].values, *shown, "diverged"]
+    rows = [[name.replace("test_balanced", "balanced").replace("_", " ") for name in headings]]
     for setting in ranking:
         who = setting.networks[alive[setting.networks]]
         means = {name: figures[name][who].mean() if who.size else None for name in shown}
@@ -131,4 +154,7 @@ def compare_networks(
         rows.append([*map(str, setting.values.values()), *cells])
     which = ", ".join(f"{name} {own[name]}" for name in plan.values)
     fared = f"validation loss {figure(own['validation_loss'])}, test accuracy {figure(own['test_accuracy'])}"
-    return results, [*table(rows, ">" * len(rows[0])), f"best network   {which}: {fared}"]
+    if "test_auc" in own:
+        fared += f", area under ROC {figure(own['test_auc'])}"
+    note = "(± is between networks, all on one split; --folds 5 tells how much the split matters)"
+    return results, [*table(rows, ">" * len(rows[0])), f"best network   {which}: {fared}", note]

@@ -49,7 +49,8 @@ class Tuning(NamedTuple):
 
 def rates(config: Config) -> tuple[float, ...]:
     """Give learning rates to try, the usual one among them, which itself is exact."""
-    return tuple(float(f"{config.learning_rate * step:.2g}") if step != 1 else config.learning_rate for step in STEPS)
+    usual = config.learning_rate
+    return tuple(usual if step == 1 else float(f"{usual * step:.2g}") for step in STEPS)
 
 
 def widths(config: Config) -> list[tuple[int, ...]]:
@@ -81,7 +82,7 @@ def ties(setting: Setting, best: Setting) -> bool:
     p < 0.05. Its mean must lie within two standard errors of the best one's mean, too: where one network of several
     goes astray, no test tells anything. With a single repetition there is nothing to tell by, and no tie.
     """
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     n = len(best.losses)
     if setting is best or setting.diverged or n < 2:
@@ -154,11 +155,13 @@ def tune(
 
 def losses_by_rate(tuning: Tuning, base: Config) -> dict[str, Array]:
     """Give the final losses of the first stage, (rates, repetitions) by momentum; NaN of networks that diverged."""
-    own = tuple(getattr(base, name) for name in LATER)
-    first = {(lr, momentum): each.losses for each in tuning.ranking for lr, momentum, *rest in [each.values.values()]
-             if tuple(rest) == own}  # fmt: skip
-    found = {momentum: np.array([first[lr, momentum] for lr in rates(base)]) for momentum in MOMENTA}
-    return {f"momentum {momentum:g}": np.where(np.isfinite(each), each, np.nan) for momentum, each in found.items()}
+    own = {name: getattr(base, name) for name in LATER}
+    first = {}
+    for setting in tuning.ranking:
+        lr, momentum, *_ = setting.values.values()
+        if own.items() <= setting.values.items():
+            first[lr, momentum] = np.where(np.isfinite(setting.losses), setting.losses, np.nan)
+    return {f"momentum {momentum:g}": np.array([first[lr, momentum] for lr in rates(base)]) for momentum in MOMENTA}
 
 
 def command(base: Config, setting: Setting, given: Sequence[str] = ()) -> str:
@@ -168,8 +171,11 @@ def command(base: Config, setting: Setting, given: Sequence[str] = ()) -> str:
     flags = []
     for name in dict.fromkeys([*given, *others, "epochs", "lr", "momentum"]):
         kind, value = FIELDS[name].metadata["kind"], getattr(config, name)
-        if name != "dataset":
-            flags.append(flag(name) if kind is SWITCH else f"{flag(name)}={kind.write(value)}")
+        if name == "dataset":
+            continue
+        flags.append(flag(name))
+        if kind is not SWITCH:
+            flags[-1] += f"={kind.write(value)}"
     return shlex.join(["minnet", "train", config.dataset, *flags])
 
 
@@ -179,7 +185,11 @@ def describe(tuning: Tuning, base: Config) -> list[str]:
     rows = [[*(name.replace("_", " ") for name in TUNED), "validation loss", "accuracy", "diverged", ""]]
     best, ties = tuning.ranking[0], sum(tuning.tied) - 1
     for k, (setting, tie) in enumerate(zip(tuning.ranking, tuning.tied, strict=True)):
-        said = "recommended" if setting is tuning.chosen else "best" if setting is best else "tie" if tie else ""
+        said = "tie" if tie else ""
+        if setting is best:
+            said = "best"
+        if setting is tuning.chosen:
+            said = "recommended"
         later = any(setting.values[name] != getattr(base, name) for name in LATER)
         if k < SHOWN or said or later:
             cells = [kinds[name].write(value) for name, value in setting.values.items()]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.support import expect
+from minnet.support.scores import MONITORS
 from minnet.support.text import table
 
 
@@ -113,7 +114,7 @@ def check_settings(training: Any) -> None:
     network, dataset = training.network, training.dataset
     expect.integer("train epochs", training.epochs)
     expect.integer("train batch_size", training.batch_size)
-    expect.one_of("train monitor", training.monitor, ("loss", "accuracy"))
+    expect.one_of("train monitor", training.monitor, MONITORS)
     if training.clip_norm is not None:
         expect.number("train clip_norm", training.clip_norm, above=0)
     check_part("train optimizer", training.optimizer, "SGD(0.1)", "step")

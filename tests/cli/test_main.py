@@ -39,8 +39,14 @@ def test_train_reports_on_stdout_and_shows_progress_on_stderr(capsys: pytest.Cap
     assert main(["train", "iris", "--epochs", "20"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert [line[:14].strip() for line in lines] == ["test accuracy", "test loss", "saved in"]
-    assert "runs/iris-1" in lines[2]
+    assert [line[:14].strip() for line in lines] == [
+        "test accuracy",
+        "test loss",
+        "beside it",
+        "difference",
+        "saved in",
+    ]
+    assert "runs/iris-1" in lines[-1]
     assert sorted(os.listdir("runs/iris-1")) == sorted(RUN_FILES)
     first, *lines = err.splitlines()
     assert first == (
@@ -58,7 +64,7 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     results = json.loads(out)
     assert list(results) == [
         "dataset", "seed", "epochs", "parameters", "train_loss", "validation_loss", "test_loss", "test_accuracy",
-        "seconds", "ended", "classes", "run",
+        "test_balanced_accuracy", "test_f1", "baseline", "seconds", "ended", "classes", "run",
     ]  # fmt: skip
     assert (results["dataset"], results["seed"], results["epochs"], results["run"]) == ("iris", 4, 2, "here")
     assert results["parameters"] == 4 * 64 + 64 + 64 * 3 + 3 == load("here").network.theta.size

@@ -1,6 +1,7 @@
 """Is a table the same whatever it is written in: CSV, Parquet, a frame of pandas, a frame of polars?"""
 
 import datetime
+import decimal
 import importlib.util
 import io
 import math
@@ -106,7 +107,9 @@ def test_a_model_gets_what_it_was_trained_on_from_any_order_of_columns() -> None
 
 
 def test_what_is_no_frame_or_no_table_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"^frame: expected a data frame of pandas, polars or the like, got builtins.l"):
+    with pytest.raises(
+        TypeError, match=r"^frame: expected a data frame of pandas, polars or the like, in memory, got b"
+    ):
         from_frame([1, 2], "y")
     frame = pandas.DataFrame({"a": [1, math.inf], "b": [[1], [2]], "c": ["1", "x"], "y": ["p", "q"]})
     for ignore, message in (
@@ -122,6 +125,33 @@ def test_what_is_no_frame_or_no_table_is_refused() -> None:
         from_frame(frame)
     with pytest.raises(ValueError, match=r"^frame: there is no row"):
         from_frame(frame[:0], "y", ignore=["b"])
+    with pytest.raises(ValueError, match=r"^frame: not a data frame that can be read \(.*'a' 2 times"):
+        from_frame(pandas.DataFrame([[1, 2]], columns=["a", "a"]), labelled=False)
+
+
+def test_types_that_only_polars_has_are_read() -> None:
+    polars: Any = pytest.importorskip("polars")
+    frame = polars.DataFrame(
+        {
+            "a": [2**60, None],
+            "none": [None, None],
+            "exact": [decimal.Decimal("1.5"), None],
+            "level": polars.Series(["1", "2"], dtype=polars.Enum(["2", "1"])),
+            "zone": [datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC), None],
+            "kind": ["p", "q"],
+        }
+    )
+    table = from_frame(frame, "kind", keep=["a"])
+    assert columns_of(table) == {
+        "a": ("number", [2**60, None]),
+        "exact": ("number", [1.5, None]),
+        "level": ("category", ["1", "2"]),
+        "zone": ("date", [19723, None]),
+    }
+    assert table.kept == {"a": [str(2**60), ""]}
+    assert table.notes == ["none left out: no cell has a value", "zone: days"]
+    with pytest.raises(TypeError, match=r"in memory, got polars\.lazyframe\.frame\.LazyFrame$"):
+        from_frame(frame.lazy(), "kind")
 
 
 WORDS = st.sampled_from(["a", "B", " c", "é", "x,y", 'q"', "x;y"])

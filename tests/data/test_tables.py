@@ -354,6 +354,7 @@ def test_the_index_of_a_data_frame_is_a_feature_only_where_it_is_asked_for() -> 
         ({"kind": [math.nan, math.nan]}, "column 'kind' holds no label: expected the target"),
         ({"kind": [b"p", b"q"]}, "column 'kind' holds binary, expected numbers, text or dates; code it so, or "
          "--ignore it"),
+        ({"": [1, 2]}, "column 3 has no name"),
         ({"a": [], "kind": []}, "there is no row"),
     ],
 )  # fmt: skip

@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(seed: Any, tmp_path: P
 
 PCG64 = np.random.PCG64(0).state
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "another format": ({"format": 1}, {}, "format is 1, expected 2"),
+    "another format": ({"format": 1}, {}, "format is 1, expected 3"),
     "a format that is long": ({"format": "x" * 9000}, {}, "format is 'xxx"),
     "no seconds": ({"seconds": None}, {}, "field 'seconds' is missing"),
     "seconds": ({"seconds": "long"}, {}, "could not convert"),

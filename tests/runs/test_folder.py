@@ -53,8 +53,8 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     names = ["network", "seed"] if best else []
     assert list(rows[0]) == [
-        *names, "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "penalty",
-        "gradient_norm", "lr", "kept", "seconds",
+        *names, "epoch", "train_loss", "validation_loss", "train_accuracy", "validation_accuracy",
+        "validation_balanced_accuracy", "validation_f1", "penalty", "gradient_norm", "lr", "kept", "seconds",
     ]  # fmt: skip
     for name, column in read_metrics(folder).items():
         expected = np.array(history.by_epoch()[name])

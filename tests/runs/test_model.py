@@ -342,9 +342,7 @@ def test_a_frame_with_words_and_missing_cells_is_trained_on_and_predicted(tmp_pa
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 3, 120)
     mass = np.where(rng.random(120) < 0.1, np.nan, rng.normal(kind, 0.3))
-    frame = pd.DataFrame(
-        {"mass": mass, "sex": rng.choice(["f", "m"], 120), "kind": np.array(["a", "b", "c"])[kind]}
-    )
+    frame = pd.DataFrame({"mass": mass, "sex": rng.choice(["f", "m"], 120), "kind": np.array(["a", "b", "c"])[kind]})
     dataset = Dataset.from_frame(frame, "kind")
     assert dataset.feature_names == ("mass", "mass is missing", "sex=m")
     network = Network([Linear(dataset.D, 16), Tanh(), Linear(16, 3)])
