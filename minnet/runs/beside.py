@@ -8,7 +8,7 @@ from minnet.data.dataset import Dataset
 from minnet.network import Network
 from minnet.runs.build import make_network
 from minnet.runs.config import Config
-from minnet.runs.sweep import BASELINE, Group, Result
+from minnet.runs.sweep import BASELINE, Group, Result, groups, stacks
 from minnet.support.scores import named, uneven
 from minnet.support.stack import Array
 from minnet.support.text import shortened
@@ -17,11 +17,20 @@ from minnet.training import logits, score
 ALPHA = 0.05  # the probability of chance below which it is not what is said
 
 
-def baseline(configs: Sequence[Config], dataset: Dataset) -> list[Group]:
-    """Make the group of what a run is compared with: its first network without hidden layers, if it has any."""
-    first = configs[0]
+def baseline(configs: Sequence[Config], datasets: Sequence[Dataset], folds: bool = False) -> list[Group]:
+    """Make the group of what a run is compared with: its first network without hidden layers, if it has any.
+
+    Of folds, the first network of each; where these cannot be one stack, there are several groups.
+    """
+    first, dataset = configs[0], datasets[0]
     if first.no_baseline or not first.hidden:
         return []
+    if folds:
+        once = {config.fold: s for s, config in reversed([*enumerate(configs)])}
+        who = sorted(once.values())
+        linear, own = [replace(configs[s], hidden=()) for s in who], [datasets[s] for s in who]
+        made = groups(linear, own, stacks(linear, own))
+        return [group._replace(name=f"{BASELINE}-{k}") for k, group in enumerate(made, 1)]
     return [Group([replace(first, hidden=())], [dataset], stacked=False, name=BASELINE, D=dataset.D)]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Several
 from minnet.network import Network
-from minnet.runs.beside import balance_matters, score_test
+from minnet.runs.beside import balance_matters, describe_difference, mcnemar, score_test
 from minnet.runs.build import first_width, make_network, make_stack, read
 from minnet.runs.config import Config
 from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, pictures, write_metrics
@@ -44,27 +44,34 @@ class Tested(NamedTuple):
     t: Array
     y: Array
 
+    @property
+    def right(self) -> Array:
+        """Tell of which rows the most probable class is the right one."""
+        return np.asarray(self.y.argmax(axis=1) == self.t)
+
 
 class CrossValidation:
     """What came of all folds of a run.
 
     Parameters
     ----------
-    plan : Job
-        Its configurations, and the data set of each.
+    configs, datasets : sequences of Config and Dataset
+        Of each network.
+    varied : sequence of str
+        The settings in which networks differ.
     result : Result
         Of all networks, in that order; at least one did not diverge.
     """
 
-    def __init__(self, plan: Any, result: Result) -> None:
-        self.plan, self.history = plan, result.history
-        self.configs: Sequence[Config] = plan.configs
-        self.datasets: Sequence[Dataset] = plan.datasets
+    def __init__(
+        self, configs: Sequence[Config], datasets: Sequence[Dataset], varied: Sequence[str], result: Result
+    ) -> None:
+        self.configs, self.datasets, self.history = configs, datasets, result.history
         self.alive = ~self.history.diverged()
         self.wide = max(dataset.D for dataset in self.datasets)
         self.networks = [self.network(s, theta) for s, theta in enumerate(result.theta)]
-        varied = [name for name in plan.values if name not in ("fold", "seed")]
-        self.ranking = rank(self.configs, self.history, varied)
+        settings = [name for name in varied if name not in ("fold", "seed")]
+        self.ranking = rank(self.configs, self.history, settings)
         self.chosen = self.of(self.ranking[0])
         self.figures = self.measure()
         self.tested = self.test()
@@ -160,7 +167,7 @@ class CrossValidation:
             "networks": len(self.networks),
             "diverged": int((~self.alive).sum()),
             "epochs": len(self.history.epoch),
-            "parameters": make_network(config, self.plan.dataset).theta.size,
+            "parameters": max(network.theta.size for network in self.networks),
         }
         for name, values in means.items():
             if values.size:
@@ -175,7 +182,14 @@ class CrossValidation:
                 | {name: float(values.mean()) if values.size else None for name, values in self.means(setting).items()}
                 for setting in self.ranking
             ]
+        most, share = self.commonest()
+        found["baseline"] = {"commonest": {"class": most, "test_accuracy": share}}
         return {**found, "seconds": math.fsum(self.history.seconds), "ended": ending, "classes": classes}
+
+    def commonest(self) -> tuple[str, float]:
+        """Tell which class is the commonest of the rows that were tested, and what share of them it is."""
+        counts = np.bincount(self.tested.t)
+        return self.datasets[0].class_names[counts.argmax()], float(counts.max() / counts.sum())
 
     def classes(self) -> tuple[str, list[dict[str, Any]]]:
         """Tell how each class was predicted, of all rows that were tested."""
@@ -186,16 +200,14 @@ class CrossValidation:
         config, dataset, means = self.configs[0], self.datasets[0], self.means(self.ranking[0])
         lines = self.compared() if len(self.ranking) > 1 else []
         times = f" × {config.repeats}" if config.repeats > 1 else ""
-        counts = np.bincount(self.tested.t, minlength=dataset.K)
-        always = (
-            f"always {shortened(dataset.class_names[counts.argmax()], 30)!r} gives {counts.max() / counts.sum():.4f}"
-        )
+        most, share = self.commonest()
+        always = f"always {shortened(most, 30)!r} gives {share:.4f}"
         what = f"{config.folds}{times} folds: mean ± standard deviation; {always}"
         lines += [
             f"test accuracy  {mean_and_deviation(means['test_accuracy'])}  ({what})",
             f"test loss      {mean_and_deviation(means['test_loss'])}  ({describe_loss(self.networks[0])})",
         ]
-        if balance_matters(self.networks[0], counts):
+        if balance_matters(self.networks[0], np.bincount(self.tested.t, minlength=dataset.K)):
             same = f"accuracy if each class counts the same; guessing gives {1 / dataset.K:.4f}"
             lines.insert(-2, f"balanced       {mean_and_deviation(means['test_balanced_accuracy'])}  ({same})")
         if "test_auc" in means and means["test_auc"].size:
@@ -216,6 +228,21 @@ class CrossValidation:
         best = f"best           {self.ranking[0].name}: validation loss {figure(self.ranking[0].loss)}"
         return [*table(rows, ">" * len(rows[0])), best]
 
+    def compare(self, other: "CrossValidation") -> tuple[dict[str, Any], list[str]]:
+        """Compare with the logistic regressions of the same folds: as data, and to read.
+
+        Whether the difference is chance is asked of the first repeat, which has each row once.
+        """
+        means, once = other.means(other.ranking[0]), self.tested.fold <= (self.configs[0].folds or 1)
+        first = other.tested.fold <= (self.configs[0].folds or 1)
+        rows, ours = self.tested.row[once], self.tested.right[once]
+        _, here, there = np.intersect1d(rows, other.tested.row[first], return_indices=True)
+        found = mcnemar(ours[here], other.tested.right[first][there])
+        figures = {f"test_{name}": means[f"test_{name}"].mean() for name in ("accuracy", "balanced_accuracy", "loss")}
+        accuracy = mean_and_deviation(means["test_accuracy"])
+        lines = [f"beside it      logistic regression {accuracy}", f"difference     {describe_difference(found)}"]
+        return {"logistic_regression": figures, "mcnemar": found}, lines
+
     def refit_epochs(self) -> int:
         """Return how long a network for all rows is trained: the mean epoch kept of the best setting."""
         return max(1, round(float(np.asarray(self.history.kept[-1])[self.chosen].mean())))
@@ -223,7 +250,7 @@ class CrossValidation:
     def refit_group(self) -> Group:
         """Make the group of one network for all rows, with the best setting."""
         config = replace(
-            self.configs[self.chosen[0]], seed=self.plan.config.seed, folds=None, repeats=1, fold=None, refit=False,
+            self.configs[self.chosen[0]], seed=self.configs[0].seed, folds=None, repeats=1, fold=None, refit=False,
             patience=None, epochs=self.refit_epochs(),
         )  # fmt: skip
         samples = read(config)
@@ -241,7 +268,9 @@ def refitted(group: Group, result: Result) -> Model:
     return Model.of(network, group.datasets[0])
 
 
-def write_folds(folder: Path, found: CrossValidation, ending: dict[str, Any], refit: Model | None) -> Summary:
+def write_folds(
+    folder: Path, found: CrossValidation, beside: CrossValidation | None, ending: dict[str, Any], refit: Model | None
+) -> Summary:
     """Write all files of a run of folds that has ended into its folder, ``results.json`` last; return what they say.
 
     The model is the one that was trained on all rows, if there is one, with the folds in ``stack.safetensors``; else
@@ -249,6 +278,10 @@ def write_folds(folder: Path, found: CrossValidation, ending: dict[str, Any], re
     """
     (folder / RESULTS).unlink(missing_ok=True)
     results, lines, folds = found.results(ending), found.lines(), found.model()
+    if beside:
+        compared, said = found.compare(beside)
+        results["baseline"] |= compared
+        lines += said
     if refit:
         save(folder / STACK_FILE, folds)
         results["refit"] = {"epochs": found.refit_epochs()}

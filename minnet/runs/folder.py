@@ -136,8 +136,7 @@ def remove_files(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
     for file in files_of(folder):
         file.unlink(missing_ok=True)
-    named = [folder / "checkpoints" / name for name in (BASELINE, REFIT)]
-    groups = [*folder.glob("checkpoints/stack-*"), *named]
+    groups = [each for name in ("stack-", BASELINE, REFIT) for each in folder.glob(f"checkpoints/{name}*")]
     for each in [*groups, folder / "checkpoints", folder / "tensorboard"]:
         with contextlib.suppress(OSError):  # something else is in it
             each.rmdir()

@@ -60,6 +60,7 @@ from minnet.support.text import one_line, say, shortened
 from minnet.training import Ending
 
 LIVE_SECONDS = 3.0
+STOPPED = ("interrupted", "diverged")  # why there is nothing to report
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
 
 
@@ -160,7 +161,7 @@ class Job:
             sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
-        self.baseline = [] if self.folds else baseline(self.configs, self.dataset)
+        self.baseline = baseline(self.configs, self.datasets, self.folds)
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -206,7 +207,7 @@ class Job:
                 results, several = self.train(folder, interrupt, on_epoch), len(self.groups)
                 result, beside = join(results[:several]), results[several:]
                 if self.folds:
-                    return self.finish_folds(folder, result, interrupt, on_epoch)
+                    return self.finish_folds(folder, result, beside, interrupt, on_epoch)
             return self.finish(folder, result, beside)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
@@ -243,25 +244,36 @@ class Job:
         write_run(folder, history, summary, network, self.dataset)
         return report(folder, ended, ending, summary)
 
-    def finish_folds(self, folder: Path, result: Result, interrupt: Interrupt, on_epoch: OnEpoch) -> Report:
+    def finish_folds(
+        self, folder: Path, result: Result, beside: Sequence[Result], interrupt: Interrupt, on_epoch: OnEpoch
+    ) -> Report:
         """Write and return what came out of folds; before, train a network on all rows if there is to be one."""
-        ended, ending, found, refit = result.ended, why(result, self.config, self.dataset), None, None
-        if ended.reason not in ("interrupted", "diverged"):
-            found = CrossValidation(self, result)
-        if found and self.config.refit:
+        last, config, dataset, where = result, self.config, self.dataset, ""
+        found, compared, refit = None, None, None
+        if result.ended.reason not in STOPPED and beside:
+            other = join(beside)
+            if other.ended.reason == "interrupted":
+                last, where = other, " of the logistic regressions beside the folds"
+            elif other.ended.reason != "diverged":
+                configs = [each for group in self.baseline for each in group.configs]
+                datasets = [each for group in self.baseline for each in group.datasets]
+                compared = CrossValidation(configs, datasets, (), other)
+        if last.ended.reason not in STOPPED:
+            found = CrossValidation(self.configs, self.datasets, [*self.values], result)
+        if found and config.refit:
             group, every, live = found.refit_group(), self.options.checkpoint_every, self.options.live
-            last = train_group(group, folder, every, live, interrupt, on_epoch)
-            if last.ended.reason in ("interrupted", "diverged"):
-                ended, found = last.ended, None
-                ending = why(last, group.configs[0], group.datasets[0])
-                ending["text"] += ", training on all rows"
-            else:
-                refit = refitted(group, last)
-        summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
-        if not found:
+            fitted = train_group(group, folder, every, live, interrupt, on_epoch)
+            if fitted.ended.reason in STOPPED:
+                last, config, dataset, where = fitted, group.configs[0], group.datasets[0], ", training on all rows"
+            refit = refitted(group, fitted)
+        ending = why(last, config, dataset)
+        ending["text"] += where
+        if found and last is result:
+            summary = write_folds(folder, found, compared, ending, refit)
+        else:
+            summary = Summary({"dataset": dataset.name, "seed": config.seed, "ended": ending})
             write_json(folder / RESULTS, summary.results)
-            return report(folder, ended, ending, summary)
-        return report(folder, ended, ending, write_folds(folder, found, ending, refit))
+        return report(folder, last.ended, ending, summary)
 
 
 def why(result: Result, config: Config, dataset: Dataset) -> dict[str, Any]:
@@ -310,7 +322,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and not group.name.startswith(BASELINE) and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history
