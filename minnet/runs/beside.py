@@ -1,5 +1,6 @@
 """What does a result stand beside? Guessing, the commonest class, and a logistic regression on the same samples."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,21 +18,21 @@ from minnet.training import logits, score
 ALPHA = 0.05  # the probability of chance below which it is not what is said
 
 
-def baseline(configs: Sequence[Config], datasets: Sequence[Dataset], folds: bool = False) -> list[Group]:
-    """Make the group of what a run is compared with: its first network without hidden layers, if it has any.
+def baseline(configs: Sequence[Config], datasets: Sequence[Dataset]) -> list[Group]:
+    """Make the groups of what a run is compared with: its first network without hidden layers, of folds each's first.
 
-    Of folds, the first network of each; where these cannot be one stack, there are several groups.
+    There are none if the run has no hidden layers itself, or is not to be compared.
     """
-    first, dataset = configs[0], datasets[0]
-    if first.no_baseline or not first.hidden:
+    if configs[0].no_baseline or not configs[0].hidden:
         return []
-    if folds:
-        once = {config.fold: s for s, config in reversed([*enumerate(configs)])}
-        who = sorted(once.values())
-        linear, own = [replace(configs[s], hidden=()) for s in who], [datasets[s] for s in who]
-        made = groups(linear, own, stacks(linear, own))
-        return [group._replace(name=f"{BASELINE}-{k}") for k, group in enumerate(made, 1)]
-    return [Group([replace(first, hidden=())], [dataset], stacked=False, name=BASELINE, D=dataset.D)]
+    first: dict[int, tuple[Config, Dataset]] = {}
+    for config, dataset in zip(configs, datasets, strict=True):
+        first.setdefault(id(dataset), (replace(config, hidden=()), dataset))
+    alone, own = map(list, zip(*first.values(), strict=True))
+    stacked = len(first) > 1
+    sizes = stacks(alone, own, math.inf) if stacked else [1]
+    made = groups(alone, own, sizes, stacked)
+    return [group._replace(name=f"{BASELINE}-{group.name}".rstrip("-")) for group in made]
 
 
 def score_test(network: Network, dataset: Dataset) -> tuple[dict[str, Any], Array]:
@@ -92,33 +93,41 @@ def commonest(dataset: Dataset) -> tuple[dict[str, Any], str]:
     return {"class": name, "test_accuracy": share}, text
 
 
-def compare_with_baseline(results: Sequence[Result], plan: Any, right: Array) -> tuple[dict[str, Any], list[str]]:
+def compare_with_baseline(result: Result | None, plan: Any, right: Array) -> tuple[dict[str, Any], list[str]]:
     """Compare a network with the logistic regression that was trained beside it, if one was: as data, and to read.
 
     Parameters
     ----------
-    results : sequence of Result
-        What came of the baseline of the plan, or nothing.
+    result : Result or None
+        What came of the baseline of the plan.
     plan : Job
         What was trained on what.
     right : bool array of shape (N,)
         Which samples of the test split the network has right.
     """
-    if not results:
+    if result is None or result.ended.reason == "interrupted":
         return {}, []
-    (group,), (result,) = plan.baseline, results
+    (group,) = plan.baseline
     if result.ended.reason == "diverged":
-        said = f"it diverged in epoch {result.ended.epoch}"
-        text = f"logistic regression: {said}; nothing to compare with"
-        return {"logistic_regression": {"diverged": said}}, [f"beside it      {text}"]
+        return diverged(f"it diverged in epoch {result.ended.epoch}")
     dataset = group.datasets[0]
     network = make_network(group.configs[0], dataset)
     network.theta[...] = result.theta
     scores, predicted = score_test(network, dataset)
-    found = mcnemar(right, predicted == dataset.labels("test"))
-    figures = {f"test_{name}": scores[name] for name in ("accuracy", "balanced_accuracy", "loss")}
+    figures = {f"test_{name}": value for name, value in scores.items()}
     accuracy = f"{scores['accuracy']:.4f}"
     if balance_matters(network, dataset.counts("test")):
         accuracy += f", balanced {scores['balanced_accuracy']:.4f}"
+    return said(figures, accuracy, mcnemar(right, predicted == dataset.labels("test")))
+
+
+def diverged(what: str) -> tuple[dict[str, Any], list[str]]:
+    """Say that there is nothing to compare with, as data and to read."""
+    text = f"beside it      logistic regression: {what}; nothing to compare with"
+    return {"logistic_regression": {"diverged": what}}, [text]
+
+
+def said(figures: dict[str, Any], accuracy: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Say how the logistic regression did, and whether the difference may be chance, as data and to read."""
     lines = [f"beside it      logistic regression {accuracy}", f"difference     {describe_difference(found)}"]
     return {"logistic_regression": figures, "mcnemar": found}, lines

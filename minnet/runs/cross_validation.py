@@ -13,18 +13,20 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Several
 from minnet.network import Network
-from minnet.runs.beside import balance_matters, describe_difference, mcnemar, score_test
+from minnet.runs.beside import diverged, mcnemar, said, score_test
 from minnet.runs.build import first_width, make_network, make_stack, read
-from minnet.runs.config import Config
-from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, pictures, write_metrics
+from minnet.runs.calibration import Calibration, temperature_of
+from minnet.runs.config import VARIED, Config
+from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, draw_reliability, pictures, write_metrics
 from minnet.runs.folds import narrow, widen
 from minnet.runs.model import Model, save
-from minnet.runs.report import class_report, describe_loss, figure, mean_and_deviation
-from minnet.runs.sweep import REFIT, Group, Result, Setting, rank
+from minnet.runs.report import class_report, describe_scores, figure, mean_and_deviation
+from minnet.runs.sweep import Group, Result, Setting, rank
 from minnet.support.files import write_json, write_text
 from minnet.support.stack import Array
 from minnet.support.text import shortened, table
 
+REFIT = "refit"  # the group of the network that is trained on all rows
 SHOWN = ("validation_loss", "test_loss", "test_accuracy")
 
 
@@ -36,18 +38,13 @@ class Tested(NamedTuple):
     fold, row : arrays of shape (N,)
         Of which fold it was the test part, and where in the source it stands, from 0.
     t, y : arrays of shape (N,) and (N, K)
-        The right class, and the probability of each, the mean over seeds.
+        The right class, and the probability of each, with the temperature, the mean over seeds.
     """
 
     fold: Array
     row: Array
     t: Array
     y: Array
-
-    @property
-    def right(self) -> Array:
-        """Tell of which rows the most probable class is the right one."""
-        return np.asarray(self.y.argmax(axis=1) == self.t)
 
 
 class CrossValidation:
@@ -57,24 +54,25 @@ class CrossValidation:
     ----------
     configs, datasets : sequences of Config and Dataset
         Of each network.
-    varied : sequence of str
-        The settings in which networks differ.
     result : Result
         Of all networks, in that order; at least one did not diverge.
     """
 
-    def __init__(
-        self, configs: Sequence[Config], datasets: Sequence[Dataset], varied: Sequence[str], result: Result
-    ) -> None:
+    def __init__(self, configs: Sequence[Config], datasets: Sequence[Dataset], result: Result) -> None:
         self.configs, self.datasets, self.history = configs, datasets, result.history
         self.alive = ~self.history.diverged()
         self.wide = max(dataset.D for dataset in self.datasets)
         self.networks = [self.network(s, theta) for s, theta in enumerate(result.theta)]
-        settings = [name for name in varied if name not in ("fold", "seed")]
-        self.ranking = rank(self.configs, self.history, settings)
+        varied = [name for name in VARIED if name not in ("fold", "seed") and len(self.values(name)) > 1]
+        self.ranking = rank(self.configs, self.history, varied)
         self.chosen = self.of(self.ranking[0])
         self.figures = self.measure()
-        self.tested = self.test()
+        self.temperatures = {s: temperature_of(self.networks[s], self.datasets[s]) for s in self.chosen}
+        self.tested, self.calibration = self.test()
+
+    def values(self, name: str) -> set[Any]:
+        """List the values that a setting has."""
+        return {getattr(config, name) for config in self.configs}
 
     def network(self, s: int, theta: Array) -> Network:
         """Make the single network that network s of the stack is."""
@@ -88,13 +86,13 @@ class CrossValidation:
         return [s for s in setting.networks.tolist() if self.alive[s]]
 
     def measure(self) -> dict[str, Array]:
-        """Compute the figures of each network, of its own splits: arrays of shape (S,)."""
-        figures = {name: self.history.final(name) for name in ("train_loss", "validation_loss")}
+        """Compute the figures of each network, of its own splits: arrays of shape (S,), NaN where it diverged."""
+        found = {name: self.history.final(name) for name in ("train_loss", "validation_loss")}
         for s in np.flatnonzero(self.alive).tolist():
             scores, _ = score_test(self.networks[s], self.datasets[s])
             for name, value in scores.items():
-                figures.setdefault(f"test_{name}", np.full(len(self.networks), np.nan))[s] = value
-        return figures
+                found.setdefault(f"test_{name}", np.full(len(self.networks), np.nan))[s] = value
+        return found
 
     def by_fold(self, setting: Setting) -> dict[int, dict[str, float]]:
         """Give the figures of each fold of a setting, by its number: the mean over seeds."""
@@ -105,7 +103,7 @@ class CrossValidation:
             fold: {
                 name: float(values[who].mean())
                 for name, values in self.figures.items()
-                if np.isfinite(values[who]).all()  # a test split of one class has no ROC curve
+                if np.isfinite(values[who]).all()  # where a fold tests one class only, there is no ROC curve
             }
             for fold, who in sorted(members.items())
         }
@@ -115,31 +113,37 @@ class CrossValidation:
         return self.configs[s].fold or 1
 
     def means(self, setting: Setting) -> dict[str, Array]:
-        """Give each figure of a setting, one for each fold."""
+        """Give each figure of a setting, one for each fold that has it."""
         folds = self.by_fold(setting).values()
         return {name: np.array([each[name] for each in folds if name in each]) for name in self.figures}
 
-    def test(self) -> Tested:
-        """Let each row be predicted by the networks that did not learn from it."""
-        parts = []
+    def test(self) -> tuple[Tested, Calibration]:
+        """Let each row be predicted by the networks that did not learn from it, without their temperatures and with."""
+        parts, without = [], []
         for fold in sorted({self.fold(s) for s in self.chosen}):
             who = [s for s in self.chosen if self.fold(s) == fold]
             dataset = self.datasets[who[0]]
-            y = np.mean([self.networks[s].predict_proba(dataset.test.x) for s in who], axis=0)
+            each = [Calibration.of(self.networks[s], dataset, self.temperatures[s]) for s in who]
+            without.append(np.mean([calibration.before for calibration in each], axis=0))
+            y = np.mean([calibration.after for calibration in each], axis=0)
             rows = dataset.rows["test"]
             parts.append((np.full(len(rows), fold), rows, dataset.labels("test"), y))
-        return Tested(*map(np.concatenate, zip(*parts, strict=True)))
+        tested, mean = Tested(*map(np.concatenate, zip(*parts, strict=True))), np.mean([*self.temperatures.values()])
+        return tested, Calibration(float(mean), np.concatenate(without), tested.y, tested.t)
 
     def model(self) -> Model:
         """Make the model in which the networks of the best setting answer together, each with its preprocessing."""
         if len(self.chosen) == 1:
-            return Model.of(self.networks[self.chosen[0]], self.datasets[self.chosen[0]])
+            (s,) = self.chosen
+            return Model.of(self.networks[s], self.datasets[s], self.temperatures[s])
         configs, datasets = [self.configs[s] for s in self.chosen], [self.datasets[s] for s in self.chosen]
         stack = make_stack(configs, datasets)
         for theta, s, config, dataset in zip(stack.theta, self.chosen, configs, datasets, strict=True):
             theta[...] = widen(self.networks[s].theta, first_width(config, dataset), dataset.D, stack.D)
         preprocessing = Several([dataset.preprocessing for dataset in datasets])
-        return Model(stack, preprocessing, datasets[0].class_names)
+        return Model(
+            stack, preprocessing, datasets[0].class_names, np.array([self.temperatures[s] for s in self.chosen])
+        )
 
     def out_of_fold(self) -> str:
         """Format a row for each row that was tested in each repeat, as CSV."""
@@ -182,14 +186,7 @@ class CrossValidation:
                 | {name: float(values.mean()) if values.size else None for name, values in self.means(setting).items()}
                 for setting in self.ranking
             ]
-        most, share = self.commonest()
-        found["baseline"] = {"commonest": {"class": most, "test_accuracy": share}}
         return {**found, "seconds": math.fsum(self.history.seconds), "ended": ending, "classes": classes}
-
-    def commonest(self) -> tuple[str, float]:
-        """Tell which class is the commonest of the rows that were tested, and what share of them it is."""
-        counts = np.bincount(self.tested.t)
-        return self.datasets[0].class_names[counts.argmax()], float(counts.max() / counts.sum())
 
     def classes(self) -> tuple[str, list[dict[str, Any]]]:
         """Tell how each class was predicted, of all rows that were tested."""
@@ -200,18 +197,15 @@ class CrossValidation:
         config, dataset, means = self.configs[0], self.datasets[0], self.means(self.ranking[0])
         lines = self.compared() if len(self.ranking) > 1 else []
         times = f" × {config.repeats}" if config.repeats > 1 else ""
-        most, share = self.commonest()
-        always = f"always {shortened(most, 30)!r} gives {share:.4f}"
-        what = f"{config.folds}{times} folds: mean ± standard deviation; {always}"
-        lines += [
-            f"test accuracy  {mean_and_deviation(means['test_accuracy'])}  ({what})",
-            f"test loss      {mean_and_deviation(means['test_loss'])}  ({describe_loss(self.networks[0])})",
-        ]
-        if balance_matters(self.networks[0], np.bincount(self.tested.t, minlength=dataset.K)):
-            same = f"accuracy if each class counts the same; guessing gives {1 / dataset.K:.4f}"
-            lines.insert(-2, f"balanced       {mean_and_deviation(means['test_balanced_accuracy'])}  ({same})")
-        if "test_auc" in means and means["test_auc"].size:
-            lines.insert(-1, f"area under ROC {mean_and_deviation(means['test_auc'])}  (guessing gives 0.5000)")
+        counts = np.bincount(self.tested.t, minlength=dataset.K)
+        name, share = shortened(dataset.class_names[counts.argmax()], 30), counts.max() / counts.sum()
+        scores = {
+            name.removeprefix("test_"): values for name, values in means.items() if name[:5] == "test_" and values.size
+        }
+        what = f"{config.folds}{times} folds: mean ± standard deviation"
+        lines += describe_scores(
+            scores, counts, self.networks[0], "test ", f"; always {name!r} gives {share:.4f}", what
+        )
         if not self.alive.all():
             lines.append(f"diverged       {(~self.alive).sum()} of {len(self.alive)} networks, which are left out")
         return lines
@@ -227,21 +221,6 @@ class CrossValidation:
             rows.append([*map(str, setting.values.values()), *cells])
         best = f"best           {self.ranking[0].name}: validation loss {figure(self.ranking[0].loss)}"
         return [*table(rows, ">" * len(rows[0])), best]
-
-    def compare(self, other: "CrossValidation") -> tuple[dict[str, Any], list[str]]:
-        """Compare with the logistic regressions of the same folds: as data, and to read.
-
-        Whether the difference is chance is asked of the first repeat, which has each row once.
-        """
-        means, once = other.means(other.ranking[0]), self.tested.fold <= (self.configs[0].folds or 1)
-        first = other.tested.fold <= (self.configs[0].folds or 1)
-        rows, ours = self.tested.row[once], self.tested.right[once]
-        _, here, there = np.intersect1d(rows, other.tested.row[first], return_indices=True)
-        found = mcnemar(ours[here], other.tested.right[first][there])
-        figures = {f"test_{name}": means[f"test_{name}"].mean() for name in ("accuracy", "balanced_accuracy", "loss")}
-        accuracy = mean_and_deviation(means["test_accuracy"])
-        lines = [f"beside it      logistic regression {accuracy}", f"difference     {describe_difference(found)}"]
-        return {"logistic_regression": figures, "mcnemar": found}, lines
 
     def refit_epochs(self) -> int:
         """Return how long a network for all rows is trained: the mean epoch kept of the best setting."""
@@ -261,15 +240,36 @@ class CrossValidation:
         return Group([config], [dataset], stacked=False, name=REFIT, D=dataset.D)
 
 
-def refitted(group: Group, result: Result) -> Model:
-    """Make the model of the network that was trained on all rows."""
+def refitted(group: Group, result: Result, temperature: float) -> Model:
+    """Make the model of the network that was trained on all rows, with the temperature of the folds."""
     network = make_network(group.configs[0], group.datasets[0])
     network.theta[...] = result.theta
-    return Model.of(network, group.datasets[0])
+    return Model.of(network, group.datasets[0], temperature)
+
+
+def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequence[Dataset], beside: Result) -> Any:
+    """Compare folds with the logistic regressions that were trained beside them: as data, and to read.
+
+    McNemar's test takes each row once, as the first repeat tested it.
+    """
+    if beside.ended.reason == "diverged":
+        return diverged("all of it diverged")
+    other = CrossValidation(configs, datasets, beside)
+    means = other.means(other.ranking[0])
+    folds, ours, theirs = configs[0].folds or 1, found.tested, other.tested
+    once = np.isin(ours.fold, theirs.fold) & (ours.fold <= folds)
+    right, their_right = (each.y.argmax(axis=1) == each.t for each in (ours, theirs))
+    alike = np.isin(theirs.fold, ours.fold) & (theirs.fold <= folds)
+    figures = {name: float(values.mean()) for name, values in means.items() if values.size}
+    return said(figures, mean_and_deviation(means["test_accuracy"]), mcnemar(right[once], their_right[alike]))
 
 
 def write_folds(
-    folder: Path, found: CrossValidation, beside: CrossValidation | None, ending: dict[str, Any], refit: Model | None
+    folder: Path,
+    found: CrossValidation,
+    ending: dict[str, Any],
+    refit: Model | None,
+    compared: tuple[dict[str, Any], list[str]],
 ) -> Summary:
     """Write all files of a run of folds that has ended into its folder, ``results.json`` last; return what they say.
 
@@ -278,10 +278,12 @@ def write_folds(
     """
     (folder / RESULTS).unlink(missing_ok=True)
     results, lines, folds = found.results(ending), found.lines(), found.model()
-    if beside:
-        compared, said = found.compare(beside)
-        results["baseline"] |= compared
-        lines += said
+    most = int(np.bincount(found.tested.t).argmax())
+    guessing = {"class": folds.class_names[most], "test_accuracy": float((found.tested.t == most).mean())}
+    results["calibration"] = found.calibration.results()
+    results["baseline"] = {"commonest": guessing, **compared[0]}
+    beside = [*compared[1], found.calibration.line()]
+    lines += beside
     if refit:
         save(folder / STACK_FILE, folds)
         results["refit"] = {"epochs": found.refit_epochs()}
@@ -291,7 +293,7 @@ def write_folds(
     else:
         lines.append(f"model          the mean of {len(found.chosen)} networks; --refit trains one on all rows instead")
     save(folder / "model.safetensors", refit or folds)
-    write_text(folder / "report.txt", found.classes()[0])
+    write_text(folder / "report.txt", "\n".join([found.classes()[0], *beside, ""]))
     write_text(folder / OUT_OF_FOLD, found.out_of_fold())
     seeds, numbers = [config.seed for config in found.configs], [*map(found.fold, range(len(found.configs)))]
     write_metrics(folder, found.history, seeds, numbers)
@@ -313,3 +315,4 @@ def draw_folds(folder: Path, found: CrossValidation) -> None:
     title, predicted = f"{dataset.name}, each row by the fold that tested it", found.tested.y.argmax(axis=1)
     picture = plots.plot_confusion(found.tested.t, predicted, dataset.class_names, title=title)
     plots.save_picture(picture, folder / "confusion.png")
+    draw_reliability(folder, f"{dataset.name}, each row by the fold that tested it", found.calibration)

@@ -23,7 +23,7 @@ from minnet.runs.beside import baseline
 from minnet.runs.build import make_datasets, make_network, make_stack
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
-from minnet.runs.cross_validation import CrossValidation, refitted, write_folds
+from minnet.runs.cross_validation import CrossValidation, compare, refitted, write_folds
 from minnet.runs.folder import (
     CONFIG,
     RESULTS,
@@ -60,7 +60,6 @@ from minnet.support.text import one_line, say, shortened
 from minnet.training import Ending
 
 LIVE_SECONDS = 3.0
-STOPPED = ("interrupted", "diverged")  # why there is nothing to report
 Report = tuple[int, list[str], dict[str, Any]]  # exit code, lines, results
 
 
@@ -161,7 +160,7 @@ class Job:
             sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
-        self.baseline = baseline(self.configs, self.datasets, self.folds)
+        self.baseline = baseline(self.configs, self.datasets)
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -204,11 +203,12 @@ class Job:
                     self.options.show(history)
                     log(history)
 
-                results, several = self.train(folder, interrupt, on_epoch), len(self.groups)
-                result, beside = join(results[:several]), results[several:]
-                if self.folds:
-                    return self.finish_folds(folder, result, beside, interrupt, on_epoch)
-            return self.finish(folder, result, beside)
+                results = self.train(folder, interrupt, on_epoch)
+                several = len(self.groups)
+                result = join(results[:several])
+                beside = join(results[several:]) if results[several:] else None
+                finish = self.finish_folds if self.folds else self.finish
+                return finish(folder, result, beside, interrupt, on_epoch)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped at once; {kept(folder)}") from None
         except BrokenExecutor:
@@ -227,57 +227,57 @@ class Job:
         beside = [] if join(results).ended.reason == "diverged" else self.baseline
         return results + [one(group, interrupt=interrupt) for group in beside]
 
-    def finish(self, folder: Path, result: Result, beside: Sequence[Result]) -> Report:
+    def finish(self, folder: Path, result: Result, beside: Result | None, *_: object) -> Report:
         """Write and return what came out."""
-        history, ended, where = result.history, result.ended, ""
-        compared = [each for each in beside if each.ended.reason != "interrupted"]
-        if ended.reason in ("epochs", "early stopping") and len(compared) < len(beside):
-            ended, where = beside[0].ended, " of the logistic regression beside it"
+        history = result.history
         network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
-        ending = why(result._replace(ended=ended), self.config, self.dataset)
-        ending["text"] += where
+        ended, ending = self.why(result, beside)
         if history.epoch and not (self.values and history.diverged().all()):
-            summary = summarize(self, network, history, ending, compared)
+            summary = summarize(self, network, history, ending, beside)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         write_run(folder, history, summary, network, self.dataset)
         return report(folder, ended, ending, summary)
 
+    def why(self, result: Result, beside: Result | None) -> tuple[Ending, dict[str, Any]]:
+        """Tell why the run ended: because its networks did, unless the baseline was interrupted."""
+        if result.ended.reason in ("epochs", "early stopping") and beside and beside.ended.reason == "interrupted":
+            ending = reason(beside, self.config, self.dataset)
+            ending["text"] += " of the logistic regression beside it"
+            return beside.ended, ending
+        return result.ended, reason(result, self.config, self.dataset)
+
     def finish_folds(
-        self, folder: Path, result: Result, beside: Sequence[Result], interrupt: Interrupt, on_epoch: OnEpoch
+        self, folder: Path, result: Result, beside: Result | None, interrupt: Interrupt, on_epoch: OnEpoch
     ) -> Report:
         """Write and return what came out of folds; before, train a network on all rows if there is to be one."""
-        last, config, dataset, where = result, self.config, self.dataset, ""
-        found, compared, refit = None, None, None
-        if result.ended.reason not in STOPPED and beside:
-            other = join(beside)
-            if other.ended.reason == "interrupted":
-                last, where = other, " of the logistic regressions beside the folds"
-            elif other.ended.reason != "diverged":
-                configs = [each for group in self.baseline for each in group.configs]
-                datasets = [each for group in self.baseline for each in group.datasets]
-                compared = CrossValidation(configs, datasets, (), other)
-        if last.ended.reason not in STOPPED:
-            found = CrossValidation(self.configs, self.datasets, [*self.values], result)
-        if found and config.refit:
+        (ended, ending), found, refit = self.why(result, beside), None, None
+        if ended.reason not in ("interrupted", "diverged"):
+            found = CrossValidation(self.configs, self.datasets, result)
+        if found and self.config.refit:
             group, every, live = found.refit_group(), self.options.checkpoint_every, self.options.live
-            fitted = train_group(group, folder, every, live, interrupt, on_epoch)
-            if fitted.ended.reason in STOPPED:
-                last, config, dataset, where = fitted, group.configs[0], group.datasets[0], ", training on all rows"
-            refit = refitted(group, fitted)
-        ending = why(last, config, dataset)
-        ending["text"] += where
-        if found and last is result:
-            summary = write_folds(folder, found, compared, ending, refit)
-        else:
-            summary = Summary({"dataset": dataset.name, "seed": config.seed, "ended": ending})
+            last = train_group(group, folder, every, live, interrupt, on_epoch)
+            if last.ended.reason in ("interrupted", "diverged"):
+                ended, found = last.ended, None
+                ending = reason(last, group.configs[0], group.datasets[0])
+                ending["text"] += ", training on all rows"
+            else:
+                refit = refitted(group, last, found.calibration.temperature)
+        summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
+        if not found:
             write_json(folder / RESULTS, summary.results)
-        return report(folder, last.ended, ending, summary)
+            return report(folder, ended, ending, summary)
+        compared: tuple[dict[str, Any], list[str]] = {}, []
+        if beside:
+            configs = [config for group in self.baseline for config in group.configs]
+            datasets = [dataset for group in self.baseline for dataset in group.datasets]
+            compared = compare(found, configs, datasets, beside)
+        return report(folder, ended, ending, write_folds(folder, found, ending, refit, compared))
 
 
-def why(result: Result, config: Config, dataset: Dataset) -> dict[str, Any]:
-    """Say why training ended."""
+def reason(result: Result, config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Say why a training ended."""
     steps = -(-len(dataset.train.x) // config.batch_size)
     return result.found or describe_ending(result.ended, result.history, config, steps)
 

@@ -30,7 +30,6 @@ from minnet.support.stack import Array
 from minnet.training import EVALUATION_ROWS, Ending, Training
 
 MOST = 100_000  # networks of a grid
-REFIT = "refit"  # the name of the group of one network for all rows, after folds
 BASELINE = "baseline"  # the name of the group that others are compared with
 OnEpoch = Callable[[History], object]
 

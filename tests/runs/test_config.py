@@ -161,8 +161,8 @@ OTHERS = {
     "epochs": 3, "batch_size": 4, "optimizer": "adam", "lr": "0.1", "momentum": "0.5", "nesterov": None,
     "weight_decay": "0.1", "schedule": "step", "lr_every": 3, "lr_gamma": 0.4, "warmup": 1, "lr_patience": 2,
     "categorical": "a", "missing": "refuse", "min_class": 2, "group": "a", "time": "a", "folds": 3, "repeats": 2,
-    "fold": 1, "refit": None, "no_baseline": None, "clip_norm": 1, "patience": 4,
-    "monitor": "accuracy", "dtype": "float64", "seed": 3,
+    "fold": 1, "refit": None, "no_baseline": None, "clip_norm": 1,
+    "patience": 4, "monitor": "accuracy", "dtype": "float64", "seed": 3,
 }  # fmt: skip
 
 

@@ -165,6 +165,19 @@ def test_folds_stand_beside_logistic_regressions_of_the_same_folds(
     assert [*results_of("alone")["baseline"]] == ["commonest"]
 
 
+def test_a_fold_that_tests_one_class_has_no_roc_curve_and_all_others_have(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.normal()},{k % 5},{'no' if k % 5 < 2 or k % 2 else 'yes'}\n" for k in range(100)]
+    Path(FILE).write_text("a,who,y\n" + "".join(lines))  # in two of five groups all say no
+    assert main([*TRAIN, "--folds", "5", "--group", "who", "--out", "r"]) == 0
+    assert "nan" not in capsys.readouterr().out
+    found = results_of("r")
+    assert "NaN" not in Path("r/results.json").read_text()
+    areas = [fold["test_auc"] for fold in found["each_fold"] if "test_auc" in fold]
+    assert len(areas) == 3
+    assert found["test_auc"] == pytest.approx(np.mean(areas))
+
+
 FOLDS = [*TRAIN, "--folds", "3", "--seeds", "2", "--normalize", "batch", "--dropout", "0.1", "--refit"]
 
 
