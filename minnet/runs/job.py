@@ -322,7 +322,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and not group.name.startswith(BASELINE) and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history
