@@ -168,7 +168,8 @@ def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:
     box = legend.get_window_extent()
     assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
     assert box.x1 <= figure.bbox.x1
-    assert plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim() == (0.1, 10)
+    low, high = plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim()
+    assert low < 1 < high
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e9, 1e30])
