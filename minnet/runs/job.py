@@ -48,6 +48,7 @@ from minnet.runs.sweep import (
     Group,
     OnEpoch,
     Result,
+    folds_of,
     grid,
     groups,
     in_processes,
@@ -150,8 +151,7 @@ class Job:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
-        if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
-            values = {"fold": range(1, config.folds * config.repeats + 1), **values}
+        values = {**folds_of(config), **values}  # the folds come first, so that seeds of the same one stand together
         self.config, self.values, self.options = config, dict(values), options
         self.folds = "fold" in values
         self.configs = grid(config, **values)
@@ -270,7 +270,7 @@ class Job:
                 ending = reason(last, group.configs[0], group.datasets[0])
                 ending["text"] += ", training on all rows"
             else:
-                refit = refitted(group, last)
+                refit = refitted(group, last, found.calibration.temperature)
         summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         if not found:
             write_json(folder / RESULTS, summary.results)
@@ -329,7 +329,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and not group.name.startswith(BASELINE) and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history
