@@ -14,7 +14,7 @@ from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, SETTINGS, STACK, TRAIN
 from minnet.cli.progress import progress
 from minnet.runs import job
 from minnet.runs import tune as tuned
-from minnet.runs.build import make_dataset, make_datasets, make_network
+from minnet.runs.build import make_datasets, make_network
 from minnet.runs.build import read as read_samples
 from minnet.runs.config import COUNT, FIELDS, PATH, SWITCH, Config, Kind, WrongUsage, flag, settings_of
 from minnet.runs.folder import read_config
