@@ -14,9 +14,10 @@ import numpy.typing as npt
 from minnet.data.columns import Column
 from minnet.support import expect
 from minnet.support.stack import Array
-from minnet.support.text import counted
+from minnet.support.text import counted, one_line, table
 
 MOST = 50  # features of a category
+SHOWN = 30  # columns in a table
 UNIQUE, FEW = 0.9, 10  # share of different cells, and how many, from which words are names or keys, and no categories
 
 
@@ -90,6 +91,13 @@ class Number(NamedTuple):
         filled = column.values if self.fill is None else np.where(missing, self.fill, column.values)
         return [filled, *[missing] * self.missing]
 
+    @property
+    def learned(self) -> str:
+        """Say what was learned, but for the standardisation."""
+        if self.fill is None:
+            return "no cell may be missing"
+        return f"median {self.fill:g}{' days since 1970' * self.date}{', missing' * self.missing}"
+
     def unseen(self, column: Column) -> tuple[int, str]:
         """Count the cells that are missing where none was in training, and say what they get."""
         if self.missing or self.fill is None:
@@ -139,6 +147,13 @@ class Category(NamedTuple):
     def size(self) -> str:
         """Say how many values it has."""
         return f"{self.name:.30} {len(self.values)}{' and other' * self.other}{' and missing' * self.missing}"
+
+    @property
+    def learned(self) -> str:
+        """Say which values were learned, the first of them by name."""
+        more = ["…"] if len(self.values) > 6 else []
+        named = [f"{value:.20}" for value in self.values[:6]] + more
+        return ", ".join([*named, *["other"] * self.other, *["missing"] * self.missing])
 
     @property
     def single(self) -> bool:
@@ -234,6 +249,11 @@ class Preprocessing:
         return cls(learned, Standardization(mean, scale), left_out)
 
     @property
+    def is_plain(self) -> bool:
+        """Tell whether it is that of an array: numbers, none of which may be missing."""
+        return all(isinstance(each, Number) and each.fill is None for each in self.columns)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Name the D features."""
         return tuple(name for each in self.columns for name in each.features)
@@ -302,6 +322,14 @@ class Preprocessing:
             said.append(counted(len(sizes), "category", "categories") + in_brackets(shown))
         said += [f"{name!r:.30} left out: {why}" for name, why in self.left_out.items()]
         return f"{counted(len(columns), 'column')}: {', '.join(said)}"
+
+    def summary(self) -> list[str]:
+        """Say what was learned of each column, of thirty at most, as a table."""
+        rows = [["column", "kind", "features", "learned from the training rows"]]
+        for (name, kind), each in zip(self.kinds[:SHOWN], self.columns, strict=False):
+            rows.append([one_line(name, 40), kind, f"{len(each.features)}", one_line(each.learned)])
+        more = len(self.columns) - SHOWN
+        return table(rows, "<<><") + ([f"and {counted(more, 'more column')}"] if more > 0 else [])
 
     def to_json(self) -> list[dict[str, Any]]:
         """Give what was learned of each column in terms of JSON."""

@@ -100,7 +100,11 @@ class CrossValidation:
         for s in self.of(setting):
             members.setdefault(self.fold(s), []).append(s)
         return {
-            fold: {name: float(values[who].mean()) for name, values in self.figures.items()}
+            fold: {
+                name: float(values[who].mean())
+                for name, values in self.figures.items()
+                if np.isfinite(values[who]).all()  # where a fold tests one class only, there is no ROC curve
+            }
             for fold, who in sorted(members.items())
         }
 
@@ -109,9 +113,9 @@ class CrossValidation:
         return self.configs[s].fold or 1
 
     def means(self, setting: Setting) -> dict[str, Array]:
-        """Give each figure of a setting, one for each fold."""
+        """Give each figure of a setting, one for each fold that has it."""
         folds = self.by_fold(setting).values()
-        return {name: np.array([figures[name] for figures in folds]) for name in self.figures}
+        return {name: np.array([each[name] for each in folds if name in each]) for name in self.figures}
 
     def test(self) -> tuple[Tested, Calibration]:
         """Let each row be predicted by the networks that did not learn from it, without their temperatures and with."""
@@ -170,7 +174,8 @@ class CrossValidation:
             "parameters": max(network.theta.size for network in self.networks),
         }
         for name, values in means.items():
-            found |= {name: values.mean(), f"{name}_deviation": values.std()}
+            if values.size:
+                found |= {name: values.mean(), f"{name}_deviation": values.std()}
         found["each_fold"] = [
             {"repeat": (fold - 1) // folds + 1, "fold": (fold - 1) % folds + 1, **figures}
             for fold, figures in self.by_fold(self.ranking[0]).items()
@@ -194,7 +199,9 @@ class CrossValidation:
         times = f" × {config.repeats}" if config.repeats > 1 else ""
         counts = np.bincount(self.tested.t, minlength=dataset.K)
         name, share = shortened(dataset.class_names[counts.argmax()], 30), counts.max() / counts.sum()
-        scores = {name.removeprefix("test_"): values for name, values in means.items() if name.startswith("test_")}
+        scores = {
+            name.removeprefix("test_"): values for name, values in means.items() if name[:5] == "test_" and values.size
+        }
         what = f"{config.folds}{times} folds: mean ± standard deviation"
         lines += describe_scores(
             scores, counts, self.networks[0], "test ", f"; always {name!r} gives {share:.4f}", what
@@ -253,7 +260,7 @@ def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequenc
     once = np.isin(ours.fold, theirs.fold) & (ours.fold <= folds)
     right, their_right = (each.y.argmax(axis=1) == each.t for each in (ours, theirs))
     alike = np.isin(theirs.fold, ours.fold) & (theirs.fold <= folds)
-    figures = {name: float(values.mean()) for name, values in means.items()}
+    figures = {name: float(values.mean()) for name, values in means.items() if values.size}
     return said(figures, mean_and_deviation(means["test_accuracy"]), mcnemar(right[once], their_right[alike]))
 
 
@@ -281,7 +288,7 @@ def write_folds(
         save(folder / STACK_FILE, folds)
         results["refit"] = {"epochs": found.refit_epochs()}
         lines.append(
-            f"model          trained on all rows, for {found.refit_epochs()} epochs, the mean of the folds kept"
+            f"model          trained on all rows, for {found.refit_epochs()} epochs: the mean of what the folds kept"
         )
     else:
         lines.append(f"model          the mean of {len(found.chosen)} networks; --refit trains one on all rows instead")

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from minnet.data.dataset import Dataset
+from minnet.data.tables import is_file_name
 from minnet.history import History
 from minnet.lab.trace import divergence
 from minnet.runs.beside import baseline
-from minnet.runs.build import make_datasets, make_network, make_stack
+from minnet.runs.build import make_datasets, make_network, make_stack, read
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
 from minnet.runs.cross_validation import CrossValidation, compare, refitted, write_folds
+from minnet.runs.data_check import data_findings
 from minnet.runs.folder import (
     CONFIG,
     RESULTS,
@@ -46,6 +48,7 @@ from minnet.runs.sweep import (
     Group,
     OnEpoch,
     Result,
+    folds_of,
     grid,
     groups,
     in_processes,
@@ -148,12 +151,14 @@ class Job:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
-        if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
-            values = {"fold": range(1, config.folds * config.repeats + 1), **values}
+        values = {**folds_of(config), **values}  # the folds come first, so that seeds of the same one stand together
         self.config, self.values, self.options = config, dict(values), options
         self.folds = "fold" in values
         self.configs = grid(config, **values)
-        self.datasets = make_datasets(self.configs)
+        table = read(config)
+        self.datasets = make_datasets(self.configs, table)
+        checked = is_file_name(config.dataset) and not options.quiet
+        self.findings = data_findings(table, self.datasets[-1]) if checked else []
         self.dataset = max(self.datasets, key=lambda dataset: dataset.D)
         if sizes is None:
             limit = options.memory_limit if values else math.inf
@@ -197,6 +202,8 @@ class Job:
         """Train all groups and write the results; what was kept is said if that cannot be done."""
         if not self.options.quiet:
             say(describe_data(self.datasets[-1], "in the last of the folds" if self.folds else ""))
+        for found in self.findings:
+            say(f"{found.check}: {found.text}")
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
 
@@ -323,7 +330,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and not group.name.startswith(BASELINE) and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history

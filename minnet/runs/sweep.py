@@ -46,10 +46,19 @@ def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     """
     for name in values:
         expect.one_of("grid", name, VARIED)
+    if "fold" in values and base.folds is None:
+        raise ValueError("--fold goes with --folds")
     expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
     if "seed" in values and base.split_seed is None:
         base = replace(base, split_seed=base.seed)
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
+
+
+def folds_of(config: Config) -> dict[str, Sequence[int]]:
+    """Give the values of ``fold`` for a grid over all folds of a configuration; none if it has none, or is one."""
+    if config.folds is None or config.fold is not None:
+        return {}
+    return {"fold": range(1, config.folds * config.repeats + 1)}
 
 
 def stacks(

@@ -190,3 +190,19 @@ def test_a_plain_array_is_standardised_as_it_was() -> None:
     np.testing.assert_array_equal(fitted(x), fitted.standardization(x))
     with pytest.raises(ValueError, match="finite"):
         fitted(np.full((1, 2), np.nan))
+
+
+def test_what_was_learned_is_said_column_by_column() -> None:
+    day = Column("day", np.array([19723.0, 19724, 19725, 19726]), date=True)
+    sex = words("sex", "m", "f", None, "m")
+    fitted = Preprocessing.fit([numbers("mass", 1, np.nan, 5, 6), day, sex])
+    assert fitted.summary() == [
+        "column  kind      features  learned from the training rows",
+        "mass    number           2  median 5, missing",
+        "day     date             1  median 19724.5 days since 1970",
+        "sex     category         2  f, m, missing",
+    ]
+    assert not fitted.is_plain
+    assert Preprocessing.plain(["a"], fitted.standardization).is_plain
+    many = Preprocessing.fit([numbers(f"x{k}", 1, 2) for k in range(32)])
+    assert many.summary()[-1] == "and 2 more columns"
