@@ -240,6 +240,8 @@ class Job:
         history = result.history
         network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
+        if self.values and history.epoch:
+            network.theta[history.diverged()] = np.nan  # whatever was kept of them, they have no say in an ensemble
         ended, ending = self.why(result, beside)
         if history.epoch and not (self.values and history.diverged().all()):
             summary = summarize(self, network, history, ending, beside)

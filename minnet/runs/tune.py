@@ -157,7 +157,7 @@ def tune(
 
 
 def losses_by_rate(tuning: Tuning, base: Config) -> dict[str, Array]:
-    """Give the final losses of the first stage, (rates, repetitions) by momentum; NaN of networks that diverged."""
+    """Give the losses of the first stage, (rates, repetitions) by momentum; NaN of networks that diverged."""
     own = {name: getattr(base, name) for name in LATER}
     first = {}
     for setting in tuning.ranking:
