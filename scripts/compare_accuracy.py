@@ -1,4 +1,4 @@
-"""Is minnet as accurate as scikit-learn? Test accuracy with the default settings, mean over seeds 0-9, same splits."""
+"""Is minnet as accurate as scikit-learn? Test accuracy with the same settings, mean over seeds 0-9, same splits."""
 
 import argparse
 import warnings

@@ -27,7 +27,7 @@ from minnet.support.files import read_arrays
 
 EVERYTHING = "--normalize batch --dropout 0.2 --schedule cosine --warmup 2 --clip-norm 1 --label-smoothing 0.1"
 KINDS = {
-    "iris, SGD": "iris --epochs 60",
+    "iris, SGD": "iris --epochs 60 --schedule constant --patience none",
     "digits, Adam and all": f"digits --epochs 25 --optimizer adam --class-weight balanced {EVERYTHING}",
     "digits, early stopping": "digits --epochs 300 --lr 0.3 --patience 8 --schedule plateau --lr-patience 3",
     "digits, stack of 8": f"digits --epochs 10 --seeds 8 --patience 4 {EVERYTHING}",

@@ -426,6 +426,19 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert not os.listdir()
 
 
+def test_tune_has_nothing_to_say_of_settings_that_diverged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no NaN in its JSON: such networks keep the weights of epoch 0, of which nothing is known."""
+    monkeypatch.setattr("minnet.runs.tune.STEPS", np.array([1, 2e31]))
+    monkeypatch.setattr("minnet.runs.tune.STAGES", dict([*tune.STAGES.items()][:1]))
+    assert main(["tune", "iris", "--epochs", "2", "--seeds", "2", "--quiet", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [entry["diverged"] for entry in results["ranking"]] == [0, 0, 2, 2]
+    for entry in results["ranking"][2:]:
+        assert (entry["loss"], entry["deviation"], entry["accuracy"]) == (None, None, None)
+
+
 def test_tune_says_when_every_rate_diverges(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
