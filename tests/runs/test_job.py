@@ -510,7 +510,7 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["compare", "runs/a-2", "c"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "hidden", "normalize", "dropout", "epochs", "optimizer", "lr", "patience"]
-    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "-"]
+    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "20"]
     assert (lines[3], lines[5].split()[:2]) == ("", ["run", "accuracy"])
     assert lines[6].split()[-4:] == ["all", "3", "epochs", "done"]
     assert max(map(len, lines)) <= 100
