@@ -14,7 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from minnet.history import History
 from minnet.support import expect
@@ -92,9 +92,14 @@ def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50)
     """
     values = np.hstack([[], *losses])
     shown = np.clip(values[np.isfinite(values)], 1e-12, most)  # a loss of 0 has no logarithm
-    low, high = (0.5 * shown.min(), 2 * shown.max()) if shown.size else (0.1, 10)
+    low, high = (shown.min(), shown.max()) if shown.size else (0.2, 5)
+    margin = max(1.1, (high / low) ** 0.1)
+    low, high = low / margin, high * margin
     panel.set(ylim=(low, high), yscale="log")
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    if high < 5 * low:
+        panel.yaxis.set_major_locator(MaxNLocator(5))
+    else:
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     panel.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
     panel.yaxis.minorticks_off()
 

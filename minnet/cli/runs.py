@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from minnet.cli.flags import JSON, OUTPUT, Argument, Commands, Report
 from minnet.data.named import DATASETS, load_raw
 from minnet.data.tables import read_table
 from minnet.runs import reading, report
-from minnet.runs.config import COLUMN, SWITCH, TEXT
+from minnet.runs.config import COLUMN, SWITCH, TEXT, several
 from minnet.runs.folder import read_config
+from minnet.runs.importance import describe_importances, importances
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.scores import named
@@ -21,13 +23,15 @@ from minnet.support.text import listed, say, table
 from minnet.training import score
 
 RUN = Argument("run", TEXT, "a run folder, or a model file")
-SAMPLES = Argument("file", TEXT, "the samples, in the columns that the model was trained on")
+SAMPLES = Argument(
+    "file", TEXT, "the samples, in the columns that the model was trained on; - is standard input, as CSV"
+)
 
 
-def read_samples(run: str, file: str, target: str | None = None, labelled: bool = True) -> tuple[minnet.Model, Any]:
+def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, labelled=labelled, columns=model.columns.kinds, class_names=model.class_names)
+    table = read_table(file, target, columns=model.columns.kinds, class_names=model.class_names, **options)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
     for new in model.columns.unseen(table.columns):
@@ -35,29 +39,33 @@ def read_samples(run: str, file: str, target: str | None = None, labelled: bool 
     return model, table
 
 
-def predict(run: str, file: str, proba: bool = False, out: Path | None = None) -> Report:
+def predict(run: str, file: str, proba: bool = False, keep: Sequence[str] = (), out: Path | None = None) -> Report:
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
     if out and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
-    model, table = read_samples(run, file, labelled=False)
-    y = model.predict_proba(table.features, average=True)
+    model, samples = read_samples(run, file, labelled=False, keep=keep)
+    y = model.predict_proba(samples.features, average=True)
+    columns = [[name, *cells] for name, cells in samples.kept.items()]
+    columns.append(["class", *(model.class_names[k] for k in y.argmax(axis=1))])
+    if proba:  # as few digits as tell floats apart
+        columns += [[name, *p] for name, p in zip(model.class_names, y.T.astype(str).tolist(), strict=True)]
     text = io.StringIO()
-    answers = zip(y.argmax(axis=1), y.astype(str).tolist(), strict=True)  # as few digits as tell floats apart
-    rows = [["class", *model.class_names], *([model.class_names[k], *row] for k, row in answers)]
-    csv.writer(text, lineterminator="\n").writerows(rows if proba else [row[:1] for row in rows])
+    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
     if not out:
         return 0, [text.getvalue().removesuffix("\n")], None
     write_text(out, text.getvalue())
     return 0, [], None
 
 
-def evaluate(run: str, file: str, target: str | None = None) -> Report:
+def evaluate(
+    run: str, file: str, target: str | None = None, importance: bool = False, out: Path = Path("importance.png")
+) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
     if not target and (Path(run) / "config.json").is_file():
         target = read_config(Path(run)).get("target")
-    model, table = read_samples(run, file, target)
-    t, network = table.t, model.network
-    y = model.predict_proba(table.features, average=True)
+    model, samples = read_samples(run, file, target)
+    t, network = samples.t, model.network
+    y = model.predict_proba(samples.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):
         z = np.log(np.maximum(y, np.finfo(y.dtype).tiny))  # logits whose softmax is y
         values = score(network.output, z, expect.targets(t, network.K, z.dtype), more=True)
@@ -67,7 +75,15 @@ def evaluate(run: str, file: str, target: str | None = None) -> Report:
         *report.describe_scores(scores, np.bincount(t, minlength=network.K), network),
         f"\n{text.rstrip()}",
     ]
-    return 0, lines, {"samples": len(t), **scores, "classes": classes}
+    found: dict[str, Any] = {"samples": len(t), **scores, "classes": classes}
+    if importance:
+        from minnet.plots import plot_importance, save_picture
+
+        worth = importances(lambda columns: model.predict(columns, average=True), samples.columns, t)
+        save_picture(plot_importance(worth, title=f"{samples.name}, {len(t)} samples"), out)
+        lines += ["", *describe_importances(worth), f"picture in     {out}"]
+        found |= {"importance": [each._asdict() for each in worth], "picture": str(out)}
+    return 0, lines, found
 
 
 def show(run: str) -> Report:
@@ -103,9 +119,17 @@ COMMANDS: Commands = {
         RUN,
         SAMPLES,
         Argument("--proba", SWITCH, "the probability of each class, too"),
+        Argument("--keep", several(COLUMN), "columns to carry along, such as a name or key"),
         Argument("--out", OUTPUT, "where to write; by default to stdout"),
     ),
-    evaluate: (RUN, SAMPLES, Argument("--target", COLUMN, "the column of the classes; by default the run's"), JSON),
+    evaluate: (
+        RUN,
+        SAMPLES,
+        Argument("--target", COLUMN, "the column of the classes; by default the run's"),
+        Argument("--importance", SWITCH, "what each column is worth, by permuting it, and a picture of it"),
+        Argument("--out", OUTPUT, "of --importance: where to save the picture", "importance.png"),
+        JSON,
+    ),
     show: [Argument("run", TEXT, "a run folder")],
     compare: (
         Argument("runs+", TEXT, "run folders, or folders of runs"),

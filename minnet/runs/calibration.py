@@ -5,14 +5,17 @@ that back, and T below 1 makes it surer; no prediction changes, since the larges
 2017, "On calibration of modern neural networks").
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from minnet.data.dataset import Dataset
 from minnet.layers import Array, Layer
 from minnet.network import Network
 from minnet.support import expect
+from minnet.support.stack import plain
+from minnet.training import logits
 
 COLDEST, HOTTEST = 0.05, 20.0  # bounds of a temperature
 PRIOR = 20  # how much T = 1 counts: as much as 20 samples whose logits have a variance of 1
@@ -89,14 +92,14 @@ def fit_temperature(z: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.Array
     """
     from scipy.optimize import brentq
 
-    logits = expect.features("a temperature", z)
-    network = Network([Temperature(logits.shape[1])], dtype="float64")
-    logits, targets, w = network.check(logits, t, sample_weight)
-    M = len(logits) if w is None else w.sum() ** 2 / (w @ w)
+    given = expect.features("a temperature", z)
+    network = Network([Temperature(given.shape[1])], dtype="float64")
+    x, targets, w = network.check(given, t, sample_weight)
+    M = len(x) if w is None else w.sum() ** 2 / (w @ w)
 
     def slope(beta: float) -> float:
         network.theta[...] = beta
-        network.forward(logits, targets, False, w)
+        network.forward(x, targets, False, w)
         network.backward()
         return float(network.dtheta[0] + PRIOR / M * (1 - 1 / beta))
 
@@ -106,6 +109,18 @@ def fit_temperature(z: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.Array
     if slope(most) <= 0:
         return COLDEST
     return float(1 / brentq(slope, least, most))
+
+
+def temperature_of(network: Network, dataset: Dataset) -> Any:
+    """Fit a temperature on the validation split: a float, or an array (S,) of one for each network of a stack.
+
+    It is 1 for a network whose logits are not finite.
+    """
+    x, t, w = network.check(*dataset.validation, dataset.sample_weight.get("validation"))
+    z = logits(network, x)
+    each = z.reshape(-1, *z.shape[-2:])
+    fitted = [fit_temperature(one, t, w) if np.isfinite(one).all() else 1.0 for one in each]
+    return plain(np.reshape(fitted, z.shape[:-2]))
 
 
 class Reliability(NamedTuple):
@@ -177,3 +192,48 @@ def calibration_figures(y: Array, t: npt.ArrayLike) -> dict[str, float]:
         "brier": float(((y - np.eye(y.shape[1])[labels]) ** 2).sum(axis=1).mean()),
         "ece": reliability(y, labels).error,
     }
+
+
+class Calibration(NamedTuple):
+    """What a temperature does to the probabilities of the test split.
+
+    Attributes
+    ----------
+    temperature : float
+        The temperature, of several networks their mean.
+    before, after : arrays of shape (N, K)
+        Probabilities without it and with it.
+    t : array of shape (N,)
+        Class numbers.
+    """
+
+    temperature: float
+    before: Array
+    after: Array
+    t: Array
+
+    @classmethod
+    def of(cls, network: Network, dataset: Dataset, temperature: float) -> "Calibration":
+        """Let a network answer on the test split."""
+        x, t, _ = network.check(*dataset.test)
+        z, softmax = logits(network, x), network.output.probabilities
+        return cls(temperature, softmax(z), softmax(z / z.dtype.type(temperature)), t.argmax(axis=1))
+
+    def results(self) -> dict[str, Any]:
+        """Give the figures as data."""
+        before, after = (calibration_figures(y, self.t) for y in (self.before, self.after))
+        return {"temperature": self.temperature, "before": before, "after": after}
+
+    def line(self) -> str:
+        """Say what the temperature changes."""
+        before, after = (calibration_figures(y, self.t) for y in (self.before, self.after))
+        changes = ", ".join(
+            f"{what} {before[name]:.4f} → {after[name]:.4f}"
+            for name, what in (("log_loss", "log loss"), ("brier", "Brier score"), ("ece", "calibration error"))
+        )
+        return f"calibration    temperature {self.temperature:.2f}: {changes}"
+
+    def reliabilities(self) -> dict[str, Reliability]:
+        """Give what `minnet.plots.plot_reliability` draws."""
+        after = f"with temperature {self.temperature:.2f}"
+        return {"as trained": reliability(self.before, self.t), after: reliability(self.after, self.t)}

@@ -15,11 +15,12 @@ from minnet.data.preprocessing import Several
 from minnet.network import Network
 from minnet.runs.beside import diverged, mcnemar, said, score_test
 from minnet.runs.build import first_width, make_network, make_stack, read
+from minnet.runs.calibration import Calibration, temperature_of
 from minnet.runs.config import VARIED, Config
-from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, pictures, write_metrics
+from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, draw_reliability, pictures, write_metrics
 from minnet.runs.folds import narrow, widen
 from minnet.runs.model import Model, save
-from minnet.runs.report import class_report, describe_loss, figure, mean_and_deviation
+from minnet.runs.report import class_report, describe_scores, figure, mean_and_deviation
 from minnet.runs.sweep import Group, Result, Setting, rank
 from minnet.support.files import write_json, write_text
 from minnet.support.stack import Array
@@ -37,7 +38,7 @@ class Tested(NamedTuple):
     fold, row : arrays of shape (N,)
         Of which fold it was the test part, and where in the source it stands, from 0.
     t, y : arrays of shape (N,) and (N, K)
-        The right class, and the probability of each, the mean over seeds.
+        The right class, and the probability of each, with the temperature, the mean over seeds.
     """
 
     fold: Array
@@ -66,7 +67,8 @@ class CrossValidation:
         self.ranking = rank(self.configs, self.history, varied)
         self.chosen = self.of(self.ranking[0])
         self.figures = self.measure()
-        self.tested = self.test()
+        self.temperatures = {s: temperature_of(self.networks[s], self.datasets[s]) for s in self.chosen}
+        self.tested, self.calibration = self.test()
 
     def values(self, name: str) -> set[Any]:
         """List the values that a setting has."""
@@ -98,7 +100,11 @@ class CrossValidation:
         for s in self.of(setting):
             members.setdefault(self.fold(s), []).append(s)
         return {
-            fold: {name: float(values[who].mean()) for name, values in self.figures.items()}
+            fold: {
+                name: float(values[who].mean())
+                for name, values in self.figures.items()
+                if np.isfinite(values[who]).all()  # where a fold tests one class only, there is no ROC curve
+            }
             for fold, who in sorted(members.items())
         }
 
@@ -107,31 +113,37 @@ class CrossValidation:
         return self.configs[s].fold or 1
 
     def means(self, setting: Setting) -> dict[str, Array]:
-        """Give each figure of a setting, one for each fold."""
+        """Give each figure of a setting, one for each fold that has it."""
         folds = self.by_fold(setting).values()
-        return {name: np.array([figures[name] for figures in folds]) for name in self.figures}
+        return {name: np.array([each[name] for each in folds if name in each]) for name in self.figures}
 
-    def test(self) -> Tested:
-        """Let each row be predicted by the networks that did not learn from it."""
-        parts = []
+    def test(self) -> tuple[Tested, Calibration]:
+        """Let each row be predicted by the networks that did not learn from it, without their temperatures and with."""
+        parts, without = [], []
         for fold in sorted({self.fold(s) for s in self.chosen}):
             who = [s for s in self.chosen if self.fold(s) == fold]
             dataset = self.datasets[who[0]]
-            y = np.mean([self.networks[s].predict_proba(dataset.test.x) for s in who], axis=0)
+            each = [Calibration.of(self.networks[s], dataset, self.temperatures[s]) for s in who]
+            without.append(np.mean([calibration.before for calibration in each], axis=0))
+            y = np.mean([calibration.after for calibration in each], axis=0)
             rows = dataset.rows["test"]
             parts.append((np.full(len(rows), fold), rows, dataset.labels("test"), y))
-        return Tested(*map(np.concatenate, zip(*parts, strict=True)))
+        tested, mean = Tested(*map(np.concatenate, zip(*parts, strict=True))), np.mean([*self.temperatures.values()])
+        return tested, Calibration(float(mean), np.concatenate(without), tested.y, tested.t)
 
     def model(self) -> Model:
         """Make the model in which the networks of the best setting answer together, each with its preprocessing."""
         if len(self.chosen) == 1:
-            return Model.of(self.networks[self.chosen[0]], self.datasets[self.chosen[0]])
+            (s,) = self.chosen
+            return Model.of(self.networks[s], self.datasets[s], self.temperatures[s])
         configs, datasets = [self.configs[s] for s in self.chosen], [self.datasets[s] for s in self.chosen]
         stack = make_stack(configs, datasets)
         for theta, s, config, dataset in zip(stack.theta, self.chosen, configs, datasets, strict=True):
             theta[...] = widen(self.networks[s].theta, first_width(config, dataset), dataset.D, stack.D)
         preprocessing = Several([dataset.preprocessing for dataset in datasets])
-        return Model(stack, preprocessing, datasets[0].class_names)
+        return Model(
+            stack, preprocessing, datasets[0].class_names, np.array([self.temperatures[s] for s in self.chosen])
+        )
 
     def out_of_fold(self) -> str:
         """Format a row for each row that was tested in each repeat, as CSV."""
@@ -162,7 +174,8 @@ class CrossValidation:
             "parameters": max(network.theta.size for network in self.networks),
         }
         for name, values in means.items():
-            found |= {name: values.mean(), f"{name}_deviation": values.std()}
+            if values.size:
+                found |= {name: values.mean(), f"{name}_deviation": values.std()}
         found["each_fold"] = [
             {"repeat": (fold - 1) // folds + 1, "fold": (fold - 1) % folds + 1, **figures}
             for fold, figures in self.by_fold(self.ranking[0]).items()
@@ -185,14 +198,14 @@ class CrossValidation:
         lines = self.compared() if len(self.ranking) > 1 else []
         times = f" × {config.repeats}" if config.repeats > 1 else ""
         counts = np.bincount(self.tested.t, minlength=dataset.K)
-        always = (
-            f"always {shortened(dataset.class_names[counts.argmax()], 30)!r} gives {counts.max() / counts.sum():.4f}"
+        name, share = shortened(dataset.class_names[counts.argmax()], 30), counts.max() / counts.sum()
+        scores = {
+            name.removeprefix("test_"): values for name, values in means.items() if name[:5] == "test_" and values.size
+        }
+        what = f"{config.folds}{times} folds: mean ± standard deviation"
+        lines += describe_scores(
+            scores, counts, self.networks[0], "test ", f"; always {name!r} gives {share:.4f}", what
         )
-        what = f"{config.folds}{times} folds: mean ± standard deviation; {always}"
-        lines += [
-            f"test accuracy  {mean_and_deviation(means['test_accuracy'])}  ({what})",
-            f"test loss      {mean_and_deviation(means['test_loss'])}  ({describe_loss(self.networks[0])})",
-        ]
         if not self.alive.all():
             lines.append(f"diverged       {(~self.alive).sum()} of {len(self.alive)} networks, which are left out")
         return lines
@@ -227,11 +240,11 @@ class CrossValidation:
         return Group([config], [dataset], stacked=False, name=REFIT, D=dataset.D)
 
 
-def refitted(group: Group, result: Result) -> Model:
-    """Make the model of the network that was trained on all rows."""
+def refitted(group: Group, result: Result, temperature: float) -> Model:
+    """Make the model of the network that was trained on all rows, with the temperature of the folds."""
     network = make_network(group.configs[0], group.datasets[0])
     network.theta[...] = result.theta
-    return Model.of(network, group.datasets[0])
+    return Model.of(network, group.datasets[0], temperature)
 
 
 def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequence[Dataset], beside: Result) -> Any:
@@ -247,7 +260,7 @@ def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequenc
     once = np.isin(ours.fold, theirs.fold) & (ours.fold <= folds)
     right, their_right = (each.y.argmax(axis=1) == each.t for each in (ours, theirs))
     alike = np.isin(theirs.fold, ours.fold) & (theirs.fold <= folds)
-    figures = {name: float(values.mean()) for name, values in means.items()}
+    figures = {name: float(values.mean()) for name, values in means.items() if values.size}
     return said(figures, mean_and_deviation(means["test_accuracy"]), mcnemar(right[once], their_right[alike]))
 
 
@@ -267,8 +280,10 @@ def write_folds(
     results, lines, folds = found.results(ending), found.lines(), found.model()
     most = int(np.bincount(found.tested.t).argmax())
     guessing = {"class": folds.class_names[most], "test_accuracy": float((found.tested.t == most).mean())}
+    results["calibration"] = found.calibration.results()
     results["baseline"] = {"commonest": guessing, **compared[0]}
-    lines += compared[1]
+    beside = [*compared[1], found.calibration.line()]
+    lines += beside
     if refit:
         save(folder / STACK_FILE, folds)
         results["refit"] = {"epochs": found.refit_epochs()}
@@ -278,7 +293,7 @@ def write_folds(
     else:
         lines.append(f"model          the mean of {len(found.chosen)} networks; --refit trains one on all rows instead")
     save(folder / "model.safetensors", refit or folds)
-    write_text(folder / "report.txt", "\n".join([found.classes()[0], *compared[1], ""]))
+    write_text(folder / "report.txt", "\n".join([found.classes()[0], *beside, ""]))
     write_text(folder / OUT_OF_FOLD, found.out_of_fold())
     seeds, numbers = [config.seed for config in found.configs], [*map(found.fold, range(len(found.configs)))]
     write_metrics(folder, found.history, seeds, numbers)
@@ -300,3 +315,4 @@ def draw_folds(folder: Path, found: CrossValidation) -> None:
     title, predicted = f"{dataset.name}, each row by the fold that tested it", found.tested.y.argmax(axis=1)
     picture = plots.plot_confusion(found.tested.t, predicted, dataset.class_names, title=title)
     plots.save_picture(picture, folder / "confusion.png")
+    draw_reliability(folder, f"{dataset.name}, each row by the fold that tested it", found.calibration)

@@ -20,6 +20,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network, Seed
+from minnet.runs.calibration import Calibration
 from minnet.runs.checkpoints import INTEGERS, checkpoints
 from minnet.runs.model import Model, save
 from minnet.runs.sweep import Setting
@@ -31,7 +32,8 @@ CONFIG, RESULTS = "config.json", "results.json"
 STACK_FILE = "stack.safetensors"  # what a run of several networks has as well
 OUT_OF_FOLD = "out_of_fold.csv"  # what a run of folds has as well
 RUN_FILES = (
-    CONFIG, "metrics.csv", RESULTS, "report.txt", "model.safetensors", "loss.png", "confusion.png"
+    CONFIG, "metrics.csv", RESULTS, "report.txt", "model.safetensors", "loss.png", "confusion.png",
+    "reliability.png",
 )  # fmt: skip
 OURS = (
     "checkpoints/**/step-*.safetensors", "checkpoints/**/.step-*.part", "tensorboard/events.out.tfevents.*",
@@ -172,13 +174,25 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 class Summary(NamedTuple):
-    """What came out of a run: as data, as lines to read, by class to read, the best network, the ranking."""
+    """What came out of a run.
+
+    Attributes
+    ----------
+    results, lines, report : dict, sequence of str, str
+        As data, to read in the terminal, and to read by class.
+    best, ranking : int or None, sequence of Setting
+        Of several networks, the best one, and how their settings fared.
+    temperature, calibration : float or array of shape (S,), Calibration or None
+        What logits are divided by, and what that changes.
+    """
 
     results: dict[str, Any]
     lines: Sequence[str] = ()
     report: str = ""
     best: int | None = None
     ranking: Sequence[Setting] = ()
+    temperature: Any = 1.0
+    calibration: Calibration | None = None
 
 
 def write_run(folder: Path, history: History, summary: Summary, network: Network, dataset: Dataset) -> None:
@@ -198,9 +212,10 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     stack = network.theta.ndim == 2
     chosen = network if not stack else None if summary.best is None else network[summary.best]
     if chosen is not None:
-        save(folder / "model.safetensors", Model.of(chosen, dataset))
+        T = summary.temperature if summary.best is None else summary.temperature[summary.best]
+        save(folder / "model.safetensors", Model.of(chosen, dataset, T))
     if stack:
-        save(folder / STACK_FILE, Model.of(network, dataset))
+        save(folder / STACK_FILE, Model.of(network, dataset, summary.temperature))
     if summary.report:
         write_text(folder / "report.txt", summary.report)
     if history.epoch:
@@ -239,6 +254,16 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
         predicted, title = chosen.predict(dataset.test.x), f"{dataset.name}, test split{of_best}"
         confusion = plots.plot_confusion(dataset.test.t, predicted, dataset.class_names, title=title)
         plots.save_picture(confusion, folder / "confusion.png")
+    if summary.calibration is not None:
+        draw_reliability(folder, f"{dataset.name}, test split{of_best}", summary.calibration)
+
+
+def draw_reliability(folder: Path, name: str, calibration: Calibration) -> None:
+    """Draw how reliable probabilities are, without the temperature and with it."""
+    from minnet import plots
+
+    picture = plots.plot_reliability(calibration.reliabilities(), title=name)
+    plots.save_picture(picture, folder / "reliability.png")
 
 
 def write_metrics(folder: Path, history: History, seed: Seed, folds: Sequence[int] = ()) -> None:

@@ -98,6 +98,8 @@ class FoldTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         different, self.of = distinct(self.datasets)
+        if len(sizes := {len(dataset.train.x) for dataset in different}) > 1:
+            raise ValueError(f"a stack: expected training splits of one size, got {', '.join(map(str, sorted(sizes)))}")
         self.splits = {split: Below.of(self.network, different, split) for split in SPLITS[:2]}
         x, _, t, weights = self.splits["train"]
         outputs = dict(zip(self.of.tolist(), self.outputs, strict=True))

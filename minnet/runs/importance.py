@@ -13,6 +13,9 @@ import numpy as np
 from minnet.data.columns import Column
 from minnet.support import expect
 from minnet.support.stack import Array
+from minnet.support.text import one_line, table
+
+SHOWN = 30  # columns in a table
 
 
 class Importance(NamedTuple):
@@ -77,3 +80,11 @@ def importances(
         drops = [whole - accuracy([*before, column.take(order), *after]) for order in orders]
         found.append(Importance(column.name, float(np.mean(drops)), float(np.std(drops))))
     return sorted(found, key=lambda each: -each.mean)
+
+
+def describe_importances(found: Sequence[Importance]) -> list[str]:
+    """Say what columns are worth, in a table."""
+    rows = [["column", "accuracy lost when it is permuted"]]
+    rows += [[one_line(each.name, 60), f"{each.mean:.4f} ± {each.deviation:.4f}"] for each in found[:SHOWN]]
+    more = [f"and {len(found) - SHOWN} more, which are worth less"] if len(found) > SHOWN else []
+    return [*table(rows), *more]

@@ -263,7 +263,7 @@ class Job:
                 ending = reason(last, group.configs[0], group.datasets[0])
                 ending["text"] += ", training on all rows"
             else:
-                refit = refitted(group, last)
+                refit = refitted(group, last, found.calibration.temperature)
         summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         if not found:
             write_json(folder / RESULTS, summary.results)
@@ -322,7 +322,7 @@ def train_group(
         nonlocal drawn
         if time.monotonic() >= next_save if every is None else len(history.epoch) % every == 0:
             save()
-        if live and group.name != BASELINE and time.monotonic() - drawn > LIVE_SECONDS:
+        if live and not group.name.startswith(BASELINE) and time.monotonic() - drawn > LIVE_SECONDS:
             from minnet import plots
 
             draw = plots.plot_stack if training.stack else plots.plot_history

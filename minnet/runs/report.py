@@ -9,6 +9,7 @@ import numpy as np
 from minnet.history import History
 from minnet.network import Network
 from minnet.runs.beside import balance_matters, commonest, compare_with_baseline, score_test
+from minnet.runs.calibration import Calibration, temperature_of
 from minnet.runs.config import VARIED, Config
 from minnet.runs.folder import Summary
 from minnet.runs.sweep import Result, Setting, rank
@@ -40,21 +41,22 @@ def class_report(t: Array, predicted: Array, class_names: Sequence[str]) -> tupl
 
 
 def describe_scores(
-    scores: Mapping[str, float], counts: Array, network: Network, split: str = "", always: str = ""
+    scores: Mapping[str, Any], counts: Array, network: Network, split: str = "", more: str = "", folds: str = ""
 ) -> list[str]:
     """Say how a network did on so many samples of each class; first with each class counting the same, if that matters.
 
-    Where classes have weights, accuracy alone would look like failure: they buy balance with it.
+    Where classes have weights, accuracy alone would look like failure: they buy balance with it. Of several folds a
+    figure is an array, of which mean and deviation are told.
     """
-    N = counts.sum()
-    right = f"{round(scores['accuracy'] * N)} of {N} samples right"
-    lines = [f"{split + 'accuracy':<14} {scores['accuracy']:.4f}  ({right}{always})"]
+    said = {name: mean_and_deviation(value) if np.ndim(value) else figure(value) for name, value in scores.items()}
+    right = folds or f"{round(scores['accuracy'] * counts.sum())} of {counts.sum()} samples right"
+    lines = [f"{split + 'accuracy':<14} {said['accuracy']}  ({right}{more})"]
     if balance_matters(network, counts):
         same = f"accuracy if each class counts the same; guessing gives {1 / len(counts):.4f}"
-        lines.insert(0, f"balanced       {scores['balanced_accuracy']:.4f}  ({same})")
+        lines.insert(0, f"balanced       {said['balanced_accuracy']}  ({same})")
     if "auc" in scores:
-        lines.append(f"area under ROC {scores['auc']:.4f}  (guessing gives 0.5000)")
-    return [*lines, f"{split + 'loss':<14} {figure(scores['loss'])}  ({describe_loss(network)})"]
+        lines.append(f"area under ROC {said['auc']}  (guessing gives 0.5000)")
+    return [*lines, f"{split + 'loss':<14} {said['loss']}  ({describe_loss(network)})"]
 
 
 def describe_loss(network: Network) -> str:
@@ -111,6 +113,10 @@ def summarize(
     else:
         lines = describe_scores(scores, counts, network, "test ", f"; {always}")
     compared, beside = compare_with_baseline(baseline, plan, predicted == labels)
+    temperature = temperature_of(network, dataset)
+    chosen, T = (network, temperature) if best is None else (network[best], float(temperature[best]))
+    calibration = Calibration.of(chosen, dataset, T)
+    beside.append(calibration.line())
     lines += beside
     if config.patience:
         lines.append(f"ended          {ending['text']}")
@@ -122,11 +128,13 @@ def summarize(
         "parameters": network.theta.shape[-1],
         **figures,
         "baseline": {"commonest": most, **compared},
+        "calibration": calibration.results(),
         "seconds": math.fsum(history.seconds),
         "ended": ending,
         "classes": classes,
     }
-    return Summary(results, lines, "\n".join([report, *beside, ""] if beside else [report]), best, ranking)
+    text = "\n".join([report, *beside, ""])
+    return Summary(results, lines, text, best, ranking, temperature, calibration)
 
 
 def compare_networks(

@@ -46,6 +46,8 @@ def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     """
     for name in values:
         expect.one_of("grid", name, VARIED)
+    if "fold" in values and base.folds is None:
+        raise ValueError("--fold goes with --folds")
     expect.integer("networks of a grid", math.prod(map(len, values.values())), 1, MOST)
     if "seed" in values and base.split_seed is None:
         base = replace(base, split_seed=base.seed)

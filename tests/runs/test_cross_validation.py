@@ -136,6 +136,48 @@ def test_settings_are_ranked_over_folds_and_the_best_ones_folds_are_the_model(
     assert load("r").network.theta.shape[0] == 3
 
 
+@pytest.mark.parametrize("more", [[], ["--group", "who"], ["--time", "day"], ["--repeats", "2", "--lr", "0.01,0.1"]])
+def test_folds_stand_beside_logistic_regressions_of_the_same_folds(
+    more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = [*TRAIN, *more[:2], "--folds", "3", "--seeds", "2"]
+    assert main([*folds, *more[2:], "--out", "r"]) == 0
+    out = capsys.readouterr().out
+    found = results_of("r")["baseline"]
+    assert main([*folds, "--seeds", "1", "--hidden", "none", "--lr", more[3].split(",")[0] if more[2:] else "0.05",
+                 "--out", "linear"]) == 0  # fmt: skip
+    linear = results_of("linear")
+    for name in ("test_accuracy", "test_loss", "test_balanced_accuracy"):
+        assert found["logistic_regression"][name] == pytest.approx(linear[name], rel=1e-5)
+    text = f"{linear['test_accuracy']:.4f} ± {linear['test_accuracy_deviation']:.4f}"
+    assert f"beside it      logistic regression {text}" in out
+    ours, theirs = (
+        {
+            row["row"]: row["class"] == row["predicted"]
+            for row in rows_of(f"{run}/{OUT_OF_FOLD}")
+            if row["repeat"] == "1"
+        }
+        for run in ("r", "linear")
+    )
+    assert found["mcnemar"]["only_network"] == sum(right and not theirs[row] for row, right in ours.items())
+    assert found["mcnemar"]["only_baseline"] == sum(theirs[row] and not right for row, right in ours.items())
+    assert main([*folds, "--no-baseline", "--out", "alone"]) == 0
+    assert [*results_of("alone")["baseline"]] == ["commonest"]
+
+
+def test_a_fold_that_tests_one_class_has_no_roc_curve_and_all_others_have(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.normal()},{k % 5},{'no' if k % 5 < 2 or k % 2 else 'yes'}\n" for k in range(100)]
+    Path(FILE).write_text("a,who,y\n" + "".join(lines))  # in two of five groups all say no
+    assert main([*TRAIN, "--folds", "5", "--group", "who", "--out", "r"]) == 0
+    assert "nan" not in capsys.readouterr().out
+    found = results_of("r")
+    assert "NaN" not in Path("r/results.json").read_text()
+    areas = [fold["test_auc"] for fold in found["each_fold"] if "test_auc" in fold]
+    assert len(areas) == 3
+    assert found["test_auc"] == pytest.approx(np.mean(areas))
+
+
 FOLDS = [*TRAIN, "--folds", "3", "--seeds", "2", "--normalize", "batch", "--dropout", "0.1", "--refit"]
 
 

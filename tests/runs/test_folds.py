@@ -160,6 +160,16 @@ def test_a_stack_that_does_not_fit_is_divided(table: Table) -> None:
     assert parts.ended == whole.ended
 
 
+def test_splits_of_different_sizes_are_no_stack(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = replace(table, time=np.arange(N, dtype=float))
+    monkeypatch.setattr(build, "read", lambda config: later)
+    configs = grid(replace(BASE, folds=2), fold=(1, 2))
+    with pytest.raises(ValueError, match="a stack: expected training splits of one size, got 58, 115"):
+        make_training(configs, make_datasets(configs), stacked=True)
+    with pytest.raises(ValueError, match="--fold goes with --folds"):
+        grid(Config(), fold=(1, 2))
+
+
 def test_one_fold_alone_is_a_single_run_and_there_are_so_many(table: Table) -> None:
     tested = [make_dataset(replace(BASE, fold=fold)).rows["test"] for fold in range(1, 6)]
     assert sorted(np.concatenate(tested)) == list(range(N))
