@@ -87,7 +87,9 @@ def test_losses_of_any_size_leave_labels_on_the_axis(scale: float) -> None:
 def test_losses_that_are_not_finite_leave_the_others_on_the_axis() -> None:
     history = made_up_history()
     history.validation_loss, history.batch_loss = [math.nan, math.inf, 0.5], [math.nan] * 6
-    assert plot_history(history).axes[0].get_ylim() == pytest.approx((1 / 6, 2))
+    low, high = plot_history(history).axes[0].get_ylim()
+    assert 0.2 < low < 1 / 3
+    assert 1 < high < 1.5
 
 
 def test_a_single_epoch_is_visible() -> None:
@@ -166,7 +168,8 @@ def test_any_number_of_runs_is_drawn_with_a_name_each() -> None:
     box = legend.get_window_extent()
     assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
     assert box.x1 <= figure.bbox.x1
-    assert plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim() == (0.1, 10)
+    low, high = plot_runs({"a": histories["runs/-0"]}).axes[0].get_ylim()
+    assert low < 1 < high
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e9, 1e30])

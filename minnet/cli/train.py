@@ -12,9 +12,10 @@ from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, SETTINGS, STACK, TRAIN
 from minnet.cli.progress import progress
 from minnet.runs import job
 from minnet.runs import tune as tuned
-from minnet.runs.build import make_dataset, make_network
+from minnet.runs.build import make_dataset, make_datasets, make_network
 from minnet.runs.config import COUNT, FIELDS, PATH, SWITCH, Config, Kind, WrongUsage, flag, settings_of
 from minnet.runs.folder import read_config
+from minnet.runs.sweep import folds_of, grid
 from minnet.support import expect
 from minnet.support.text import say, table
 
@@ -65,10 +66,13 @@ def tune(
     from minnet.plots import plot_rates, save_picture
 
     config = Config(**{"epochs": 25, **settings}).check_together()
-    dataset, repetitions = make_dataset(config), {"seed": range(config.seed, config.seed + seeds)}
+    repetitions = {**folds_of(config), "seed": range(config.seed, config.seed + seeds)}
+    configs = grid(config, **repetitions)
+    datasets = dict(zip([each.fold for each in configs], make_datasets(configs), strict=True))
+    dataset = next(iter(datasets.values()))
     on_stage = None if quiet else lambda stage: say(f"tuning {stage}")
     with progress(config.epochs, quiet, lines=2) as show:
-        tuning = tuned.tune(config, dataset, repetitions, memory_limit, show.epoch, on_stage)
+        tuning = tuned.tune(config, datasets, repetitions, memory_limit, show.epoch, on_stage)
     command = tuned.command(config, tuning.chosen, list(settings))
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
     curves, title = tuned.losses_by_rate(tuning, config), f"{dataset.name}, after {config.epochs} epochs"

@@ -288,7 +288,7 @@ def write_folds(
         save(folder / STACK_FILE, folds)
         results["refit"] = {"epochs": found.refit_epochs()}
         lines.append(
-            f"model          trained on all rows, for {found.refit_epochs()} epochs, the mean of the folds kept"
+            f"model          trained on all rows, for {found.refit_epochs()} epochs: the mean of what the folds kept"
         )
     else:
         lines.append(f"model          the mean of {len(found.chosen)} networks; --refit trains one on all rows instead")

@@ -212,7 +212,7 @@ def write_run(folder: Path, history: History, summary: Summary, network: Network
     stack = network.theta.ndim == 2
     chosen = network if not stack else None if summary.best is None else network[summary.best]
     if chosen is not None:
-        T = summary.temperature if summary.best is None else summary.temperature[summary.best]
+        T = summary.temperature[summary.best] if np.ndim(summary.temperature) else summary.temperature
         save(folder / "model.safetensors", Model.of(chosen, dataset, T))
     if stack:
         save(folder / STACK_FILE, Model.of(network, dataset, summary.temperature))

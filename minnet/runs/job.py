@@ -46,6 +46,7 @@ from minnet.runs.sweep import (
     Group,
     OnEpoch,
     Result,
+    folds_of,
     grid,
     groups,
     in_processes,
@@ -148,8 +149,7 @@ class Job:
     def __init__(
         self, config: Config, values: Mapping[str, Sequence[Any]], options: Options, sizes: Sequence[int] | None = None
     ) -> None:
-        if config.folds and config.fold is None:  # the folds come first, so that seeds of the same one stand together
-            values = {"fold": range(1, config.folds * config.repeats + 1), **values}
+        values = {**folds_of(config), **values}  # the folds come first, so that seeds of the same one stand together
         self.config, self.values, self.options = config, dict(values), options
         self.folds = "fold" in values
         self.configs = grid(config, **values)

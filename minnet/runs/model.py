@@ -39,7 +39,7 @@ class Model:
     class_names : tuple of str
         Names of the K classes.
     temperature : array of shape () or (S,), default 1
-        What the logits are divided by, so that probabilities mean what they say (eq. 15a).
+        What the logits are divided by, so that probabilities mean what they say (eq. 16).
     """
 
     network: Network
@@ -64,7 +64,7 @@ class Model:
         return self.columns.feature_names
 
     def predict_proba(self, x: Any, average: bool | None = None) -> Array:
-        """Compute the probability of each class for raw samples, divided by the temperature (eq. 15a).
+        """Compute the probability of each class for raw samples, divided by the temperature (eq. 16).
 
         Parameters
         ----------

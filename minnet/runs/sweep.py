@@ -54,6 +54,13 @@ def grid(base: Config, **values: Sequence[Any]) -> list[Config]:
     return [replace(base, **dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())]
 
 
+def folds_of(config: Config) -> dict[str, Sequence[int]]:
+    """Give the values of ``fold`` for a grid over all folds of a configuration; none if it has none, or is one."""
+    if config.folds is None or config.fold is not None:
+        return {}
+    return {"fold": range(1, config.folds * config.repeats + 1)}
+
+
 def stacks(
     configs: Sequence[Config], datasets: Sequence[Dataset], memory_limit: float | None = None, jobs: int = 1
 ) -> list[int]:

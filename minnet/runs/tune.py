@@ -110,7 +110,7 @@ def choose(tried: Sequence[Setting], base: Config) -> Tuning:
 
 def tune(
     base: Config,
-    dataset: Dataset,
+    datasets: Mapping[int | None, Dataset],
     repetitions: Mapping[str, Sequence[Any]],
     memory_limit: float | None = None,
     on_epoch: OnEpoch | None = None,
@@ -122,10 +122,10 @@ def tune(
     ----------
     base : Config
         Where to begin; its learning rate and momentum are those to keep, if nothing is better.
-    dataset : Dataset
-        What they train on.
+    datasets : mapping of int or None to Dataset
+        What they train on, by the number of the fold, or that of None.
     repetitions : mapping of str to sequence
-        What each setting is trained with all combinations of, such as ``{"seed": range(4)}``.
+        What each setting is trained with all combinations of, such as ``{"fold": (1, 2, 3), "seed": range(4)}``.
     memory_limit : float, optional
         As `sweep` takes it.
     on_epoch, on_stage : callable, optional
@@ -142,8 +142,11 @@ def tune(
         if on_stage is not None and stage:
             on_stage(name)
         for around, values in stage:
-            configs = grid(around, **values, **repetitions)
-            history = sweep(configs, dataset, memory_limit, on_epoch=on_epoch).history
+            configs = grid(
+                around, **repetitions, **values
+            )  # so that those that learn from the same rows stand together
+            own = [datasets[config.fold] for config in configs]
+            history = sweep(configs, own, memory_limit, on_epoch=on_epoch).history
             tried += rank(configs, history, TUNED)
         tuning = choose(tried, base)
         if tuning.ranking[0].diverged:

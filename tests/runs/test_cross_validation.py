@@ -178,6 +178,18 @@ def test_a_fold_that_tests_one_class_has_no_roc_curve_and_all_others_have(capsys
     assert found["test_auc"] == pytest.approx(np.mean(areas))
 
 
+def test_tune_ranks_by_all_folds(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["my.csv", "--target", "y", "--folds", "3", "--epochs", "3", "--hidden", "8", "--quiet"]
+    assert main(["tune", *settings, "--group", "who", "--seeds", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "--folds=3" in found["command"]
+    (setting,) = [each for each in found["ranking"] if (each["lr"], each["momentum"]) == (0.05, 0.9)
+                  and (each["hidden"], each["weight_decay"], each["dropout"]) == ([8], 0, 0)]  # fmt: skip
+    capsys.readouterr()
+    assert main(["train", *settings, "--group", "who", "--seeds", "2", "--out", "r"]) == 0
+    assert setting["loss"] == pytest.approx(results_of("r")["validation_loss"], rel=1e-5)
+
+
 FOLDS = [*TRAIN, "--folds", "3", "--seeds", "2", "--normalize", "batch", "--dropout", "0.1", "--refit"]
 
 

@@ -13,6 +13,7 @@ import pytest
 from minnet import SGD, Linear, Network, ReLU, load, load_dataset, train
 from minnet.data.named import load_raw
 from minnet.history import History
+from minnet.runs.calibration import Calibration
 from minnet.runs.folder import (
     RUN_FILES,
     Summary,
@@ -45,7 +46,11 @@ def test_a_run_folder_holds_it_all(seed: Any, tmp_path: Path) -> None:
     history = train(network, SGD(0.05, 0.9), dataset, 3, 32)
     folder = finished(tmp_path / "r", "iris", CONFIG)
     best = None if seed == 1 else 1
-    write_run(folder, history, Summary(RESULTS, report="report", best=best), network, dataset)
+    calibration = Calibration.of(network if best is None else network[best], dataset, 1.5)
+    temperature = 1.5 if best is None else np.array([1, 1.5])
+    summary = Summary(RESULTS, report="report", best=best, temperature=temperature, calibration=calibration)
+    write_run(folder, history, summary, network, dataset)
+    assert load(folder).temperature == 1.5
     assert sorted(os.listdir(folder)) == sorted([*RUN_FILES, *([] if seed == 1 else ["stack.safetensors"])])
     assert json.loads((folder / "config.json").read_text()) == CONFIG
     assert json.loads((folder / "results.json").read_text()) == RESULTS
