@@ -1,6 +1,8 @@
 """What can be done from a terminal before and while training? ``minnet train``, ``tune`` and ``doctor``."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -12,12 +14,13 @@ from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, SETTINGS, STACK, TRAIN
 from minnet.cli.progress import progress
 from minnet.runs import job
 from minnet.runs import tune as tuned
-from minnet.runs.build import make_dataset, make_datasets, make_network
+from minnet.runs.build import make_datasets, make_network
+from minnet.runs.build import read as read_samples
 from minnet.runs.config import COUNT, FIELDS, PATH, SWITCH, Config, Kind, WrongUsage, flag, settings_of
 from minnet.runs.folder import read_config
 from minnet.runs.sweep import folds_of, grid
 from minnet.support import expect
-from minnet.support.text import say, table
+from minnet.support.text import printable, say, shortened, table
 
 FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
 
@@ -89,14 +92,34 @@ def tune(
 
 def doctor(**settings: Any) -> Report:
     """Check up data, network and learning rate before a long run: exit code 1 if one is wrong."""
+    from minnet.runs.data_check import listing
     from minnet.runs.doctor import examine
 
     config = Config(**settings).check_together()
-    dataset = make_dataset(config)
+    read = read_samples(config)
+    (dataset,) = make_datasets([config], read)
     make = partial(make_network, config, dataset)
-    found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size)
-    lines = table([["ok   " if each.right else "WRONG", each.check, each.text] for each in found])
-    return int(not all(each.right for each in found)), lines, [each._asdict() for each in found]
+    found = examine(dataset, make, config.learning_rate, config.momentum, config.batch_size, read)
+    states = [("note " if each.note else "ok   ") if each.right else "WRONG" for each in found]
+    lines = table([[state, each.check, each.text] for state, each in zip(states, found, strict=True)])
+    columns = listing(read, dataset)
+    results = {"columns": columns, "checks": [each._asdict() for each in found]}
+    return int(not all(each.right for each in found)), [*column_lines(columns), "", *lines], results
+
+
+def column_lines(columns: Sequence[dict[str, Any]], most: int = 30) -> list[str]:
+    """Lay out what is known of the columns of a table, in short if they are many numbers of one kind."""
+    kinds = Counter(each["kind"] or "not used" for each in columns)
+    summary = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    if len(columns) > most and len(kinds) == 1 and not any(each["missing"] for each in columns):
+        return [f"{len(columns)} columns: {summary}, none lacks a cell"]
+    head = ["column", "kind", "missing", "values", ""]
+    shown = [
+        [shortened(each["name"], 30), each["kind"], str(each["missing"]), each["values"], each["left_out"]]
+        for each in columns[:most]
+    ]
+    more = [f"and {len(columns) - most} more: {summary} in all"] if len(columns) > most else []
+    return [printable(line) for line in table([head, *shown], "<<>") + more]
 
 
 COMMANDS: Commands = {

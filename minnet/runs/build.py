@@ -30,8 +30,8 @@ def make_dataset(config: Config) -> Dataset:
     return make_datasets([config])[0]
 
 
-def make_datasets(configs: Sequence[Config]) -> list[Dataset]:
-    """Make the data set of each of several configurations, each of their folds once.
+def make_datasets(configs: Sequence[Config], table: Table | None = None) -> list[Dataset]:
+    """Make the data set of each of several configurations, each of their folds once, of a table if it was read before.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def make_datasets(configs: Sequence[Config]) -> list[Dataset]:
     """
     config, made = configs[0], dict[int | None, Dataset]()
     seed = config.seed if config.split_seed is None else config.split_seed
-    table, test = read(config), None
+    table, test = table or read(config), None
     if config.test is not None:
         wanted = [(column.name, column.kind) for column in table.columns]
         test = read_table(

@@ -9,21 +9,22 @@ diagnosis each time.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from minnet.data.dataset import Dataset, Part
+from minnet.data.preprocessing import Number
 from minnet.data.splits import SPLITS
+from minnet.data.tables import Table
 from minnet.layers import ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam
+from minnet.runs.data_check import Diagnosis, Finding, check_columns, diagnosis, duplicate_rows, some
 from minnet.support.stack import Array
-from minnet.support.text import listed, one_line
+from minnet.support.text import listed
 from minnet.training import evaluate, train
 
 MakeNetwork = Callable[[int | Sequence[int]], Network]
-Finding = tuple[bool, str]
 
 SAMPLES = 10_000  # of each part, at most, for what takes long
 BATCH_RATES = (0.003, 0.01, 0.03)  # Adam's, in `one_batch`
@@ -32,26 +33,13 @@ RATE_STEPS = 2000  # of each network in `learning_rate`, at most
 RATE_WORK = 1e11  # operations on numbers there, about, in all
 
 
-class Diagnosis(NamedTuple):
-    """What a check found.
-
-    Attributes
-    ----------
-    check : str
-        Its short name, such as "initial loss".
-    right : bool
-        Whether all is well.
-    text : str
-        One line: the measured figures; if something is wrong, what it is and what to do about it.
-    """
-
-    check: str
-    right: bool
-    text: str
-
-
 def examine(
-    dataset: Dataset, make_network: MakeNetwork, lr: float = 0.05, momentum: float = 0.9, batch_size: int = 32
+    dataset: Dataset,
+    make_network: MakeNetwork,
+    lr: float = 0.05,
+    momentum: float = 0.9,
+    batch_size: int = 32,
+    table: Table | None = None,
 ) -> list[Diagnosis]:
     """Check a data set, a network for it, and a learning rate for both.
 
@@ -63,6 +51,8 @@ def examine(
         Makes a fresh network from a seed, a stack of them from several.
     lr, momentum, batch_size
         What the long run is to have, with `SGD`.
+    table : Table, optional
+        What the data set was made of; without it the columns are what the features say.
 
     Returns
     -------
@@ -71,146 +61,13 @@ def examine(
     """
     fewer = sample_of(dataset)
     return [
-        diagnosis(feature_scales, dataset),
-        diagnosis(constant_features, dataset),
-        diagnosis(duplicate_features, fewer),
-        diagnosis(duplicate_rows, dataset),
-        diagnosis(class_balance, dataset, make_network),
-        diagnosis(label_leak, dataset),
+        *check_features(dataset, fewer, class_weighted(make_network)),
+        *check_columns(table, dataset),
         diagnosis(initial_loss, fewer, make_network),
         diagnosis(one_batch, fewer, make_network),
         diagnosis(dead_units, fewer, make_network, lr, momentum, batch_size),
         diagnosis(learning_rate, fewer, make_network, lr, momentum, batch_size),
     ]
-
-
-def diagnosis(check: Callable[..., Finding], *patient: Any) -> Diagnosis:
-    """Make a check. Whatever keeps it from being made is a finding, too: the other checks may tell the cause."""
-    name = check.__name__.replace("_", " ")
-    try:
-        with np.errstate(all="ignore"):  # what is not finite shows in the figures
-            return Diagnosis(name, *check(*patient))
-    except Exception as error:
-        return Diagnosis(name, False, one_line(f"could not be checked: {type(error).__name__}: {error}"))
-
-
-def feature_scales(dataset: Dataset) -> Finding:
-    """Look for entries that squeeze all others of their feature together, and for features lost beside their mean.
-
-    An entry is far off if it is more than 100 times as far from the median as half of the entries that differ from it
-    (all but one in a continuous feature, the lit ones of a pixel that mostly is dark), and matters if the standard
-    deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
-    tell the others apart any more, the feature is held against the scales of the other features.
-    """
-    far_off, lost = [], []
-    for name, feature in features(dataset):
-        distance, deviation = np.abs(feature - np.median(feature)), feature.std()
-        differing = distance[distance > 0]
-        if not differing.size:
-            continue
-        n, far = int(distance.argmax()), distance > 100 * np.median(differing)
-        squeezed = far.any() and 5 * feature[~far].std() < deviation
-        if squeezed if differing.size >= 10 else distance[n] > 1e6 * np.median(dataset.standardization.scale):
-            far_off.append(f"{name!r} is {feature[n]:.4g} in {place(dataset, n)}")
-        if deviation < 1e-6 * abs(feature.mean()):
-            lost.append(f"{name!r} is {feature.mean():.10g} ± {deviation:.2g}")
-    if far_off:
-        return False, f"far off: {some(far_off)}; mend such entries, clip them, or take the feature's logarithm"
-    if lost:
-        return False, f"lost beside its mean: {some(lost)}; subtract an offset before the data are stored"
-    return True, f"no entry of {dataset.D} features is far off"
-
-
-def constant_features(dataset: Dataset) -> Finding:
-    """Look for features that never change, except in pictures, whose borders may be dark everywhere.
-
-    It is a picture, or something of its kind, if half of the features that change have the same minimum.
-    """
-    x, standardization = dataset.train.x, dataset.standardization
-    constant, minimum = np.ptp(x, axis=0) == 0, x.min(axis=0) * standardization.scale + standardization.mean
-    if constant.all():
-        return False, "all features are constant in the train part: there is nothing to learn from"
-    common = np.median(minimum[~constant])
-    tolerance = 1e-4 * np.quantile(standardization.scale[~constant], 0.5, method="lower")  # of float32
-    at_common = np.abs(minimum - common) <= tolerance
-    picture = at_common[~constant].mean() >= 0.5
-    wrong = constant & ~(at_common & picture)
-    if wrong.any():
-        return False, f"never change in the train part: {chosen(dataset.feature_names, wrong)}; leave them out"
-    borders = ", as at the borders of pictures" if constant.any() else ""
-    return True, f"{constant.sum()} of {dataset.D}{borders}"
-
-
-def duplicate_features(dataset: Dataset) -> Finding:
-    """Look for pairs of features with a correlation beyond ±0.9999999 in the training part.
-
-    A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
-    """
-    x = dataset.train.x[: max(1000, 20_000_000 // dataset.D)]
-    x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
-    counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
-    names = np.array(dataset.feature_names)[counts].tolist()
-    x = x[:, counts] - x[:, counts].mean(axis=0)
-    x /= np.linalg.norm(x, axis=0)
-    same = []
-    for start in range(0, len(names), 1000):
-        correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
-        pairs = np.argwhere(np.abs(correlation) > 0.9999999)
-        same += [f"{names[start + i]!r} and {names[j]!r}" for i, j in pairs]
-    if same:
-        return False, f"the same up to scale and shift: {some(same)}; leave one of each out"
-    return True, f"none of {dataset.D}"
-
-
-def duplicate_rows(dataset: Dataset) -> Finding:
-    """Look for rows of the training part that stand in the other parts, too, or contradict each other."""
-    labels, first, twins = dataset.labels("train"), dict[int, int](), []
-    for n, row in enumerate(hashes(dataset.train.x)):
-        if labels[first.setdefault(row, n)] != labels[n]:
-            twins.append(f"{first[row]} and {n}")
-    text = f"{len(twins)} of {len(labels)} train rows have an earlier twin of another class"
-    if len(twins) > max(1, 0.005 * len(labels)):
-        return False, f"{text}, such as samples {', '.join(twins[:3])}; find out which labels are right"
-    for name in SPLITS[1:]:
-        rows = hashes(getattr(dataset, name).x)
-        shared = sum(row in first for row in rows)
-        leak = f"{shared} of {len(rows)} {name} rows stand in the train part"
-        if shared > max(1, 0.05 * len(rows)):
-            remedy = "leave duplicates out before splitting, unless features of so few values make them natural"
-            return False, f"{leak}: accuracies there will be too good; {remedy}"
-        text += f", {leak}"
-    return True, text
-
-
-def class_balance(dataset: Dataset, make_network: MakeNetwork) -> Finding:
-    """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
-    for name in SPLITS:
-        missing = dataset.counts(name) == 0
-        if missing.any():
-            classes = chosen(dataset.class_names, missing)
-            return False, f"the {name} part has no sample of {classes}; split so that each part has some"
-    count = dataset.counts("train")
-    text = f"{count.min()} to {count.max()} training samples a class"
-    if count.max() > 10 * count.min() and getattr(make_network(0).output, "class_weight", None) is None:
-        return False, f"{text}, fewest of {dataset.class_names[count.argmin()]!r}; try --class-weight balanced"
-    return True, text
-
-
-def label_leak(dataset: Dataset) -> Finding:
-    """Look for features that are the class by another name: they change between classes, but never within one.
-
-    A row number is another: integers one apart, each of which occurs once, up to an offset.
-    """
-    x, labels = dataset.train.x, dataset.labels("train")
-    within = np.max([np.ptp(x[labels == k], axis=0) for k in np.unique(labels)], axis=0)
-    leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
-    if leaks.any():
-        return False, f"the class can be read off {chosen(dataset.feature_names, leaks)}; leave out what gives it away"
-    for name, feature in features(dataset):
-        gaps = np.diff(np.sort(feature))  # all 1 if it is a row number, up to what float32 can tell
-        if len(gaps) >= 20 and np.abs(gaps - 1).max() < max(1e-6 * len(gaps), 0.01):
-            return False, f"{name!r:.60} numbers the rows: leave it out, since new samples get numbers never seen"
-    return True, "no feature is constant within each class"
 
 
 def initial_loss(dataset: Dataset, make_network: MakeNetwork) -> Finding:
@@ -252,7 +109,7 @@ def dead_units(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum:
 
 
 def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, momentum: float, batch_size: int) -> Finding:
-    """Train a stack over neighbouring learning rates for a while and compare the training losses at the end.
+    """Train a stack over neighbouring learning rates for a while and compare their lowest validation losses.
 
     A rate is wrong if its network diverges, or its loss is more than half as large again as the best one's and the
     difference is more than 0.35 ln K: less than that a few more epochs make up for, with sigmoids for instance, which
@@ -264,12 +121,12 @@ def learning_rate(dataset: Dataset, make_network: MakeNetwork, lr: float, moment
     steps = -(-N // batch_size)  # an epoch, which takes about six operations for each parameter and sample
     epochs = max(1, round(min(RATE_STEPS / steps, RATE_WORK / (6 * N * network.theta.size))))
     history = train(network, SGD(rates, momentum), dataset, epochs, batch_size)
-    losses = np.mean(history.train_loss[-1 - epochs // 10 :], axis=0)  # of several epochs: less left to chance
+    losses = np.min(history.validation_loss, axis=0)  # that of the weights which a run keeps
     losses = np.where(history.diverged(), np.inf, losses)
     loss, lowest, better = losses[0], losses.min(), rates[losses.argmin()]
     if np.isinf(lowest):
         return False, f"training diverges at lr {lr:g} and all others tried, down to {min(rates):.2g}; try lower ones"
-    text = f"after {epochs} epochs the training loss is {loss:.2g} at lr {lr:g}"
+    text = f"after {epochs} epochs the lowest validation loss is {loss:.2g} at lr {lr:g}"
     text += f"; the best of {len(rates)} rates is {better:.2g}, with {lowest:.2g}"
     if loss > 1.5 * lowest and loss - lowest > 0.35 * math.log(dataset.K):
         return False, f"{text}: lr is too {'low' if better > lr else 'high'}, use {better:.2g}"
@@ -301,9 +158,125 @@ def sample_of(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, **parts, sample_weight=weights, rows={})  # type: ignore[arg-type]
 
 
-def hashes(x: Array) -> list[int]:
-    """Give a hash of each row, by which those are found that are the same."""
-    return [hash(row.tobytes()) for row in x + 0.0]  # −0.0 becomes 0.0, which has other bytes
+def class_weighted(make_network: MakeNetwork) -> bool:
+    """Tell whether classes have weights, which make up for differences in their sizes."""
+    try:
+        return getattr(make_network(0).output, "class_weight", None) is not None
+    except Exception:  # the checks of the network will tell
+        return False
+
+
+def check_features(dataset: Dataset, fewer: Dataset, class_weighted: bool = False) -> list[Diagnosis]:
+    """Make the checks of what a network gets; of fewer samples, given as a data set, those that take long."""
+    return [
+        diagnosis(feature_scales, dataset),
+        diagnosis(constant_features, dataset),
+        diagnosis(duplicate_features, fewer),
+        diagnosis(duplicate_rows, dataset),
+        diagnosis(class_balance, dataset, class_weighted),
+        diagnosis(label_leak, dataset),
+    ]
+
+
+def feature_scales(dataset: Dataset) -> Finding:
+    """Look for entries that squeeze all others of their feature together, and for features lost beside their mean.
+
+    An entry is far off if it is more than 100 times as far from the median as half of the entries that differ from it
+    (all but one in a continuous feature, the lit ones of a pixel that mostly is dark), and matters if the standard
+    deviation is less than a fifth without such entries. If fewer than ten differ, perhaps because float32 could not
+    tell the others apart any more, the feature is held against the scales of the other features.
+    """
+    far_off, lost = [], []
+    for name, feature in features(dataset):
+        distance, deviation = np.abs(feature - np.median(feature)), feature.std()
+        differing = distance[distance > 0]
+        if not differing.size:
+            continue
+        n, far = int(distance.argmax()), distance > 100 * np.median(differing)
+        squeezed = far.any() and 5 * feature[~far].std() < deviation
+        if squeezed if differing.size >= 10 else distance[n] > 1e6 * np.median(dataset.standardization.scale):
+            far_off.append(f"{name!r} is {feature[n]:.4g} in {place(dataset, n)}")
+        if deviation < 1e-6 * abs(feature.mean()):
+            lost.append(f"{name!r} is {feature.mean():.10g} ± {deviation:.2g}")
+    if far_off:
+        return False, f"far off: {some(far_off)}; mend such entries, clip them, or take the feature's logarithm"
+    if lost:
+        return False, f"lost beside its mean: {some(lost)}; subtract an offset before the data are stored"
+    return True, f"no entry of {dataset.D} features is far off"
+
+
+def constant_features(dataset: Dataset) -> Finding:
+    """Look for features that never change, except in pictures, whose borders may be dark everywhere.
+
+    It is a picture, or something of its kind, if half of the features that change have the same minimum.
+    """
+    x, standardization = dataset.train.x, dataset.standardization
+    constant, minimum = np.ptp(x, axis=0) == 0, x.min(axis=0) * standardization.scale + standardization.mean
+    if constant.all():
+        return False, "all features are constant in the train part: there is nothing to learn from"
+    changing = ~constant & measured(dataset)
+    common = np.median(minimum[changing]) if changing.any() else np.nan
+    tolerance = 1e-4 * np.quantile(standardization.scale[~constant], 0.5, method="lower")  # of float32
+    at_common = np.abs(minimum - common) <= tolerance
+    picture = changing.any() and at_common[changing].mean() >= 0.5
+    wrong = constant & ~(at_common & picture)
+    if wrong.any():
+        return False, f"never change in the train part: {chosen(dataset.feature_names, wrong)}; leave them out"
+    borders = ", as at the borders of pictures" if constant.any() else ""
+    return True, f"{constant.sum()} of {dataset.D}{borders}"
+
+
+def duplicate_features(dataset: Dataset) -> Finding:
+    """Look for pairs of columns of numbers with a correlation beyond ±0.9999999 in the training part.
+
+    A feature counts if at least five entries differ from its median: pixels lit in a single picture are all alike.
+    """
+    x = dataset.train.x[: max(1000, 20_000_000 // dataset.D)]
+    x = x.astype(np.float64)  # float32 could not tell such a correlation from 1
+    counts = (x != np.median(x, axis=0)).sum(axis=0) >= 5
+    counts &= measured(dataset)
+    names = np.array(dataset.feature_names)[counts].tolist()
+    x = x[:, counts] - x[:, counts].mean(axis=0)
+    x /= np.linalg.norm(x, axis=0)
+    same = []
+    for start in range(0, len(names), 1000):
+        correlation = np.triu(x[:, start : start + 1000].T @ x, start + 1)
+        pairs = np.argwhere(np.abs(correlation) > 0.9999999)
+        same += [f"{names[start + i]!r} and {names[j]!r}" for i, j in pairs]
+    if same:
+        return False, f"the same up to scale and shift: {some(same)}; leave one of each out"
+    return True, f"none of {dataset.D}"
+
+
+def class_balance(dataset: Dataset, class_weighted: bool) -> Finding:
+    """Compare the classes' numbers of samples; weights given to classes make up for their differences."""
+    for name in SPLITS:
+        missing = dataset.counts(name) == 0
+        if missing.any():
+            classes = chosen(dataset.class_names, missing)
+            return False, f"the {name} part has no sample of {classes}; split so that each part has some"
+    count = dataset.counts("train")
+    text = f"{count.min()} to {count.max()} training samples a class"
+    if count.max() > 10 * count.min() and not class_weighted:
+        return False, f"{text}, fewest of {dataset.class_names[count.argmin()]!r}; try --class-weight balanced"
+    return True, text
+
+
+def label_leak(dataset: Dataset) -> Finding:
+    """Look for features that are the class by another name: they change between classes, but never within one."""
+    x, labels = dataset.train.x, dataset.labels("train")
+    within = np.max([np.ptp(x[labels == k], axis=0) for k in np.unique(labels)], axis=0)
+    leaks = (within <= 1e-3) & (np.ptp(x, axis=0) > 0.1) & (len(x) >= 10 * dataset.K)
+    if leaks.any():
+        return False, f"the class can be read off {chosen(dataset.feature_names, leaks)}; leave out what gives it away"
+    return True, "no feature is constant within each class"
+
+
+def measured(dataset: Dataset) -> Array:
+    """Tell which features are columns of numbers themselves, not a category or a mark of missing cells."""
+    columns = dataset.preprocessing.columns
+    names = [isinstance(each, Number) and name == each.name for each in columns for name in each.features]
+    return np.array(names)
 
 
 def features(dataset: Dataset) -> Iterator[tuple[str, Array]]:
@@ -327,8 +300,3 @@ def place(dataset: Dataset, n: int) -> str:
 def chosen(names: Sequence[str], which: Array) -> str:
     """List those of the names that are chosen."""
     return listed(np.array(names)[which].tolist())
-
-
-def some(examples: Sequence[str]) -> str:
-    """List a few examples, and tell how many there are."""
-    return f"{', '.join(examples[:3])} ({len(examples)} in all)"

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from minnet.data.dataset import Dataset
+from minnet.data.tables import is_file_name
 from minnet.history import History
 from minnet.lab.trace import divergence
 from minnet.runs.beside import baseline
-from minnet.runs.build import make_datasets, make_network, make_stack
+from minnet.runs.build import make_datasets, make_network, make_stack, read
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
 from minnet.runs.cross_validation import CrossValidation, compare, refitted, write_folds
+from minnet.runs.data_check import data_findings
 from minnet.runs.folder import (
     CONFIG,
     RESULTS,
@@ -153,7 +155,10 @@ class Job:
         self.config, self.values, self.options = config, dict(values), options
         self.folds = "fold" in values
         self.configs = grid(config, **values)
-        self.datasets = make_datasets(self.configs)
+        table = read(config)
+        self.datasets = make_datasets(self.configs, table)
+        checked = is_file_name(config.dataset) and not options.quiet
+        self.findings = data_findings(table, self.datasets[-1]) if checked else []
         self.dataset = max(self.datasets, key=lambda dataset: dataset.D)
         if sizes is None:
             limit = options.memory_limit if values else math.inf
@@ -196,6 +201,8 @@ class Job:
         """Train all groups and write the results; what was kept is said if that cannot be done."""
         if not self.options.quiet:
             say(describe_data(self.datasets[-1], "in the last of the folds" if self.folds else ""))
+        for found in self.findings:
+            say(f"{found.check}: {found.text}")
         try:
             with event_log(folder) if self.options.tensorboard else nullcontext(ignore) as log:
 

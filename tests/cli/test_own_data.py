@@ -379,7 +379,7 @@ def test_the_doctor_the_search_and_the_check_take_files_too(capsys: pytest.Captu
     assert command.startswith("minnet train my.csv --target=kind --dropout=0.1 ")
     run(capsys, *command.split()[1:], "--epochs", "1", "--quiet")
     found = json.loads(run(capsys, "doctor", "my.csv", "--target", "kind", "--json")[0])
-    assert all(diagnosis["right"] for diagnosis in found)
+    assert all(diagnosis["right"] for diagnosis in found["checks"])
     Path("bad.csv").write_text(table(lambda k: "abc"[k], same=lambda i: 7))
     out, _ = run(capsys, "doctor", "bad.csv", "--target", "kind", code=1)
     assert [line.split()[1] for line in out.splitlines() if line.startswith("WRONG")] == ["constant"]
@@ -422,6 +422,15 @@ def test_all_columns_that_cannot_be_used_are_named_at_once(capsys: pytest.Captur
         "it, take the column as words: --categorical day, or leave it out: --ignore day (such cells are also in: 'age')"
         "\n"
     )
+
+
+def test_training_says_what_is_wrong_with_the_data_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.csv").write_text(table(lambda k: "abc"[k], sample=lambda i: i + 5))
+    train = ["train", "my.csv", "--target", "kind", "--epochs", "1", "--force", "--out", "r"]
+    said = run(capsys, *train)[1]
+    assert "minnet: keys: 'sample' numbers the rows: leave it out with --ignore" in said
+    assert run(capsys, *train, "--quiet")[1] == ""
+    assert "keys" not in run(capsys, *train, "--ignore", "sample")[1]
 
 
 def test_training_says_what_it_read(capsys: pytest.CaptureFixture[str]) -> None:

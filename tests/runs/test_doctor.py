@@ -13,7 +13,8 @@ from minnet import Dataset, Linear, Network, ReLU, Sigmoid, SoftmaxCrossEntropy,
 from minnet.data import Part
 from minnet.data.named import DATASETS, load_raw
 from minnet.layers import Array, BatchNorm, Dropout, Layer
-from minnet.runs.doctor import Diagnosis, MakeNetwork, examine, initial_loss, learning_rate, some
+from minnet.runs.data_check import Diagnosis, some
+from minnet.runs.doctor import MakeNetwork, examine, initial_loss, learning_rate
 
 CHECKS = (
     "feature scales",
@@ -22,6 +23,10 @@ CHECKS = (
     "duplicate rows",
     "class balance",
     "label leak",
+    "double columns",
+    "single column",
+    "keys",
+    "groups",
     "initial loss",
     "one batch",
     "dead units",
@@ -133,7 +138,7 @@ def test_problem_of_the_data_is_found_and_named(problem: str, short: None) -> No
     dataset = Dataset.from_arrays(x.astype(float), t, class_names=raw.class_names, feature_names=names)
     found = wrong(examine(dataset, maker(dataset)))
     assert words in found[check]
-    assert set(found) <= {check, "learning rate"}  # nothing else, unless it makes learning hard
+    assert set(found) <= {check, "learning rate", "single column"}  # nothing else, unless it makes learning hard
 
 
 def test_outliers_of_sparse_features_and_lost_features_are_found(short: None) -> None:
@@ -244,14 +249,14 @@ def test_problem_of_the_network_is_found(problem: str, short: None) -> None:
     dataset = load_dataset("digits")
     found = wrong(examine(dataset, maker(dataset, **settings)))  # type: ignore[arg-type]
     assert words in found[check]
-    assert set(found) <= set(CHECKS[6:])
+    assert set(found) <= set(CHECKS[10:])
 
 
 @pytest.mark.parametrize(
     ("lr", "check", "words"),
     [
-        (3.0, "learning rate", "the training loss is inf at lr 3; the best of 7 rates is 0.1"),
-        (1e30, "learning rate", "the training loss is inf at lr 1e+30; the best of 7 rates is 0.05"),
+        (3.0, "learning rate", "the lowest validation loss is inf at lr 3; the best of 7 rates is 0.05"),
+        (1e30, "learning rate", "the lowest validation loss is inf at lr 1e+30; the best of 7 rates is 0.05"),
         (1e-5, "learning rate", "lr is too low, use 0.05"),
         (1e-12, "learning rate", "lr is too low, use 0.05"),
     ],
@@ -309,7 +314,7 @@ def test_check_that_cannot_be_made_is_a_finding() -> None:
         raise MemoryError("no room\nat all")
 
     found = wrong(examine(dataset, fail))
-    assert list(found) == [*CHECKS[6:]]
+    assert list(found) == [*CHECKS[10:]]
     assert found["one batch"] == "could not be checked: MemoryError: no room at all"
     flat = dataclasses.replace(dataset, train=Part(np.zeros_like(dataset.train.x), dataset.train.t))
     assert "nothing to learn from" in wrong(examine(flat, maker(dataset)))["constant features"]
@@ -351,7 +356,7 @@ def test_a_row_number_is_no_feature(N: int, short: None) -> None:
     x = np.stack([rng.normal(size=N), np.arange(1.0, N + 1)], axis=1)
     dataset = Dataset.from_arrays(x, t, feature_names=["a", "id"])
     found = wrong(examine(dataset, maker(dataset)))
-    assert found["label leak"].startswith("'id' numbers the rows: leave it out")
+    assert found["keys"].startswith("'id' numbers the rows: leave it out")
 
 
 def test_a_list_of_examples_is_short() -> None:
