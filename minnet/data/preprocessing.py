@@ -80,6 +80,11 @@ class Number(NamedTuple):
         return cls(column.name, median, bool(missing.any()), column.date)
 
     @property
+    def width(self) -> int:
+        """How many features there are."""
+        return 1 + self.missing
+
+    @property
     def features(self) -> list[str]:
         """Name the features."""
         return [self.name, *[f"{self.name} is missing"] * self.missing]
@@ -144,6 +149,11 @@ class Category(NamedTuple):
     def single(self) -> bool:
         """Tell whether one feature holds both values."""
         return len(self.values) == 2 and not self.other
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return len(self.values) - self.single + self.other + self.missing
 
     @property
     def features(self) -> list[str]:
@@ -234,6 +244,11 @@ class Preprocessing:
         return cls(learned, Standardization(mean, scale), left_out)
 
     @property
+    def D(self) -> int:
+        """Count the features, without naming them: names that a file gives may be long."""
+        return sum(each.width for each in self.columns)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Name the D features."""
         return tuple(name for each in self.columns for name in each.features)
@@ -270,7 +285,7 @@ class Preprocessing:
                 names = [each.name for each in self.columns if isinstance(each, Category)]
                 raise TypeError(f"the model takes a table, since {names[0]!r:.60} holds words: give it a data frame")
             x = expect.features("the model", x, len(self.columns))
-            if self.feature_names != tuple(each.name for each in self.columns):
+            if self.D > len(self.columns):
                 x = [Column(each.name, x[:, d].astype(np.float64)) for d, each in enumerate(self.columns)]
         raw = self.features_of(x) if isinstance(x, Sequence) else x
         with np.errstate(over="ignore"):  # what is not finite is said below
@@ -351,5 +366,5 @@ def check_learned(learned: Learned) -> None:
             raise ValueError("columns: expected a number to fill missing cells with, got none")
     elif not isinstance(learned.values, tuple) or not all(isinstance(each, str) for each in learned.values):
         raise TypeError(f"columns: expected values that are text, got {learned.values!r:.80}")
-    elif sorted({*learned.values}) != [*learned.values] or not learned.features:
-        raise ValueError(f"columns: expected sorted values that differ, got {learned.values!r:.80}")
+    elif sorted({*learned.values}) != [*learned.values] or not 0 < learned.width <= MOST:
+        raise ValueError(f"columns: expected at most {MOST} sorted values that differ, got {learned.values!r:.80}")

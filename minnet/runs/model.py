@@ -220,10 +220,10 @@ def read(path: Path) -> Model:
     learned = []
     for content, mean, scale in zip(described, arrays["mean"], arrays["scale"], strict=True):
         columns = Preprocessing.from_json(content, Standardization(mean, scale))
-        width = len(columns.feature_names)
-        if width > D or (F == 1 and width != D):
-            raise ValueError(f"preprocessing gives {width} features, but the network takes {D}")
-        learned.append(replace(columns, standardization=Standardization(mean[:width], scale[:width])))
+        if columns.D > D or (F == 1 and columns.D != D):
+            raise ValueError(f"preprocessing gives {columns.D} features, but the network takes {D}")
+        own = Standardization(mean[: columns.D], scale[: columns.D])
+        learned.append(replace(columns, standardization=own))
     preprocessing = learned[0] if F == 1 else Several(learned)
     return Model(network, preprocessing, tuple(names), arrays["temperature"])
 
