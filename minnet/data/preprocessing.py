@@ -14,9 +14,10 @@ import numpy.typing as npt
 from minnet.data.columns import Column
 from minnet.support import expect
 from minnet.support.stack import Array
-from minnet.support.text import counted
+from minnet.support.text import counted, one_line, table
 
 MOST = 50  # features of a category
+SHOWN = 30  # columns in a table
 UNIQUE, FEW = 0.9, 10  # share of different cells, and how many, from which words are names or keys, and no categories
 
 
@@ -95,6 +96,13 @@ class Number(NamedTuple):
         filled = column.values if self.fill is None else np.where(missing, self.fill, column.values)
         return [filled, *[missing] * self.missing]
 
+    @property
+    def learned(self) -> str:
+        """Say what was learned, but for the standardisation."""
+        if self.fill is None:
+            return "no cell may be missing"
+        return f"median {self.fill:g}{' days since 1970' * self.date}{', missing' * self.missing}"
+
     def unseen(self, column: Column) -> tuple[int, str]:
         """Count the cells that are missing where none was in training, and say what they get."""
         if self.missing or self.fill is None:
@@ -144,6 +152,13 @@ class Category(NamedTuple):
     def size(self) -> str:
         """Say how many values it has."""
         return f"{self.name:.30} {len(self.values)}{' and other' * self.other}{' and missing' * self.missing}"
+
+    @property
+    def learned(self) -> str:
+        """Say which values were learned, the first of them by name."""
+        more = ["…"] if len(self.values) > 6 else []
+        named = [f"{value:.20}" for value in self.values[:6]] + more
+        return ", ".join([*named, *["other"] * self.other, *["missing"] * self.missing])
 
     @property
     def single(self) -> bool:
@@ -249,6 +264,11 @@ class Preprocessing:
         return sum(each.width for each in self.columns)
 
     @property
+    def is_plain(self) -> bool:
+        """Tell whether it is that of an array: numbers, none of which may be missing."""
+        return all(isinstance(each, Number) and each.fill is None for each in self.columns)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Name the D features."""
         return tuple(name for each in self.columns for name in each.features)
@@ -285,17 +305,16 @@ class Preprocessing:
                 names = [each.name for each in self.columns if isinstance(each, Category)]
                 raise TypeError(f"the model takes a table, since {names[0]!r:.60} holds words: give it a data frame")
             x = expect.features("the model", x, len(self.columns))
-            if self.D > len(self.columns):
+            if len(self.columns) < self.D:
                 x = [Column(each.name, x[:, d].astype(np.float64)) for d, each in enumerate(self.columns)]
         raw = self.features_of(x) if isinstance(x, Sequence) else x
         with np.errstate(over="ignore"):  # what is not finite is said below
             return expect.finite_rows("the model's answer", self.standardization(raw, dtype))
 
-    def unseen(self, columns: Sequence[Column]) -> list[str]:
-        """Say of which columns some cells are not like any in training, and what is done with them."""
+    def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
+        """Count in each column the cells that are not like any in training, and say what is done with them."""
         given = {column.name: column for column in columns}
-        found = [(each.name, *each.unseen(given[each.name])) for each in self.columns]
-        return [f"{name!r:.60}: {counted(count, 'cell')} {what}" for name, count, what in found if count]
+        return {each.name: each.unseen(given[each.name]) for each in self.columns}
 
     def describe(self, columns: Array | Sequence[Column]) -> str:
         """Say in a line what was made of the columns of a table, or of an array."""
@@ -318,6 +337,14 @@ class Preprocessing:
         said += [f"{name!r:.30} left out: {why}" for name, why in self.left_out.items()]
         return f"{counted(len(columns), 'column')}: {', '.join(said)}"
 
+    def summary(self) -> list[str]:
+        """Say what was learned of each column, of thirty at most, as a table."""
+        rows = [["column", "kind", "features", "learned from the training rows"]]
+        for (name, kind), each in zip(self.kinds[:SHOWN], self.columns, strict=False):
+            rows.append([one_line(name, 40), kind, f"{len(each.features)}", one_line(each.learned)])
+        more = len(self.columns) - SHOWN
+        return table(rows, "<<><") + ([f"and {counted(more, 'more column')}"] if more > 0 else [])
+
     def to_json(self) -> list[dict[str, Any]]:
         """Give what was learned of each column in terms of JSON."""
         kinds = {cls: kind for kind, cls in KINDS.items()}
@@ -325,7 +352,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, content: Any, standardization: Standardization) -> Self:
-        """Make it again of what JSON holds, or raise KeyError, TypeError or ValueError."""
+        """Make it again of what JSON holds and the first entries of a standardisation, or raise an error."""
         columns = []
         for each in content:
             fields = dict(each)
@@ -336,14 +363,35 @@ class Preprocessing:
         names = [each.name for each in columns]
         if len({*names}) < len(names):
             raise ValueError("columns: expected names that differ")
-        return cls(tuple(columns), standardization)
+        D = sum(each.width for each in columns)
+        own = Standardization(standardization.mean[:D], standardization.scale[:D])
+        return cls(tuple(columns), own)
 
 
 class Several(tuple[Preprocessing, ...]):
-    """A preprocessing for each network of a stack, where each learned from other rows of the same table."""
+    """A preprocessing for each network of a stack, where each learned from other rows of the same table.
+
+    Of a column one may have learned nothing, since all cells were the same in its rows, and another something.
+    """
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """Give name and kind of each column that any of them needs."""
+        return [*dict.fromkeys(each for preprocessing in self for each in preprocessing.kinds)]
+
+    def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
+        """Count in each column the cells that none of them has seen, as `Preprocessing.unseen` does."""
+        least: dict[str, tuple[int, str]] = {}
+        for preprocessing in self:
+            for name, found in preprocessing.unseen(columns).items():
+                least[name] = min(found, least.get(name, found))
+        return least
 
     def __call__(self, x: Any, dtype: npt.DTypeLike = np.float32) -> Array:
         """Make samples for each network: shape (S, N, D), with 0 for the features that only others have."""
+        if not isinstance(x, Sequence):
+            x = expect.features("the model", x, len(self.kinds)).astype(np.float64)
+            x = [Column(name, x[:, d]) for d, (name, _) in enumerate(self.kinds)]
         each = [preprocessing(x, dtype) for preprocessing in self]
         D = max(samples.shape[1] for samples in each)
         return np.stack([np.pad(samples, ((0, 0), (0, D - samples.shape[1]))) for samples in each])

@@ -152,7 +152,11 @@ def show(folder: Path) -> str:
     shown = [f"{name}={form(name, value)}" for name, value in settings.items() if value and value != "none"]
     lines = [str(folder), *textwrap.wrap("  ".join(shown), 80, break_long_words=False, break_on_hyphens=False)]
     if (folder / "model.safetensors").is_file():
-        lines += ["", load(folder).network.summary()]
+        model = load(folder)
+        lines += ["", model.network.summary()]
+        if not model.columns.is_plain:
+            lines += ["", *model.columns.summary()]
+        lines += ["", f"{'temperature':<16} {np.mean(model.temperature):.2f}"]
     if history is not None:
         lines += ["", curve(history)]
     lines.append("")
