@@ -19,7 +19,7 @@ from minnet.runs.importance import describe_importances, importances
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.scores import named
-from minnet.support.text import listed, say, table
+from minnet.support.text import counted, listed, say, table
 from minnet.training import score
 
 RUN = Argument("run", TEXT, "a run folder, or a model file")
@@ -31,11 +31,12 @@ SAMPLES = Argument(
 def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, columns=model.columns.kinds, class_names=model.class_names, **options)
+    table = read_table(file, target, columns=model.preprocessing.kinds, class_names=model.class_names, **options)
     if table.ignored:
         say(f"not used, the model knows no such column: {listed(table.ignored)}")
-    for new in model.columns.unseen(table.columns):
-        say(new)
+    for name, (count, what) in model.preprocessing.unseen(table.columns).items():
+        if count:
+            say(f"{name!r:.60}: {counted(count, 'cell')} {what}")
     return model, table
 
 

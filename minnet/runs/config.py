@@ -175,7 +175,7 @@ class Config:
     lr: float | None = training(number(above=0), "learning rate; by default 0.05, for adam 0.003")
     momentum: float = training(SHARE, "of sgd: velocity kept at each step", 0.9)
     nesterov: bool = training(SWITCH, "of sgd: look ahead along the velocity", False)
-    weight_decay: float = training(number(least=0), "λ of the penalty ½ λ Σ W²", 0.0)
+    weight_decay: float = training(number(least=0), "λ of the penalty ½ λ Σ W²", 0.0005)
     schedule: str = training(one_of(*SCHEDULES), "how the learning rate changes", "cosine")
     lr_every: int = training(COUNT, "of --schedule step: epochs from step to step", 10)
     lr_gamma: float = training(number(above=0, most=1), "of step and plateau: what the rate is multiplied by", 0.1)
