@@ -246,7 +246,9 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
-    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MINNET, "train", "digits", "--epochs", "100000", "--patience", "none"], stderr=subprocess.PIPE, text=True
+    )
     read_until(process, "epoch      1/100000")
     process.send_signal(number)
     error = process.communicate(timeout=60)[1]
@@ -269,7 +271,7 @@ def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
 
 def test_a_signal_that_is_to_be_ignored_is() -> None:
     """As nohup has it."""
-    command = [*MINNET, "train", "digits", "--epochs", "300"]
+    command = [*MINNET, "train", "digits", "--epochs", "300", "--patience", "none"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
                                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
     read_until(process, "epoch ")
@@ -279,7 +281,7 @@ def test_a_signal_that_is_to_be_ignored_is() -> None:
 
 
 def test_an_interrupted_run_whose_stderr_is_broken_exits_with_130() -> None:
-    command = [*MINNET, "train", "digits", "--epochs", "100000", "--out", "r"]
+    command = [*MINNET, "train", "digits", "--epochs", "100000", "--patience", "none", "--out", "r"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     read_until(process, "epoch ")
     assert process.stderr is not None
