@@ -189,7 +189,8 @@ class Job:
 
     def json(self) -> dict[str, Any]:
         """Describe the run as ``config.json`` does."""
-        network, content = make_network(self.config, self.dataset), dict(vars(self.config))
+        network = make_network(self.config, self.dataset)
+        content = {**vars(self.config), "lr": self.config.learning_rate}  # even if the usual one becomes another
         if self.values:
             content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
         content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
