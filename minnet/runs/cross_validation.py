@@ -32,6 +32,7 @@ REFIT = "refit"  # the group of the network that is trained on all rows
 SETTINGS = [name for name in VARIED if name not in ("fold", "seed")]
 LOSSES = ("train_loss", "validation_loss")
 FIGURES = (*LOSSES, *(f"test_{name}" for name in (*MONITORS, "auc")))
+NONE = np.empty(0)
 SHOWN = ("validation_loss", "test_loss", "test_accuracy")
 
 
@@ -168,7 +169,8 @@ class CrossValidation:
 
     def member(self, s: int) -> Member:
         """Take network s out of the stack, without the features that only others have, and score it."""
-        config, dataset = self.configs[s], self.datasets[s]
+        config = self.configs[s]
+        dataset = self.datasets[s]
         network = make_network(config, dataset)
         H = first_width(config, dataset)
         network.theta[...] = narrow(self.result.theta[s], H, dataset.D, self.wide)
@@ -192,9 +194,12 @@ class CrossValidation:
         return found
 
     def means(self, setting: Setting) -> dict[str, Array]:
-        """Give each figure of a setting, one for each fold that has it."""
-        folds = self.figures(setting).values()
-        return {name: np.array([each[name] for each in folds if name in each]) for name in FIGURES}
+        """Give each figure of a setting that any fold has, one for each of these."""
+        columns: dict[str, list[float]] = {}
+        for figures in self.figures(setting).values():
+            for name, value in figures.items():
+                columns.setdefault(name, []).append(value)
+        return {name: np.array(columns[name]) for name in FIGURES if name in columns}
 
     def classes(self) -> tuple[str, list[dict[str, Any]]]:
         """Tell how each class was predicted, of all rows that were tested: to read, and as data."""
@@ -211,7 +216,7 @@ class CrossValidation:
         kept = [member.kept for member in self.chosen]
         return max(1, round(float(np.mean(kept))))
 
-    def place(self, fold: int) -> tuple[int, int]:
+    def place(self, fold: Any) -> tuple[Any, Any]:
         """Return which repeat a fold is of, and which of its folds, both from 1."""
         repeat, k = divmod(fold - 1, self.folds)
         return repeat + 1, k + 1
@@ -234,13 +239,14 @@ def model(found: CrossValidation) -> Model:
 
 def out_of_fold(found: CrossValidation) -> str:
     """Format a row for each row that was tested in each repeat, as CSV."""
-    names, folds = found.datasets[0].class_names, found.folds
+    names = found.datasets[0].class_names
     fold, row, t, _, y = found.tested
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["row", "repeat", "fold", "class", "predicted", *names])
-    for n in np.lexsort((row, (fold - 1) // folds)):
-        place = found.place(int(fold[n]))
+    repeats, _ = found.place(fold)
+    for n in np.lexsort((row, repeats)):
+        place = found.place(fold[n])
         labels = names[t[n]], names[y[n].argmax()]
         rows.writerow([row[n] + 1, *place, *labels, *y[n].astype(str)])
     return text.getvalue()
@@ -248,7 +254,8 @@ def out_of_fold(found: CrossValidation) -> str:
 
 def results(found: CrossValidation, ending: dict[str, Any]) -> dict[str, Any]:
     """Give what came out as data."""
-    config, history, best = found.configs[0], found.history, found.ranking[0]
+    config, history = found.configs[0], found.history
+    best = found.ranking[0]
     content: dict[str, Any] = {
         "dataset": found.datasets[0].name,
         "seed": config.seed,
@@ -259,7 +266,7 @@ def results(found: CrossValidation, ending: dict[str, Any]) -> dict[str, Any]:
         "epochs": len(history.epoch),
         "parameters": found.result.theta.shape[-1],
     }
-    means = {name: values for name, values in found.means(best).items() if values.size}
+    means = found.means(best)
     for name, values in means.items():
         content |= {name: values.mean(), f"{name}_deviation": values.std()}
     content["each_fold"] = []
@@ -276,7 +283,7 @@ def fared(setting: Setting, means: Mapping[str, Array], names: Iterable[str]) ->
     """Give how a setting fared as data: its values, and the mean of each figure."""
     entry: dict[str, Any] = {**setting.values, "diverged": setting.diverged}
     for name in names:
-        entry[name] = float(means[name].mean()) if means[name].size else None
+        entry[name] = float(means[name].mean()) if name in means else None
     return entry
 
 
@@ -287,7 +294,7 @@ def compared(found: CrossValidation) -> list[str]:
     rows = [[name.replace("_", " ") for name in names]]
     for setting in found.ranking:
         means = found.means(setting)
-        cells = [mean_and_deviation(means[name]) for name in SHOWN]
+        cells = [mean_and_deviation(means.get(name, NONE)) for name in SHOWN]
         cells.append(f"{setting.diverged} of {len(setting.networks)}")
         rows.append([*map(str, setting.values.values()), *cells])
     said = f"best           {best.name}: validation loss {figure(best.loss)}"
@@ -299,7 +306,7 @@ def describe(found: CrossValidation) -> list[str]:
     lines = compared(found) if len(found.ranking) > 1 else []
     scores = {}
     for name, values in found.means(found.ranking[0]).items():
-        if name.startswith("test_") and values.size:
+        if name.startswith("test_"):
             scores[name.removeprefix("test_")] = values
     counts = np.bincount(found.tested.t, minlength=found.datasets[0].K)
     guess = found.guessing()
@@ -322,7 +329,7 @@ def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequenc
         return diverged("all of it diverged")
     other = CrossValidation(configs, datasets, beside)
     means = other.means(other.ranking[0])
-    figures = {name: float(values.mean()) for name, values in means.items() if values.size}
+    figures = {name: float(values.mean()) for name, values in means.items()}
     both = np.intersect1d(found.tested.fold, other.tested.fold)
     once = both[both <= found.folds]
     chance = mcnemar(found.tested.right(once), other.tested.right(once))
