@@ -320,9 +320,8 @@ def train_group(
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
         if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
-            folds = (
-                [config.fold for config in group.configs if config.fold] if isinstance(training, FoldTraining) else []
-            )
+            stacked = isinstance(training, FoldTraining)
+            folds = [config.fold for config in group.configs if config.fold and stacked]
             write_metrics(folder, training.history, training.network.seed, folds)
         next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 
