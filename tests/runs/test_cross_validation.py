@@ -1,9 +1,11 @@
 """Is what a run of folds says what its single runs say, and is its model one that can be used?"""
 
 import csv
+import itertools
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +316,21 @@ def test_no_fold_learns_from_the_rows_that_it_tests(order: list[str]) -> None:
     before, after = load("before"), load("after")
     same = [learned(a) == learned(b) for a, b in zip(before.preprocessing, after.preprocessing, strict=True)]  # type: ignore[arg-type]
     assert same == [True, False, False]
+
+
+@pytest.mark.parametrize(("name", "flag"), [("who", "--group"), ("day", "--time")])
+def test_groups_and_times_of_a_file_are_kept_apart(name: str, flag: str) -> None:
+    assert main([*TRAIN, flag, name, "--folds", "3", "--out", "r"]) == 0
+    column, tested = [row[name] for row in rows_of(FILE)], rows_of(f"r/{OUT_OF_FOLD}")
+    in_fold = {fold: {column[int(row["row"]) - 1] for row in tested if row["fold"] == fold} for fold in "123"}
+    for one, other in itertools.combinations(in_fold.values(), 2):
+        assert not one & other
+    order: dict[str, Any] = {flag[2:]: name}
+    config = Config(dataset=FILE, target="y", folds=3, **order)
+    splits = [make_dataset(config).rows, *(make_dataset(replace(config, fold=fold)).rows for fold in (1, 2, 3))]
+    for rows in splits:
+        said = [{column[row] for row in part} for part in rows.values()]
+        for earlier, later in itertools.combinations(said, 2):
+            assert not earlier & later
+            assert flag == "--group" or max(map(float, earlier)) < min(map(float, later))
+    assert [in_fold[fold] for fold in "123"] == [{column[row] for row in rows["test"]} for rows in splits[1:]]
