@@ -203,14 +203,14 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
 
 
 def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str = "") -> Figure:
-    """Plot the final validation loss against the learning rate: the mean over seeds, in a band from least to largest.
+    """Plot validation losses against the learning rate: the mean over seeds, in a band from least to largest.
 
     Parameters
     ----------
     lr : array of shape (R,)
         The learning rates, rising, at least two.
     losses : mapping of str to array of shape (R, seeds)
-        Final losses for each curve by name, NaN of networks that diverged.
+        Losses of the weights kept for each curve by name, NaN of networks that diverged.
     chance : float
         The loss of guessing, ln K, for a line.
     title : str, optional
@@ -218,7 +218,7 @@ def plot_rates(lr: Array, losses: Mapping[str, Array], chance: float, title: str
     """
     ax = new_figure(6.6, 4.4, title).add_subplot()
     ends = 0.7 * lr[0], 1.5 * lr[-1]
-    ax.set(xscale="log", xlim=ends, xlabel="learning rate", ylabel="final validation loss (nats)")
+    ax.set(xscale="log", xlim=ends, xlabel="learning rate", ylabel="validation loss (nats)")
     ax.xaxis.set_major_formatter("{x:g}")
     means = np.array([values.mean(axis=1) for values in losses.values()])
     for k, (name, values) in enumerate(losses.items()):

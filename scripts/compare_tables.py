@@ -10,6 +10,7 @@ them: neither learns from them.
 import argparse
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,18 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from minnet import SGD, Dataset, Linear, Network, ReLU, evaluate, train
+from minnet import Dataset, evaluate
 from minnet.data.named import load_raw
 from minnet.data.splits import Rows, split_rows
 from minnet.data.tables import Table, read_table
-from minnet.schedules import CosineDecay
+from minnet.runs.build import make_training
+from minnet.runs.config import Config
 
-HIDDEN, EPOCHS, BATCH_SIZE, LR, MOMENTUM, PATIENCE = 64, 50, 32, 0.05, 0.9, 20
+CONFIG = Config()  # the defaults
 SAME = {
-    "hidden_layer_sizes": [HIDDEN], "solver": "sgd", "alpha": 0, "batch_size": BATCH_SIZE, "learning_rate_init": LR,
-    "momentum": MOMENTUM, "nesterovs_momentum": False, "max_iter": EPOCHS, "tol": 0, "n_iter_no_change": EPOCHS,
+    "hidden_layer_sizes": CONFIG.hidden, "solver": "sgd", "alpha": 0, "batch_size": CONFIG.batch_size,
+    "learning_rate_init": CONFIG.learning_rate, "momentum": CONFIG.momentum, "nesterovs_momentum": False,
+    "max_iter": CONFIG.epochs, "tol": 0, "n_iter_no_change": CONFIG.epochs,
 }  # fmt: skip
 DEFAULT = ("data/penguins.csv:species", "data/iris.csv:species", "wine", "breast_cancer", "digits", "moons")
 
@@ -43,10 +46,10 @@ def read(name: str) -> Table:
 
 def minnets(dataset: Dataset, seed: int) -> tuple[float, float]:
     """Train minnet's network: accuracy and loss on the test rows."""
-    network = Network([Linear(dataset.D, HIDDEN), ReLU(), Linear(HIDDEN, dataset.K)], seed=seed)
-    optimizer, schedule = SGD(LR, MOMENTUM), CosineDecay()
-    train(network, optimizer, dataset, EPOCHS, BATCH_SIZE, schedule=schedule, patience=PATIENCE)
-    loss, accuracy = evaluate(network, *dataset.test)
+    training = make_training([replace(CONFIG, seed=seed)], [dataset], stacked=False)
+    training.run()
+    training.keep()
+    loss, accuracy = evaluate(training.network, *dataset.test)
     return accuracy, loss
 
 

@@ -33,6 +33,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pandas
+import polars
 import pyarrow.csv
 import pyarrow.parquet
 import safetensors.numpy
@@ -41,6 +43,7 @@ import sklearn.metrics  # noqa: F401 - before memory is limited, as is the next
 import minnet.plots
 from minnet.cli.main import main
 from minnet.data import tables
+from minnet.data.columns import Column
 from minnet.runs import job, reading
 from minnet.runs.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from minnet.runs.config import Config
@@ -58,7 +61,8 @@ pick = chance.choice
 SETTINGS = """{"dataset": "iris", "epochs": 4, "hidden": [6], "normalize": "batch", "dropout": 0.2, "patience": 2,
     "optimizer": "adam", "weight_decay": 0.01, "label_smoothing": 0.1, "class_weight": "1,2,1", "schedule": "cosine",
     "clip_norm": 1}"""
-GRIDS = {"single": "{}", "stack": '{"lr": [0.01, 0.02], "seed": [0, 1]}'}
+GRIDS = {"single": "{}", "stack": '{"lr": [0.01, 0.02], "seed": [0, 1]}', "folds": "{}"}
+TABLE = "table.csv"  # that the folds learn, beside the good runs
 GRID = '{"seed": [0, 1, 2], "lr": [0.1, 1], "momentum": [0.5, 0], "weight_decay": [0, 0.1], "hidden": [[2], [3]]}'
 VALUES = r"""[null, true, false, "", "x", "0", "Linear", "a\nb", "\u0000\u001b[2J\u2028", "\ud800", "@LONG", "@DEEP",
     "@BIG", [], {}, [[]], [null], ["a"], [1, 2], {"type": "Linear", "D": 4, "H": 1e12}, {"type": "Linear", "D": 3,
@@ -130,11 +134,24 @@ def changed(array: Any) -> Any:
     return pick([array, array, retyped, resized])
 
 
+def unlearned(header: dict[str, Any]) -> None:
+    """Change what a model file says was learned of its columns: how many, what they are called, how many values."""
+    each = pick(header["preprocessing"])
+    k, many = chance.randrange(len(each)), pick([0, 1, 2, 60, 3000, 10**5])
+    column, words = each[k], [f"{n:06}" for n in range(many)]
+    longer = {"name": pick("aé") * pick([1, 10**6]), "values": words}
+    kinds: list[dict[str, Any]] = [{"kind": "number", "fill": pick(NUMBERS)}, {"kind": "category", "other": True}]
+    column |= pick([longer, {"values": words[:3]}, {"name": ""}, *kinds, {"missing": True}, {"fill": pick(NUMBERS)}])
+    each[k : k + 1] = pick([[column], [column], [], [column] * 2, [column | {"name": word} for word in words]])
+
+
 def resealed(path: Path) -> bytes:
     """Change the header or an array of an array file, and make its checksum fit."""
     header, arrays = read_arrays(path)
-    text = json.dumps(header)
     name = pick(sorted(arrays))
+    if "preprocessing" in header and chance.random() < 0.4:
+        unlearned(header)
+    text = json.dumps(header)
     if chance.random() < 0.5:
         text = edited(text.encode()).decode()
     else:
@@ -213,6 +230,54 @@ def check_refusal(text: str, place: str) -> None:
     assert not re.search(r"(?<!be read \()MemoryError|allocate", text), f"memory that was not there: {text}"
 
 
+def strange(n: int) -> Any:
+    """Make a column of n rows for a data frame, of a dtype that pandas has, or of none."""
+    numbers = chance.choices([0, 1, -1, 2.5, 1e308, math.nan, math.inf, 2**70, 1j], [4, 4, 4, 4, 1, 2, 1, 1, 1], k=n)
+    words = chance.choices(["a", "b", "", "NA", None, "x\ny", "1,5", "\ud800"], [9, 9, 1, 1, 1, 1, 1, 1], k=n)
+    objects = chance.choices([None, b"a", (1, 2), [1], {}, Ellipsis, math.nan, pandas.NA, pandas.NaT, 7, "w"], k=n)
+    dtype = pick(["float16", "int8", "uint64", "bool", "Int64", "boolean", "string", "category", "datetime64[s]",
+        "datetime64[ns, UTC]", "timedelta64[ns]", "complex128", "Sparse[float]", "period[D]", "interval", "object",
+        "float64[pyarrow]", "string[pyarrow]", "S4", "V4", "M8[D]"])  # fmt: skip
+    values = pick([numbers, words, objects, [0.5] * n, [*range(n)]])
+    with contextlib.suppress(Exception):  # what pandas cannot make
+        return pandas.Series(values).astype(dtype)
+    return pandas.Series(values, dtype=object)
+
+
+def strange_frame(kinds: list[Any], n: int) -> Any:
+    """Make a data frame of n rows, most of whose columns are as usual: of pandas, polars or pyarrow."""
+    usual: dict[str, list[Any]] = {"number": [*map(float, range(n))], "category": chance.choices("pqr", k=n)}
+    usual["date"] = [*pandas.date_range("2024-05-01", periods=n)]
+    made = {name: pandas.Series(usual[kind]) if chance.random() < 0.8 else strange(n) for name, kind in kinds}
+    frame, names = pandas.DataFrame(made), [*made]
+    if chance.random() < 0.2:
+        frame.columns = pick([pandas.MultiIndex.from_product([["a"], names]), [names[0]] * len(names), names[::-1]])
+    with contextlib.suppress(Exception):  # what others cannot hold
+        return pick([lambda: frame, lambda: polars.from_pandas(frame), lambda: pyarrow.Table.from_pandas(frame)])()
+    return frame
+
+
+def use_frame(run: Path, file: Path, good: bytes) -> None:
+    """Make a data set of a data frame that is strange, and predict with one."""
+    model, problems = minnet.load(run / "model.safetensors"), list[str]()
+    kinds = model.preprocessing.kinds
+    others = [(name, pick(["number", "category", "date"])) for name in (1, None, "é", " ")]
+    learned, asked = strange_frame([*pick([kinds, others]), ("y", "category")], 40), strange_frame(kinds, 5)
+    for call in (lambda: minnet.Dataset.from_frame(learned, "y"), lambda: check_answer(model, asked)):
+        try:
+            call()
+        except (TypeError, ValueError, FloatingPointError) as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(f"{run}: {' and '.join(problems)}")
+
+
+def check_answer(model: minnet.Model, x: Any) -> None:
+    """Check that a model's answer is one."""
+    y = model.predict_proba(x, average=True)
+    assert y.ndim == 2 and np.isfinite(y).all() and np.allclose(y.sum(axis=1), 1, atol=1e-5), "no probabilities"
+
+
 def command(*arguments: object) -> None:
     """Run the command line, which may refuse in a line."""
     printed = io.StringIO()
@@ -252,11 +317,16 @@ def use_checkpoint(run: Path, file: Path, good: bytes) -> None:
 def use_model(run: Path, file: Path, good: bytes) -> None:
     """Load a model or stack, and predict with it."""
     if chance.random() < COMMANDS:
-        command("predict", file, run / "x.npy", "--proba")
+        command("predict", file, next(run.glob("samples.*")), "--proba")
     model = minnet.load(file)
     minnet.save(run / "copied", model)
     assert good in (b"", (run / "copied").read_bytes()), "another model loads"
-    model.network.logits(np.ones((2, model.network.D)))
+    values = {"category": (np.array([-1, 0, 1]), ("p", "never seen")), "number": (np.array([math.nan, 0.5, 1]), None)}
+    columns = [Column(name, *values.get(kind, values["number"])) for name, kind in model.preprocessing.kinds]
+    if model.columns.is_plain:
+        columns = [column._replace(values=np.ones(3)) for column in columns]
+    with contextlib.suppress(FloatingPointError):  # numbers may be too large
+        check_answer(model, columns)
 
 
 def use_run(run: Path, file: Path, good: bytes) -> None:
@@ -267,7 +337,8 @@ def use_run(run: Path, file: Path, good: bytes) -> None:
             resumed(run, "again")
     reading.show(run)
     reading.compare([reading.read_run(run), reading.read_run(run / "resumed")])
-    job.Job.of_run(run, job.Options(), {})
+    with contextlib.suppress(FileNotFoundError):  # of the data, whose name may be damaged
+        job.Job.of_run(run, job.Options(), {})
 
 
 def use_table(run: Path, file: Path, good: bytes) -> None:
@@ -288,12 +359,13 @@ def use_table(run: Path, file: Path, good: bytes) -> None:
 
 
 KINDS = {
-    "model": ("*.safetensors", damaged_arrays, use_model),
+    "model": ("[ms]*.safetensors", damaged_arrays, use_model),
+    "frame": ("my.csv", damaged_cells, use_frame),
     "checkpoint": ("checkpoints/*", damaged_arrays, use_checkpoint),
-    "config": ("config.json", edited, use_run),
+    "config": ("**/config.json", edited, use_run),
     "grid": ("config.json", damaged_grid, use_run),
-    "results": ("results.json", edited, use_run),
-    "metrics": ("metrics.csv", damaged_cells, use_run),
+    "results": ("**/results.json", edited, use_run),
+    "metrics": ("**/metrics.csv", damaged_cells, use_run),
     "csv": ("my.csv", damaged_cells, use_table),
     "npz": ("my.npz", damaged_npz, use_table),
     "npy": ("[xy].npy", damaged_npy, use_table),
@@ -332,6 +404,16 @@ def limit() -> None:
     sys.addaudithook(lambda event, _: ran.append(event) if event in CODE else None)
 
 
+def write_table(path: Path) -> str:
+    """Write a table with missing cells, words and dates, and return its name."""
+    rows = ["a,b,day,y"]
+    for n in range(60):
+        number = chance.choice(["", f"{chance.random():.3f}"])
+        rows.append(f"{number},{'pqrs'[min(n % 7, 3)]},2024-05-{n // 2 + 1:02},c{n % 3}")
+    path.write_text("\n".join([*rows, ""]), encoding="utf-8")
+    return str(path)
+
+
 def make_run(run: Path) -> None:
     """Make the folder of a run that is interrupted in its third epoch, always with the same times, and tables in it."""
 
@@ -342,7 +424,10 @@ def make_run(run: Path) -> None:
     options = job.Options(out=str(run), checkpoint_every=1, quiet=True, show=interrupt)
     vars(time)["perf_counter"] = itertools.count(step=0.25).__next__
     with contextlib.redirect_stderr(io.StringIO()):
-        job.begin(Config(**json.loads(SETTINGS)), json.loads(GRIDS[run.name]), options)
+        settings = json.loads(SETTINGS)
+        if run.name == "folds":
+            settings |= {"dataset": write_table(run.parent / TABLE), "target": "y", "folds": 3}
+        job.begin(Config(**settings), json.loads(GRIDS[run.name]), options)
     x = np.arange(24).reshape(6, 4) / 7
     y = np.arange(6) % 3
     np.savez(run / "my.npz", x=x, y=y)
@@ -353,6 +438,10 @@ def make_run(run: Path) -> None:
     table, compression = pyarrow.csv.read_csv(run / "my.csv"), {"a": "snappy", "b": "gzip", "y": "zstd"}
     pyarrow.parquet.write_table(table, run / "my.parquet", 2, compression=compression, use_dictionary=["y"])
     resumed(run, "resumed")
+    folds = run.name == "folds"
+    shutil.copy(run.parent / TABLE if folds else run / "x.npy", run / f"samples{'.csv' if folds else '.npy'}")
+    if folds:  # which leave no model when they are interrupted
+        shutil.copy(run / "resumed" / "model.safetensors", run)
 
 
 def fuzz() -> None:

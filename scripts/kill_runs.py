@@ -22,22 +22,39 @@ import numpy as np
 
 from minnet import load
 from minnet.runs.checkpoints import checkpoints
+from minnet.runs.cross_validation import REFIT
 from minnet.runs.folder import CONFIG, RUN_FILES, STACK_FILE, read_config
+from minnet.runs.sweep import BASELINE
 from minnet.support.files import read_arrays
 
 EVERYTHING = "--normalize batch --dropout 0.2 --schedule cosine --warmup 2 --clip-norm 1 --label-smoothing 0.1"
 KINDS = {
-    "iris, SGD": "iris --epochs 60",
+    "iris, SGD": "iris --epochs 60 --schedule constant --patience none",
     "digits, Adam and all": f"digits --epochs 25 --optimizer adam --class-weight balanced {EVERYTHING}",
     "digits, early stopping": "digits --epochs 300 --lr 0.3 --patience 8 --schedule plateau --lr-patience 3",
     "digits, stack of 8": f"digits --epochs 10 --seeds 8 --patience 4 {EVERYTHING}",
     "digits, two processes": f"digits --epochs 10 --lr 0.05,0.2 --seeds 3 --jobs 2 {EVERYTHING}",
     "digits, 0.7 M weights": "digits --hidden 800,800 --epochs 8 --normalize layer --optimizer adam",
+    "table, folds": f"TABLE --epochs 150 --folds 3 --seeds 2 --refit --patience 40 --hidden 16 {EVERYTHING}",
+    "table, folds by group": "TABLE --epochs 100 --folds 3 --repeats 2 --group who --hidden 8 --jobs 2 --dropout 0.2",
 }
+PLACES = ("beginning", "training", BASELINE, REFIT, "writing")  # the parts of a run's life, one after the other
 
 
 class Lost(Exception):
     """What a killed run must not be."""
+
+
+def write_table(path: Path) -> None:
+    """Write a table with missing cells, words of which some folds lack one, dates, and groups of uneven sizes."""
+    rng, rows = np.random.default_rng(0), ["size,weight,colour,seen,who,kind"]
+    for n in range(240):
+        kind, cell = rng.integers(3), rng.normal(size=2)
+        words = ["red", "blue", "", f"rare{n}" if n % 80 == 0 else "green"]
+        numbers = [f"{value + kind:.3f}" if rng.random() > 0.05 else "NA" for value in cell]
+        seen = f"2024-05-{rng.integers(1, 31):02}"
+        rows.append(",".join([*numbers, rng.choice(words), seen, f"w{int(rng.exponential(9))}", "abc"[kind]]))
+    path.write_text("\n".join([*rows, ""]), encoding="utf-8")
 
 
 def minnet_train(*arguments: object) -> subprocess.Popen[bytes]:
@@ -64,7 +81,7 @@ def kill(process: subprocess.Popen[bytes], folder: Path, within: float, rng: np.
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the bytes of each file of a run, without the seconds that were measured."""
-    files = {name: (folder / name).read_bytes() for name in (*RUN_FILES, STACK_FILE) if (folder / name).exists()}
+    files = {path.name: path.read_bytes() for path in folder.glob("[!.]*") if path.is_file()}
     files["metrics.csv"] = re.sub(rb",[^,\n]*\n", b"\n", files["metrics.csv"])  # the last column
     files["results.json"] = re.sub(rb'"seconds": [\d.e-]+', b"", files["results.json"])
     return files
@@ -80,10 +97,10 @@ def examine(folder: Path) -> str:
             load(folder / name)
     if (folder / "results.json").exists():
         return "over"
-    ending = any(
-        (folder / name).exists() for name in RUN_FILES[2:]
-    )  # metrics.csv is there from the first checkpoint on
-    return "writing" if ending else "training" if checkpoints(folder) else "beginning"
+    if any((folder / name).exists() for name in RUN_FILES[2:]):  # metrics.csv is there from the first checkpoint on
+        return "writing"
+    begun = [group for group in (REFIT, BASELINE) if checkpoints(folder, f"{group}*")]
+    return begun[0] if begun else "training" if checkpoints(folder) else "beginning"
 
 
 def check_whole(folder: Path, whole: dict[str, bytes]) -> None:
@@ -127,10 +144,13 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, help="how many runs to kill, of all kinds together")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=[*KINDS], help="which kinds of run")
     arguments = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="kill_runs-"))
+    write_table(base / "table.csv")
+    kinds = {kind: KINDS[kind].replace("TABLE", f"{base}/table.csv --target kind") for kind in arguments.kinds}
     wholes, seconds = {}, {}
-    for kind, flags in list(KINDS.items())[: arguments.runs]:
+    for kind, flags in list(kinds.items())[: arguments.runs]:
         folder = base / f"whole {kind}"
         process = minnet_train(*flags.split(), "--out", folder)
         while not folder.exists() and process.poll() is None:
@@ -144,17 +164,17 @@ def main() -> int:
         kind = list(wholes)[n % len(wholes)]
         folder = base / str(n)
         try:
-            return kind, try_one(KINDS[kind], wholes[kind], seconds[kind], folder, [arguments.seed, n]), ""
+            return kind, try_one(kinds[kind], wholes[kind], seconds[kind], folder, [arguments.seed, n]), ""
         except (Lost, OSError, ValueError) as error:
             return kind, [], f"{kind}, {folder}: {error}"
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = list(pool.map(one, range(arguments.runs)))
-    print(f"{'kind of run':24}  runs  kills  beginning  training  writing  lost")
+    print(f"{'kind of run':24}  runs  kills  {'  '.join(PLACES)}  lost")
     for kind in wholes:
         mine = [(killed, lost) for of, killed, lost in outcomes if of == kind]
         where = Counter(place for killed, _ in mine for place in killed)
-        counts = f"{where['beginning']:9}  {where['training']:8}  {where['writing']:7}"
+        counts = "  ".join(f"{where[place]:{len(place)}}" for place in PLACES)
         lost = sum(bool(lost) for _, lost in mine)
         print(f"{kind:24}  {len(mine):4}  {where.total():5}  {counts}  {lost:4}")
     problems = [lost for _, _, lost in outcomes if lost]

@@ -48,14 +48,14 @@ def fuzz(*flags: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
 
 
 def test_files_that_are_damaged_load_or_are_refused_and_nothing_else(tmp_path: Path) -> None:
-    run = fuzz("--cases", "250", cwd=tmp_path)
+    run = fuzz("--cases", "275", cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     *table, memory, last = run.stdout.splitlines()
     assert last == "nothing failed"
     assert memory.startswith("peak memory of a process: ")
     counts = {(kind, outcome): int(count) for count, kind, outcome in map(str.split, table)}
     kinds = {kind for kind, _ in counts}
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for kind in kinds:
         assert counts[kind, "refused"] + counts.get((kind, "loaded"), 0) == 25
         assert counts[kind, "refused"] > 5

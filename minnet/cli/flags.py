@@ -12,6 +12,7 @@ DATA, NETWORK, TRAINING = (
     [name for name, each in FIELDS.items() if each.metadata["group"] == group] for group in GROUPS
 )
 
+UNTYPED = object()  # of an argument that is not there, since None is what ``none`` means
 Report = tuple[int, list[str], Any]  # of a command: exit code, lines, the same as data
 
 
@@ -61,7 +62,9 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
         What it takes; a str is the name of a setting of a run. With ``STACK`` what a stack can vary has several values.
     """
     about = (run.__doc__ or "").partition("\n")[0]
-    parser = commands.add_parser(run.__name__, help=about, description=about, allow_abbrev=False)
+    parser = commands.add_parser(
+        run.__name__, help=about, description=about, allow_abbrev=False, argument_default=UNTYPED
+    )
     parser.set_defaults(command=run, parser=parser)
     groups: dict[str, Any] = {}
     for each in arguments:
@@ -76,7 +79,7 @@ def add_command(commands: Any, run: Callable[..., Report], arguments: Sequence[A
         metavar = plain.upper() if place is parser else kind.metavar
         more: dict[str, Any] = {"type": partial(read, kind), "metavar": metavar, "nargs": name[len(plain) :] or None}
         if kind is SWITCH:
-            more = {"action": "store_true", "default": None}
+            more = {"action": "store_true"}
         place.add_argument(plain, help=text.replace("%", "%%"), **more)
 
 

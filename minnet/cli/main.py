@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import minnet
 from minnet.cli import learn, runs, train
-from minnet.cli.flags import Parser, add_command
+from minnet.cli.flags import UNTYPED, Parser, add_command
 from minnet.runs.checkpoints import stopping_signals
 from minnet.runs.config import WrongUsage
 from minnet.support.text import say
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in stopping_signals():  # as Ctrl-C does
         signal.signal(number, signal.default_int_handler)
     try:
-        typed = {name: value for name, value in vars(build_parser().parse_args(argv)).items() if value is not None}
+        typed = {name: value for name, value in vars(build_parser().parse_args(argv)).items() if value is not UNTYPED}
         parser, command, as_json = typed.pop("parser"), typed.pop("command"), typed.pop("json", False)
         code, lines, results = command(**typed)
         if lines:

@@ -19,7 +19,7 @@ from minnet.runs.importance import describe_importances, importances
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.scores import named
-from minnet.support.text import listed, say, table
+from minnet.support.text import counted, listed, say, table
 from minnet.training import score
 
 RUN = Argument("run", TEXT, "a run folder, or a model file")
@@ -37,15 +37,16 @@ def run_settings(run: str) -> dict[str, Any]:
 def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, columns=model.columns.kinds, class_names=model.class_names, **options)
+    table = read_table(file, target, columns=model.preprocessing.kinds, class_names=model.class_names, **options)
     settings = run_settings(run)
-    known = {settings.get(role) for role in ROLES} | {*settings.get("ignore", ()), *model.columns.left_out}
+    known = {settings.get(role) for role in ROLES} | {*settings.get("ignore", ()), *model.preprocessing.left_out}
     if unknown := [name for name in table.ignored if name not in known]:
         say(f"not used, the model knows no such column: {listed(unknown)}")
     for note in table.notes:
         say(note)
-    for new in model.columns.unseen(table.columns):
-        say(new)
+    for name, (count, what) in model.preprocessing.unseen(table.columns).items():
+        if count:
+            say(f"{name!r:.60}: {counted(count, 'cell')} {what}")
     return model, table
 
 

@@ -78,13 +78,14 @@ def tune(
         tuning = tuned.tune(config, datasets, repetitions, memory_limit, show.epoch, on_stage)
     command = tuned.command(config, tuning.chosen, list(settings))
     picture = out or Path(f"tune-{dataset.name.replace(':', '-')}.png")
-    curves, title = tuned.losses_by_rate(tuning, config), f"{dataset.name}, after {config.epochs} epochs"
+    curves, title = tuned.losses_by_rate(tuning, config), f"{dataset.name}, best of {config.epochs} epochs"
     save_picture(plot_rates(np.array(tuned.rates(config)), curves, math.log(dataset.K), title), picture)
     lines = [*tuned.describe(tuning, config), f"recommended    {command}", f"picture in     {picture}"]
     ranking = []
     for setting, tie in zip(tuning.ranking, tuning.tied, strict=True):
-        loss, deviation = (None, None) if setting.diverged else (setting.loss, setting.deviation)  # JSON knows no inf
-        found = {"loss": loss, "deviation": deviation, "accuracy": setting.accuracy, "diverged": setting.diverged}
+        found: dict[str, Any] = {"loss": None, "deviation": None, "accuracy": None, "diverged": setting.diverged}
+        if not setting.diverged:  # of those there is nothing to say, and JSON knows neither inf nor NaN
+            found |= {"loss": setting.loss, "deviation": setting.deviation, "accuracy": setting.accuracy}
         ranking.append({**setting.values, **found, "tie": tie})
     results = {"dataset": dataset.name, "ranking": ranking, "recommended": tuning.chosen.values, "command": command}
     return 0, lines, {**results, "picture": str(picture)}

@@ -90,7 +90,7 @@ class Dataset:
     @property
     def D(self) -> int:
         """Number of features."""
-        return len(self.feature_names)
+        return self.preprocessing.D
 
     @property
     def K(self) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from minnet.data.columns import Column, Source, of_texts
 from minnet.data.tables import Table, make_table
+from minnet.support.files import readable
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import one_line
@@ -55,8 +56,8 @@ class Frame(Source):
         if dtype.is_nested() or isinstance(dtype, nw.Duration | nw.Time | nw.Binary):
             expected = "expected numbers, text or dates; code it so, or ignore it"
             raise ValueError(f"{self.path}: column {name!r:.60} holds {dtype!s:.60}, {expected}")
-        missing = series.is_null().to_list()
-        pairs = zip(series.to_list(), missing, strict=True)
+        with readable(f"{self.path}: column {name!r:.60} cannot be read; code it otherwise, or ignore it"):
+            pairs = [*zip(series.to_list(), series.is_null().to_list(), strict=True)]
         return of_texts(name, ["" if none or cell != cell else str(cell) for cell, none in pairs])
 
     def cell(self, name: str, row: int) -> tuple[str, str]:

@@ -81,6 +81,11 @@ class Number(NamedTuple):
         return cls(column.name, median, bool(missing.any()), column.date)
 
     @property
+    def width(self) -> int:
+        """How many features there are."""
+        return 1 + self.missing
+
+    @property
     def features(self) -> list[str]:
         """Name the features."""
         return [self.name, *[f"{self.name} is missing"] * self.missing]
@@ -159,6 +164,11 @@ class Category(NamedTuple):
     def single(self) -> bool:
         """Tell whether one feature holds both values."""
         return len(self.values) == 2 and not self.other
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return len(self.values) - self.single + self.other + self.missing
 
     @property
     def features(self) -> list[str]:
@@ -249,6 +259,11 @@ class Preprocessing:
         return cls(learned, Standardization(mean, scale), left_out)
 
     @property
+    def D(self) -> int:
+        """Count the features, without naming them: names that a file gives may be long."""
+        return sum(each.width for each in self.columns)
+
+    @property
     def is_plain(self) -> bool:
         """Tell whether it is that of an array: numbers, none of which may be missing."""
         return all(isinstance(each, Number) and each.fill is None for each in self.columns)
@@ -290,17 +305,16 @@ class Preprocessing:
                 names = [each.name for each in self.columns if isinstance(each, Category)]
                 raise TypeError(f"the model takes a table, since {names[0]!r:.60} holds words: give it a data frame")
             x = expect.features("the model", x, len(self.columns))
-            if self.feature_names != tuple(each.name for each in self.columns):
+            if len(self.columns) < self.D:
                 x = [Column(each.name, x[:, d].astype(np.float64)) for d, each in enumerate(self.columns)]
         raw = self.features_of(x) if isinstance(x, Sequence) else x
         with np.errstate(over="ignore"):  # what is not finite is said below
             return expect.finite_rows("the model's answer", self.standardization(raw, dtype))
 
-    def unseen(self, columns: Sequence[Column]) -> list[str]:
-        """Say of which columns some cells are not like any in training, and what is done with them."""
+    def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
+        """Count in each column the cells that are not like any in training, and say what is done with them."""
         given = {column.name: column for column in columns}
-        found = [(each.name, *each.unseen(given[each.name])) for each in self.columns]
-        return [f"{name!r:.60}: {counted(count, 'cell')} {what}" for name, count, what in found if count]
+        return {each.name: each.unseen(given[each.name]) for each in self.columns}
 
     def describe(self, columns: Array | Sequence[Column]) -> str:
         """Say in a line what was made of the columns of a table, or of an array."""
@@ -338,7 +352,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, content: Any, standardization: Standardization) -> Self:
-        """Make it again of what JSON holds, or raise KeyError, TypeError or ValueError."""
+        """Make it again of what JSON holds and the first entries of a standardisation, or raise an error."""
         columns = []
         for each in content:
             fields = dict(each)
@@ -349,14 +363,35 @@ class Preprocessing:
         names = [each.name for each in columns]
         if len({*names}) < len(names):
             raise ValueError("columns: expected names that differ")
-        return cls(tuple(columns), standardization)
+        D = sum(each.width for each in columns)
+        own = Standardization(standardization.mean[:D], standardization.scale[:D])
+        return cls(tuple(columns), own)
 
 
 class Several(tuple[Preprocessing, ...]):
-    """A preprocessing for each network of a stack, where each learned from other rows of the same table."""
+    """A preprocessing for each network of a stack, where each learned from other rows of the same table.
+
+    Of a column one may have learned nothing, since all cells were the same in its rows, and another something.
+    """
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """Give name and kind of each column that any of them needs."""
+        return [*dict.fromkeys(each for preprocessing in self for each in preprocessing.kinds)]
+
+    def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
+        """Count in each column the cells that none of them has seen, as `Preprocessing.unseen` does."""
+        least: dict[str, tuple[int, str]] = {}
+        for preprocessing in self:
+            for name, found in preprocessing.unseen(columns).items():
+                least[name] = min(found, least.get(name, found))
+        return least
 
     def __call__(self, x: Any, dtype: npt.DTypeLike = np.float32) -> Array:
         """Make samples for each network: shape (S, N, D), with 0 for the features that only others have."""
+        if not isinstance(x, Sequence):
+            x = expect.features("the model", x, len(self.kinds)).astype(np.float64)
+            x = [Column(name, x[:, d]) for d, (name, _) in enumerate(self.kinds)]
         each = [preprocessing(x, dtype) for preprocessing in self]
         D = max(samples.shape[1] for samples in each)
         return np.stack([np.pad(samples, ((0, 0), (0, D - samples.shape[1]))) for samples in each])
@@ -379,5 +414,5 @@ def check_learned(learned: Learned) -> None:
             raise ValueError("columns: expected a number to fill missing cells with, got none")
     elif not isinstance(learned.values, tuple) or not all(isinstance(each, str) for each in learned.values):
         raise TypeError(f"columns: expected values that are text, got {learned.values!r:.80}")
-    elif sorted({*learned.values}) != [*learned.values] or not learned.features:
-        raise ValueError(f"columns: expected sorted values that differ, got {learned.values!r:.80}")
+    elif sorted({*learned.values}) != [*learned.values] or not 0 < learned.width <= MOST:
+        raise ValueError(f"columns: expected at most {MOST} sorted values that differ, got {learned.values!r:.80}")

@@ -17,7 +17,7 @@ from minnet.support import expect
 from minnet.support.files import inner
 from minnet.support.scores import MONITORS
 
-USUAL_RATES = {"sgd": 0.05, "adam": 0.001}  # of the optimizers
+USUAL_RATES = {"sgd": 0.05, "adam": 0.003}  # of the optimizers
 SCHEDULES = ("constant", "step", "cosine", "plateau")
 VARIED = ("lr", "momentum", "weight_decay", "fold", "seed")  # what a stack can vary
 
@@ -81,6 +81,24 @@ def several(kind: Kind) -> Kind:
         partial(check_each, kind),
         lambda text: () if text == "none" else tuple(map(kind.parse, text.split(","))),
         lambda values: ",".join(map(kind.write, values)) if values else "none",
+    )
+
+
+def check_optional(kind: Kind, what: str, value: Any) -> Any:
+    """Return a value of a kind, or None."""
+    try:
+        return None if value is None else kind.check(what, value)
+    except ValueError as error:
+        raise ValueError(f"{error} (none is possible, too)") from None
+
+
+def optional(kind: Kind) -> Kind:
+    """Make the kind of a value that may also be None, which is written ``none``."""
+    return Kind(
+        f"{kind.metavar}|none",
+        partial(check_optional, kind),
+        lambda text: None if text == "none" else kind.parse(text),
+        lambda value: "none" if value is None else kind.write(value),
     )
 
 
@@ -154,17 +172,19 @@ class Config:
     epochs: int = training(COUNT, "how often to go through the training split, at most", 50)
     batch_size: int = training(COUNT, "samples a step", 32)
     optimizer: str = training(one_of(*USUAL_RATES), "how to step", "sgd")
-    lr: float | None = training(number(above=0), "learning rate; by default 0.05, for adam 0.001")
+    lr: float | None = training(number(above=0), "learning rate; by default 0.05, for adam 0.003")
     momentum: float = training(SHARE, "of sgd: velocity kept at each step", 0.9)
     nesterov: bool = training(SWITCH, "of sgd: look ahead along the velocity", False)
-    weight_decay: float = training(number(least=0), "λ of the penalty ½ λ Σ W²", 0.0)
-    schedule: str = training(one_of(*SCHEDULES), "how the learning rate changes", "constant")
+    weight_decay: float = training(number(least=0), "λ of the penalty ½ λ Σ W²", 0.0005)
+    schedule: str = training(one_of(*SCHEDULES), "how the learning rate changes", "cosine")
     lr_every: int = training(COUNT, "of --schedule step: epochs from step to step", 10)
     lr_gamma: float = training(number(above=0, most=1), "of step and plateau: what the rate is multiplied by", 0.1)
     warmup: int = training(integer(least=0), "of --schedule cosine: epochs in which the rate rises", 0)
     lr_patience: int = training(COUNT, "of --schedule plateau: epochs without improvement", 5)
     clip_norm: float | None = training(number(above=0), "shorten longer gradients to this norm")
-    patience: int | None = training(COUNT, "stop after N epochs without a new best, and restore its weights")
+    patience: int | None = training(
+        optional(COUNT), "keep the best epoch's weights, stop N epochs after it; none: all epochs, the last weights", 20
+    )
     refit: bool = training(SWITCH, "of --folds: save one network trained on all rows, for the mean best epoch", False)
     no_baseline: bool = training(SWITCH, "train no logistic regression to compare with", False)
     monitor: str = training(one_of(*MONITORS), "what of the validation split makes an epoch the best", "loss")
@@ -197,7 +217,7 @@ class Config:
             (schedule in ("step", "plateau"), "--schedule step or plateau", "lr_gamma"),
             (schedule == "plateau", "--schedule plateau", "lr_patience"),
             (schedule == "cosine", "--schedule cosine", "warmup"),
-            (self.patience, "--patience", "monitor"),
+            (self.patience, "--patience N", "monitor"),
             (self.hidden, "--hidden layers", "normalize", "dropout"),
             (is_file_name(self.dataset), "a file of one's own", "target", "ignore", "sample_weight", "test"),
             (is_file_name(self.dataset), "a file of one's own", "categorical", "missing", "min_class", "group", "time"),
@@ -223,6 +243,5 @@ def flag(name: str) -> str:
 
 
 def settings_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what ``config.json`` says, with all values of what networks vary, and the usual rate if none was given."""
-    usual = {"lr": USUAL_RATES.get(str(content.get("optimizer")))} if content.get("lr") is None else {}
-    return {**content, **usual, **inner(content, "grid")}
+    """Give what ``config.json`` says, with all values of what networks vary."""
+    return {**content, **inner(content, "grid")}

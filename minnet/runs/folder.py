@@ -155,7 +155,8 @@ def check_unfinished(folder: Path) -> None:
     if (folder / RESULTS).is_file():
         ended = inner(read_json(folder / RESULTS), "ended")
         if ended.get("reason") != "interrupted":
-            raise ValueError(f"{folder} is over ({ended.get('text', 'it has results')}): there is nothing to resume")
+            why, *_ = re.split("[:;]", str(ended.get("text", "it has results")))
+            raise ValueError(f"{folder} is over ({why}): there is nothing to resume")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

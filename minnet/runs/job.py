@@ -189,7 +189,8 @@ class Job:
 
     def json(self) -> dict[str, Any]:
         """Describe the run as ``config.json`` does."""
-        network, content = make_network(self.config, self.dataset), dict(vars(self.config))
+        network = make_network(self.config, self.dataset)
+        content = {**vars(self.config), "lr": self.config.learning_rate}  # even if the usual one becomes another
         if self.values:
             content |= {"grid": {name: list(each) for name, each in self.values.items()}, "stacks": self.sizes}
         content |= {"layers": [describe(layer) for layer in network.layers], "output": describe(network.output)}
@@ -239,6 +240,8 @@ class Job:
         history = result.history
         network = make_stack(self.configs, self.datasets, bool(self.values))
         network.theta[...] = result.theta
+        if self.values and history.epoch:
+            network.theta[history.diverged()] = np.nan  # whatever was kept of them, they have no say in an ensemble
         ended, ending = self.why(result, beside)
         if history.epoch and not (self.values and history.diverged().all()):
             summary = summarize(self, network, history, ending, beside)

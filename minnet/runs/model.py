@@ -4,7 +4,7 @@ import inspect
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from minnet.support.finite import answers
 from minnet.support.stack import Array
 
 FORMAT, WHAT = 4, "a model that this version of minnet can load"
+COLDEST, HOTTEST = 1e-6, 1e6  # temperatures, far beyond what any fit gives
 LAYERS = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
 OUTPUTS = {"SoftmaxCrossEntropy": SoftmaxCrossEntropy}
 
@@ -54,7 +55,7 @@ class Model:
 
     @property
     def columns(self) -> Preprocessing:
-        """What the model knows of the columns of its table."""
+        """What the model knows of the columns of its table; of several what the first one does."""
         several = self.preprocessing
         return several[0] if isinstance(several, Several) else several
 
@@ -100,7 +101,7 @@ class Model:
         if hasattr(x, "columns"):
             from minnet.data.frames import from_frame
 
-            x = from_frame(x, labelled=False, columns=self.columns.kinds).columns
+            x = from_frame(x, labelled=False, columns=self.preprocessing.kinds).columns
         return self.preprocessing(x, self.network.theta.dtype)
 
 
@@ -212,20 +213,20 @@ def read(path: Path) -> Model:
     if not isinstance(names, list) or list(map(type, names)) != [str] * network.K:
         raise ValueError(f"class_names is not a list of {network.K} strings")
     for name, array in arrays.items():
-        above = 0 if name in ("scale", "temperature") else -math.inf
+        above = 0 if name == "scale" else -math.inf
         if name != "theta" or not stack:  # in a stack, some may diverge
             array = np.atleast_1d(array)
             expect.all_hold(f"{name}: expected finite numbers above {above}", (array > above) & (array < np.inf), array)
     network.theta[...] = theta
-    learned = []
-    for content, mean, scale in zip(described, arrays["mean"], arrays["scale"], strict=True):
-        columns = Preprocessing.from_json(content, Standardization(mean, scale))
-        width = len(columns.feature_names)
-        if width > D or (F == 1 and width != D):
-            raise ValueError(f"preprocessing gives {width} features, but the network takes {D}")
-        learned.append(replace(columns, standardization=Standardization(mean[:width], scale[:width])))
-    preprocessing = learned[0] if F == 1 else Several(learned)
-    return Model(network, preprocessing, tuple(names), arrays["temperature"])
+    T = arrays["temperature"]
+    expect.all_hold(f"temperature: expected {COLDEST:g} to {HOTTEST:g}", (T >= COLDEST) & (T <= HOTTEST), T)
+    standardizations = map(Standardization, arrays["mean"], arrays["scale"])
+    learned = Several(map(Preprocessing.from_json, described, standardizations))
+    if (widest := max(each.D for each in learned)) != D:
+        raise ValueError(f"preprocessing gives {widest} features, but the network takes {D}")
+    if len(dict(learned.kinds)) < len(learned.kinds):
+        raise ValueError("preprocessing: expected columns of the same kind for each network")
+    return Model(network, learned if F > 1 else learned[0], tuple(names), T)
 
 
 def padded(array: Array, D: int, value: float) -> Array:

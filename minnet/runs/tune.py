@@ -23,7 +23,7 @@ LATER = TUNED[2:]  # than the first stage
 SHOWN = 8
 STEPS = 2.0 ** np.arange(-5, 7)  # what the usual learning rate is multiplied by
 MOMENTA = (0.9, 0.0)
-DECAYS = (1e-4, 1e-3, 1e-2)
+DECAYS = (0.0, 1e-3, 1e-2)
 DROPOUTS = (0.0, 0.2)
 CHANCE = 0.05  # how probable a difference may be where there is none
 Trial = tuple[Config, dict[str, Sequence[Any]]]  # a configuration, and several values of what a stack can vary
@@ -157,7 +157,7 @@ def tune(
 
 
 def losses_by_rate(tuning: Tuning, base: Config) -> dict[str, Array]:
-    """Give the final losses of the first stage, (rates, repetitions) by momentum; NaN of networks that diverged."""
+    """Give the losses of the first stage, (rates, repetitions) by momentum; NaN of networks that diverged."""
     own = {name: getattr(base, name) for name in LATER}
     first = {}
     for setting in tuning.ranking:

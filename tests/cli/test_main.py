@@ -44,13 +44,15 @@ def test_train_reports_on_stdout_and_shows_progress_on_stderr(capsys: pytest.Cap
         "test loss",
         "beside it",
         "difference",
+        "calibration",
+        "ended",
         "saved in",
     ]
     assert "runs/iris-1" in lines[-1]
     assert sorted(os.listdir("runs/iris-1")) == sorted(RUN_FILES)
     first, *lines = err.splitlines()
     assert first == (
-        "minnet: iris: 150 samples (106 + 22 + 22 to train, validate, test), 4 features, 3 classes: "
+        "minnet: iris: 150 samples (106 + 22 + 22 to train, validate, test), 4 features; 3 classes: "
         "'setosa' 50, 'versicolor' 50, 'virginica' 50"
     )
     assert len(lines) == 11
@@ -64,7 +66,7 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     results = json.loads(out)
     assert list(results) == [
         "dataset", "seed", "epochs", "parameters", "train_loss", "validation_loss", "test_loss", "test_accuracy",
-        "test_balanced_accuracy", "test_f1", "baseline", "seconds", "ended", "classes", "run",
+        "test_balanced_accuracy", "test_f1", "baseline", "calibration", "seconds", "ended", "classes", "run",
     ]  # fmt: skip
     assert (results["dataset"], results["seed"], results["epochs"], results["run"]) == ("iris", 4, 2, "here")
     assert results["parameters"] == 4 * 64 + 64 + 64 * 3 + 3 == load("here").network.theta.size
@@ -86,9 +88,10 @@ def test_every_flag_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
         "dataset": "wine", "hidden": [7, 5], "activation": "tanh", "epochs": 2, "batch_size": 1000, "lr": 0.01,
         "momentum": 0.5, "nesterov": True, "weight_decay": 0.25, "dtype": "float64", "seed": 9, "split_seed": None,
         "target": None, "ignore": [], "sample_weight": None, "test": None, "validation": 0.15, "normalize": "none",
-        "dropout": 0.0, "label_smoothing": 0.0, "class_weight": None, "optimizer": "sgd", "schedule": "constant",
-        "lr_every": 10, "lr_gamma": 0.1, "warmup": 0, "lr_patience": 5, "clip_norm": None, "patience": None,
-        "monitor": "loss",
+        "dropout": 0.0, "label_smoothing": 0.0, "class_weight": None, "optimizer": "sgd", "schedule": "cosine",
+        "lr_every": 10, "lr_gamma": 0.1, "warmup": 0, "lr_patience": 5, "clip_norm": None, "patience": 20,
+        "monitor": "loss", "categorical": [], "missing": "fill", "min_class": None, "group": None, "time": None,
+        "folds": None, "repeats": 1, "fold": None, "refit": False, "no_baseline": False,
     }  # fmt: skip
     assert config["output"] == {"type": "SoftmaxCrossEntropy", "label_smoothing": 0.0, "class_weight": None}
     assert config["versions"]["numpy"] == np.__version__
@@ -187,7 +190,9 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "iris", "--optimizer", "adam", "--momentum", "0"], "--momentum goes with --optimizer sgd"),
         (["train", "iris", "--warmup", "2", "--schedule", "step"], "--warmup goes with --schedule cosine"),
         (["train", "iris", "--lr-gamma", "0.5"], "--lr-gamma goes with --schedule step or plateau"),
-        (["train", "iris", "--monitor", "accuracy"], "--monitor goes with --patience"),
+        (["train", "iris", "--patience", "none", "--monitor", "f1"], "--monitor goes with --patience N"),
+        (["train", "iris", "--patience", "never"], "--patience: expected an integer of at least 1, got 'never' (none"),
+        (["train", "iris", "--schedule", "constant", "--warmup", "2"], "--warmup goes with --schedule cosine"),
         (["train", "iris", "--hidden", "none", "--dropout", "0.1"], "--dropout goes with --hidden layers"),
         (["train", "iris", "--target", "species"], "--target goes with a file of one's own"),
         (["train", "iris", "--momentum", "0,0.9", "--nesterov"], "--nesterov goes with --optimizer sgd and --momentum"),
@@ -241,7 +246,9 @@ def test_a_run_is_overwritten_only_by_force(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
-    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "100000"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MINNET, "train", "digits", "--epochs", "100000", "--patience", "none"], stderr=subprocess.PIPE, text=True
+    )
     read_until(process, "epoch      1/100000")
     process.send_signal(number)
     error = process.communicate(timeout=60)[1]
@@ -264,7 +271,7 @@ def test_an_interrupted_run_is_saved_and_exits_with_130(number: int) -> None:
 
 def test_a_signal_that_is_to_be_ignored_is() -> None:
     """As nohup has it."""
-    command = [*MINNET, "train", "digits", "--epochs", "300"]
+    command = [*MINNET, "train", "digits", "--epochs", "300", "--patience", "none"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
                                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # fmt: skip
     read_until(process, "epoch ")
@@ -274,7 +281,7 @@ def test_a_signal_that_is_to_be_ignored_is() -> None:
 
 
 def test_an_interrupted_run_whose_stderr_is_broken_exits_with_130() -> None:
-    command = [*MINNET, "train", "digits", "--epochs", "100000", "--out", "r"]
+    command = [*MINNET, "train", "digits", "--epochs", "100000", "--patience", "none", "--out", "r"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     read_until(process, "epoch ")
     assert process.stderr is not None

@@ -213,3 +213,11 @@ def test_a_frame_that_was_written_with_its_index_is_the_same_without_it() -> Non
     assert columns_of(again) == columns_of(table)
     assert again.notes == table.notes
     np.testing.assert_array_equal(again.t, table.t)
+
+
+def test_a_type_that_no_library_knows_is_refused() -> None:
+    frame = pandas.DataFrame({"a": range(9), "y": [*"uvwuvwuvw"]})
+    frame["raw"] = np.zeros(9, "V4")
+    with pytest.raises(ValueError, match="frame: column 'raw' cannot be read; code it otherwise, or ignore it"):
+        from_frame(frame, "y")
+    assert len(from_frame(frame, "y", ignore=["raw"]).columns) == 1

@@ -41,7 +41,7 @@ def test_a_number_that_was_complete_in_training_may_lack_cells_later_which_is_co
     fitted = Preprocessing.fit([numbers("mass", 1, 2, 6)])
     later = [numbers("mass", np.nan, 6)]
     np.testing.assert_array_equal(fitted.features_of(later), [[2], [6]])
-    assert fitted.unseen(later) == ["'mass': 1 cell missing, filled with the median 2"]
+    assert fitted.unseen(later) == {"mass": (1, "missing, filled with the median 2")}
 
 
 def test_categories_have_a_feature_for_each_value_and_two_values_share_one() -> None:
@@ -56,8 +56,8 @@ def test_missing_is_a_category_and_what_was_never_seen_is_none_of_them() -> None
     later = [words("sex", None, "z"), words("b", "z", None)]
     np.testing.assert_array_equal(fitted.features_of(later), [[0, 1, 0.5], [0.5, 0, 0.5]])
     said = fitted.unseen(later)
-    assert "'sex': 1 cell never seen in training, such as 'z'" in said[0]
-    assert "'b': 2 cells never seen in training, such as 'z'" in said[1]
+    assert (said["sex"][0], said["b"][0]) == (1, 2)
+    assert "never seen in training, such as 'z'" in said["b"][1]
 
 
 def test_of_many_categories_the_rarer_ones_are_one_together_with_those_never_seen() -> None:
@@ -71,7 +71,7 @@ def test_of_many_categories_the_rarer_ones_are_one_together_with_those_never_see
     assert len(fitted.feature_names) == MOST
     np.testing.assert_array_equal(fitted.features_of([column]).sum(axis=1), 1)
     assert fitted.features_of([words("city", "c299", "new")])[:, -1].tolist() == [1, 1]
-    assert fitted.unseen([words("city", "new")]) == []
+    assert fitted.unseen([words("city", "new")]) == {"city": (0, "")}
 
 
 def test_names_keys_and_columns_with_nothing_in_them_are_left_out_with_the_reason() -> None:
@@ -111,6 +111,20 @@ def test_several_pad_the_features_that_others_have() -> None:
     one = Preprocessing.fit([words("b", "x", "y", "z")])
     two = Preprocessing.fit([words("b", "x", "y", "x")])
     np.testing.assert_array_equal(Several([one, two])([words("b", "y")]), [[[0, 1, 0]], [[1, 0, 0]]])
+
+
+def test_several_know_the_columns_of_each_and_say_what_none_has_seen() -> None:
+    one = Preprocessing.fit([numbers("a", 1, 2, 3), words("b", "x", "x", "x"), words("c", "p", "q", "r")])
+    two = Preprocessing.fit([numbers("a", *[np.nan] * 3), words("b", "x", "y", "z"), words("c", "p", "q", "q")])
+    several = Several([one, two])
+    assert several.kinds == [("a", "number"), ("c", "category"), ("b", "category")]
+    later = [numbers("a", 2, 2), words("b", "y", "w"), words("c", "r", "s")]
+    np.testing.assert_allclose(several(later)[:, 0], np.array([[0, 0, 0, 1], [0, 1, 0, 0.5]]))
+    assert {name: count for name, (count, _) in several.unseen(later).items()} == {"a": 0, "b": 1, "c": 1}
+    with pytest.raises(ValueError, match=r"expected x of shape \(N, 3\)"):
+        several(np.ones((2, 2)))
+    alike = Several([Preprocessing.fit([numbers("a", 1, 3), numbers("d", *each)]) for each in ([np.nan, 5], [2, 4])])
+    np.testing.assert_array_equal(alike(np.array([[1.0, 5]])), alike([numbers("a", 1), numbers("d", 5)]))
 
 
 CELLS = st.one_of(st.just(np.nan), st.floats(-1e6, 1e6, allow_subnormal=False))

@@ -38,7 +38,7 @@ def write_uneven(path: str, N: int = 240) -> None:
 
 def test_the_baseline_is_the_run_without_hidden_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "moons", "--epochs", "30", "--quiet", "--out", "r"]) == 0
-    *_, beside, difference, _ = capsys.readouterr().out.splitlines()
+    *_, beside, difference, calibration, _, _ = capsys.readouterr().out.splitlines()
     assert main(["train", "moons", "--epochs", "30", "--quiet", "--out", "s", "--hidden", "none"]) == 0
     assert "beside it" not in capsys.readouterr().out  # it is the logistic regression
     network, alone = results("r"), results("s")
@@ -51,7 +51,7 @@ def test_the_baseline_is_the_run_without_hidden_layers(capsys: pytest.CaptureFix
     assert found["only_network"] - found["only_baseline"] == more > 0
     assert beside == f"beside it      logistic regression {alone['test_accuracy']:.4f}"
     assert difference == f"difference     {describe_difference(found)}"
-    assert Path("r/report.txt").read_text().endswith(f"\n{beside}\n{difference}\n")
+    assert Path("r/report.txt").read_text().endswith(f"\n{beside}\n{difference}\n{calibration}\n")
     assert len(Path("r/metrics.csv").read_text().splitlines()) == 31  # nothing of the baseline is in it
 
 

@@ -12,11 +12,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minnet.cli import main
-from minnet.cli.flags import parted
+from minnet.cli.flags import UNTYPED, parted
 from minnet.cli.main import build_parser
 from minnet.cli.train import SIZE
 from minnet.data.named import DATASETS
-from minnet.runs.config import COLUMN, DATASET, FIELDS, PATH, SWITCH, TEXT, VARIED, Config, Kind, flag, settings_of
+from minnet.runs.config import (
+    COLUMN,
+    DATASET,
+    FIELDS,
+    PATH,
+    SWITCH,
+    TEXT,
+    VARIED,
+    Config,
+    Kind,
+    check_optional,
+    flag,
+    settings_of,
+)  # fmt: skip
 from minnet.support import expect
 
 KINDS: dict[str, Kind] = {name: each.metadata["kind"] for name, each in FIELDS.items()}
@@ -42,6 +55,8 @@ def values_of(kind: Kind) -> st.SearchStrategy[Any]:
     if rule is expect.one_of:
         return st.sampled_from(limits["choices"])
     (each,) = kind.check.args
+    if rule is check_optional:
+        return st.none() | values_of(each)
     return st.lists(values_of(each), max_size=4).map(tuple).filter(lambda values: values != ("none",))
 
 
@@ -49,7 +64,8 @@ def invalid(kind: Kind) -> Any:
     """Give a value that a kind refuses."""
     if isinstance(kind.check, functools.partial):
         if kind.check.args:
-            return (invalid(kind.check.args[0]),)
+            wrong = invalid(kind.check.args[0])
+            return wrong if kind.check.func is check_optional else (wrong,)
         return {"N": kind.check.keywords.get("least", 1) - 1, "X": math.nan}.get(kind.metavar, "none of them")
     return {DATASET: "irys", SWITCH: "on"}.get(kind, "")
 
@@ -61,7 +77,7 @@ FEW = settings(max_examples=300, deadline=None, suppress_health_check=[HealthChe
 def parsed(arguments: list[str]) -> Config:
     """Read a configuration from the flags of ``minnet train``."""
     typed = {name: value for name, value in vars(build_parser().parse_args(["train", *arguments])).items()
-             if name in FIELDS and value is not None}  # fmt: skip
+             if name in FIELDS and value is not UNTYPED}  # fmt: skip
     return Config(**{name: value[0] if name in VARIED and isinstance(value, tuple) else value
                      for name, value in typed.items()})  # fmt: skip
 
@@ -144,13 +160,51 @@ def test_a_size_of_memory_is_read_with_its_unit() -> None:
 
 
 def test_a_rate_that_is_not_given_is_the_optimizers_usual_one() -> None:
-    for optimizer, lr in (("sgd", 0.05), ("adam", 0.001)):
+    for optimizer, lr in (("sgd", 0.05), ("adam", 0.003)):
         config = Config(optimizer=optimizer)
         assert (config.lr, config.learning_rate) == (None, lr)
-        assert settings_of(vars(config)) == vars(config) | {"lr": lr}
         assert Config(optimizer=optimizer, lr=3.0).learning_rate == 3
+
+
+def test_settings_are_what_the_file_says_with_all_values_of_what_networks_vary() -> None:
     assert settings_of({"lr": None, "optimizer": [1], "grid": [2]}) == {"lr": None, "optimizer": [1], "grid": [2]}
-    assert settings_of({"seed": 1, "grid": {"lr": [1.0, 2.0]}})["lr"] == [1.0, 2.0]
+    assert settings_of({"seed": 1, "lr": 1.0, "grid": {"lr": [1.0, 2.0]}})["lr"] == [1.0, 2.0]
+
+
+def test_a_run_keeps_the_rate_that_it_was_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is resumed with it, should another one be usual by then."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "iris", "--optimizer", "adam", "--epochs", "1", "--out", "r", "--quiet"]) == 0
+    content = json.loads(Path("r/config.json").read_text())
+    assert (content["lr"], Config.from_json(content).learning_rate) == (0.003, 0.003)
+
+
+def test_whoever_says_nothing_gets_a_falling_rate_and_the_best_weights() -> None:
+    """As was measured; and that neither is wanted can be said."""
+    config = parsed(["iris"])
+    assert (config.schedule, config.patience, config.monitor) == ("cosine", 20, "loss")
+    plain = parsed(["iris", "--schedule", "constant", "--patience", "none"])
+    assert (plain.schedule, plain.patience) == ("constant", None)
+    assert Config.from_json(json.loads(json.dumps(vars(plain)))) == plain
+
+
+def test_all_epochs_are_done_and_the_last_weights_kept_with_patience_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["train", "moons", "--lr", "0.5", "--epochs", "30", "--hidden", "16", "--quiet", "--no-baseline"]
+    assert main([*flags, "--patience", "none", "--out", "all"]) == 0
+    assert main([*flags, "--out", "best"]) == 0
+    assert json.loads(Path("all/config.json").read_text())["patience"] is None
+    every, best = (json.loads(Path(run, "results.json").read_text())["ended"] for run in ("all", "best"))
+    assert every["text"] == "all 30 epochs done"
+    assert best["best_epoch"] < 30
+    os.remove("all/results.json")
+    capsys.readouterr()
+    assert main([*flags, "--patience", "none", "--resume", "all"]) == 0
+    with pytest.raises(SystemExit, match="2"):
+        main([*flags, "--patience", "20", "--resume", "all"])
+    assert "--resume takes the settings of the run, patience null: leave out --patience" in capsys.readouterr().err
 
 
 # What contradicts each setting of a run of `minnet train my.csv` with these flags, and nothing else.
@@ -207,7 +261,7 @@ def test_a_resumed_sweep_refuses_other_values(
 
 def test_flags_are_those_of_the_settings() -> None:
     typed = build_parser().parse_args(["train", "iris", "--lr=0.1,0.2", "--momentum=0.5", "--hidden=3"])
-    settings = {name: value for name, value in vars(typed).items() if name in FIELDS and value is not None}
+    settings = {name: value for name, value in vars(typed).items() if name in FIELDS and value is not UNTYPED}
     plain, values = parted(settings, seeds=3)
     assert plain == {"dataset": "iris", "lr": 0.1, "momentum": 0.5, "hidden": (3,)}
     assert values == {"lr": (0.1, 0.2), "seed": (0, 1, 2)}

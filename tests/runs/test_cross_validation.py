@@ -72,6 +72,24 @@ def test_a_run_of_folds_says_what_its_single_runs_say(more: list[str], capsys: p
         assert right == pytest.approx(single["test_accuracy"])
 
 
+def test_a_column_of_which_one_fold_learned_nothing_is_read_for_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Path(FILE).read_text().splitlines()
+    once = [f"{'odd' if k == 4 else 'even'},{line}" for k, line in enumerate(lines[1:])]
+    Path("once.csv").write_text("\n".join([f"once,{lines[0]}", *once, ""]))
+    train = ["train", "once.csv", "--target", "y", "--epochs", "2", "--quiet", "--folds", "3"]
+    for seed in ("0", "1", "2"):
+        assert main([*train, "--seed", seed, "--out", seed]) == 0
+        known = [{name for name, _ in each.kinds} for each in load(seed).preprocessing]  # type: ignore[union-attr]
+        assert sorted("once" in each for each in known) == [False, True, True]
+        capsys.readouterr()
+        assert main(["predict", seed, "once.csv"]) == 0
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 151
+        assert "not used, the model knows no such column: 'y'" in err
+        assert "once" not in err
+        assert main(["evaluate", seed, "once.csv"]) == 0
+
+
 def test_every_row_is_predicted_by_a_fold_that_did_not_learn_it() -> None:
     assert main([*TRAIN, "--folds", "4", "--repeats", "2", "--seeds", "2", "--out", "r"]) == 0
     rows, labels = rows_of(f"r/{OUT_OF_FOLD}"), [row["y"] for row in rows_of(FILE)]

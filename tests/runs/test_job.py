@@ -107,7 +107,7 @@ def test_checkpoints_take_no_more_than_their_share_of_the_time(monkeypatch: pyte
         return save_checkpoint(folder, training, group)
 
     monkeypatch.setattr("minnet.runs.job.save_checkpoint", slow)
-    assert main(["train", "iris", "--epochs", "100", "--quiet", "--out", "r"]) == 0
+    assert main(["train", "iris", "--epochs", "100", "--patience", "none", "--quiet", "--out", "r"]) == 0
     assert (epochs[0], epochs[-1]) == (1, 100)
     assert len(epochs) < 40
     assert len(checkpoints(Path("r"), "")) == len(checkpoints(Path("r"), "baseline")) == 2
@@ -318,7 +318,9 @@ def test_runs_started_at_once_get_folders_of_their_own() -> None:
 
 
 def test_a_run_that_is_being_trained_is_not_resumed_or_replaced(capsys: pytest.CaptureFixture[str]) -> None:
-    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
+    process = subprocess.Popen(
+        [*MINNET, "train", "digits", "--epochs", "3000", "--patience", "none", "--out", "r", "--quiet"]
+    )
     wait_until(process, lambda: checkpoints(Path("r")))
     for command in (["--resume", "r"], ["iris", "--out", "r", "--force"]):
         assert main(["train", *command, "--quiet"]) == 1
@@ -510,7 +512,7 @@ def test_compare_lays_runs_side_by_side(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["compare", "runs/a-2", "c"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "hidden", "normalize", "dropout", "epochs", "optimizer", "lr", "patience"]
-    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "-"]
+    assert lines[1].split() == ["runs/a-2", "64", "none", "0.0", "3", "sgd", "0.1", "20"]
     assert (lines[3], lines[5].split()[:2]) == ("", ["run", "accuracy"])
     assert lines[6].split()[-4:] == ["all", "3", "epochs", "done"]
     assert max(map(len, lines)) <= 100
@@ -632,7 +634,9 @@ def test_several_jobs_show_how_many_stacks_are_trained(capsys: pytest.CaptureFix
 
 
 def test_a_run_killed_at_once_goes_on() -> None:
-    process = subprocess.Popen([*MINNET, "train", "digits", "--epochs", "3000", "--out", "r", "--quiet"])
+    process = subprocess.Popen(
+        [*MINNET, "train", "digits", "--epochs", "3000", "--patience", "none", "--out", "r", "--quiet"]
+    )
     wait_until(process, lambda: checkpoints(Path("r")))
     process.kill()
     process.wait()

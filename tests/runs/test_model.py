@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,12 @@ def linear(D: object, H: object) -> dict[str, object]:
         ({"preprocessing": [[NUMBER | {"values": []}]]}, {}, "unexpected keyword argument"),
         ({"preprocessing": [[CATEGORY | {"values": "abc"}]]}, {}, "columns: expected values that are text"),
         ({"preprocessing": [[CATEGORY | {"values": [1, 2]}]]}, {}, "columns: expected values that are text"),
-        ({"preprocessing": [[CATEGORY | {"values": ["b", "a"]}]]}, {}, "columns: expected sorted values that differ"),
-        ({"preprocessing": [[CATEGORY | {"values": []}]]}, {}, "columns: expected sorted values that differ"),
-        ({}, {"temperature": np.zeros(())}, "temperature: expected finite numbers above 0"),
+        ({"preprocessing": [[CATEGORY | {"values": ["b", "a"]}]]}, {}, "columns: expected at most 50 sorted values"),
+        ({"preprocessing": [[CATEGORY | {"values": []}]]}, {}, "columns: expected at most 50 sorted values"),
+        ({"preprocessing": [[CATEGORY | {"values": [*"abcd"], "missing": True}]]}, {}, "gives 5 features, .* takes 4"),
+        ({}, {"temperature": np.zeros(())}, "temperature: expected 1e-06 to 1e[+]06, got 0.0"),
+        ({}, {"temperature": np.full((), 1e-300)}, "temperature: expected 1e-06 to 1e[+]06"),
+        ({}, {"temperature": np.full((), np.nan)}, "temperature: expected finite numbers"),
         ({}, {"temperature": np.ones(1)}, "the arrays are"),
         ({}, {"theta": np.zeros(14, np.float32)}, r"'theta': 'float32\[15\]'"),
         ({}, {"theta": None}, "'theta' is missing"),
@@ -168,6 +172,36 @@ def test_a_model_file_that_makes_no_sense_is_refused_by_field(
     assert str(caught.value).startswith(f"{path}: not a model that this version of minnet can load: ")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+def test_a_file_of_long_names_takes_no_more_memory_than_it_is_long(tmp_path: Path) -> None:
+    values = [f"{k:05}" for k in range(5000)]
+    damaged(tmp_path / "m", {"preprocessing": [[CATEGORY | {"name": "é" * 10**6, "values": values}]]})
+    few = [CATEGORY | {"name": chr(k) * 10**6, "values": values[:50]} for k in range(97, 103)]
+    damaged(tmp_path / "few", {"preprocessing": [few]})
+    for name, problem in (("m", "at most 50"), ("few", "gives 300 features")):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=problem):
+            load(tmp_path / name)
+        assert tracemalloc.get_traced_memory()[1] < 60e6  # features whose names were made would take more
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ([NUMBER, CATEGORY | {"name": "q"}], "preprocessing gives 2 features, but the network takes 4"),
+        ([CATEGORY | {"values": [*"abcd"]}], "expected columns of the same kind for each network"),
+        ([NUMBER | {"name": name} for name in "abcde"], "preprocessing gives 5 features, but the network takes 4"),
+    ],
+)
+def test_preprocessings_of_a_stack_fit_the_network_and_each_other(second: Any, problem: str, tmp_path: Path) -> None:
+    path, both = tmp_path / "m", [[NUMBER], second]
+    arrays: dict[str, Array | None] = {"theta": np.zeros((2, 15), np.float32), "temperature": np.ones(2)}
+    arrays |= {"mean": np.zeros((2, 4)), "scale": np.ones((2, 4))}
+    damaged(path, {"seed": [1, 2], "preprocessing": both}, **arrays)
+    with pytest.raises(ValueError, match=problem):
+        load(path)
 
 
 def test_every_layer_and_output_layer_comes_back_with_its_settings(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_seeds_trains_several_and_tells_mean_and_deviation(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "iris", "--seeds", "5", "--seed", "3", "--epochs", "4", "--quiet", "--json"]) == 0
+    last = ["--epochs", "4", "--patience", "none"]
+    assert main(["train", "iris", "--seeds", "5", "--seed", "3", *last, "--quiet", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert sorted(os.listdir("runs/iris-1")) == sorted([*RUN_FILES, STACK_FILE, "checkpoints"])
     stack, best = load("runs/iris-1/stack.safetensors").network, load("runs/iris-1").network
@@ -177,7 +178,8 @@ def test_a_sweep_in_two_processes_is_interrupted_and_goes_on() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_all_processes_of_a_sweep_ends_it_well(number: signal.Signals, begun: bool) -> None:
     """As a terminal sends it, or `timeout`: those that train get it too, and once more from the one they train for."""
-    train = ["train", "digits", "--seeds", "4", "--epochs", "100000", "--quiet", "--out", "r", "--jobs", "2"]
+    endless = ["--epochs", "100000", "--patience", "none"]
+    train = ["train", "digits", "--seeds", "4", *endless, "--quiet", "--out", "r", "--jobs", "2"]
     command = [sys.executable, "-m", "minnet", *train]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     both = ("stack-1", "stack-2") if begun else ()
@@ -343,7 +345,7 @@ def test_tune_tries_widths_and_regularisation(capsys: pytest.CaptureFixture[str]
     assert len(results["ranking"]) == len(tune.STEPS) * len(tune.MOMENTA) + len(tune.DECAYS)
     losses = [entry["loss"] for entry in results["ranking"] if entry["loss"] is not None]
     assert losses == sorted(losses)
-    assert {entry["weight_decay"] for entry in results["ranking"]} == {0, *tune.DECAYS}
+    assert {entry["weight_decay"] for entry in results["ranking"]} == {Config().weight_decay, *tune.DECAYS}
     assert all(entry["hidden"] == [] for entry in results["ranking"])
 
 
@@ -424,6 +426,19 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert (left.value.code, out, len(err.splitlines())) == (2, "", 1)
     assert message in err
     assert not os.listdir()
+
+
+def test_tune_has_nothing_to_say_of_settings_that_diverged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no NaN in its JSON: such networks keep the weights of epoch 0, of which nothing is known."""
+    monkeypatch.setattr("minnet.runs.tune.STEPS", np.array([1, 2e31]))
+    monkeypatch.setattr("minnet.runs.tune.STAGES", dict([*tune.STAGES.items()][:1]))
+    assert main(["tune", "iris", "--epochs", "2", "--seeds", "2", "--quiet", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [entry["diverged"] for entry in results["ranking"]] == [0, 0, 2, 2]
+    for entry in results["ranking"][2:]:
+        assert (entry["loss"], entry["deviation"], entry["accuracy"]) == (None, None, None)
 
 
 def test_tune_says_when_every_rate_diverges(
