@@ -23,17 +23,27 @@ from minnet.support.text import counted, listed, say, table
 from minnet.training import score
 
 RUN = Argument("run", TEXT, "a run folder, or a model file")
+ROLES = ("target", "sample_weight", "group", "time")  # of columns that are no features
 SAMPLES = Argument(
     "file", TEXT, "the samples, in the columns that the model was trained on; - is standard input, as CSV"
 )
+
+
+def run_settings(run: str) -> dict[str, Any]:
+    """Read the settings of a run, of which a model file on its own has none."""
+    return read_config(Path(run)) if (Path(run) / "config.json").is_file() else {}
 
 
 def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
     table = read_table(file, target, columns=model.preprocessing.kinds, class_names=model.class_names, **options)
-    if table.ignored:
-        say(f"not used, the model knows no such column: {listed(table.ignored)}")
+    settings = run_settings(run)
+    known = {settings.get(role) for role in ROLES} | {*settings.get("ignore", ()), *model.preprocessing.left_out}
+    if unknown := [name for name in table.ignored if name not in known]:
+        say(f"not used, the model knows no such column: {listed(unknown)}")
+    for note in table.notes:
+        say(note)
     for name, (count, what) in model.preprocessing.unseen(table.columns).items():
         if count:
             say(f"{name!r:.60}: {counted(count, 'cell')} {what}")
@@ -62,9 +72,8 @@ def evaluate(
     run: str, file: str, target: str | None = None, importance: bool = False, out: Path = Path("importance.png")
 ) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
-    if not target and (Path(run) / "config.json").is_file():
-        target = read_config(Path(run)).get("target")
-    model, samples = read_samples(run, file, target)
+    settings = run_settings(run)
+    model, samples = read_samples(run, file, target or settings.get("target"), min_class=settings.get("min_class"))
     t, network = samples.t, model.network
     y = model.predict_proba(samples.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):

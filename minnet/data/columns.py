@@ -15,7 +15,7 @@ MISSING = {"", "na", "n/a", "nan", "nat", "null", "none", "?"}  # what a cell sa
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)  # a number, of which none is taken
 DATE = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"[0-9]{4}(-[0-9]{2}-|/[0-9]{2}/)[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 )
 TRUTH = {"true": 1.0, "false": 0.0}
 EPOCH, DAY = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
@@ -166,12 +166,12 @@ def to_number_or_truth(word: str) -> float | None:
 
 
 def to_days(word: str) -> float | None:
-    """Convert a date as of ISO 8601 to days since 1970-01-01, in UTC unless it says otherwise, or give None."""
+    """Convert a date as of ISO 8601, or with slashes, to days since 1970-01-01 in UTC, or give None."""
     word = word.strip()
     if not DATE.fullmatch(word):
         return None
     try:
-        when = datetime.fromisoformat(word)
+        when = datetime.fromisoformat(word.replace("/", "-"))
     except ValueError:  # of no such day
         return None
     return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - EPOCH) / DAY

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ from minnet.data.columns import NUMBER, Column, Source, of_texts, to_numbers
 from minnet.support.machine import check_memory
 from minnet.support.text import listed
 
+QUOTED = re.compile("'.*'")  # names as some programs write them
 CELL = 80  # bytes of a short text, and of its place in a list
 # How numbers are written with commas, and with points that might stand between thousands.
 DECIMAL_COMMA = re.compile(r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*),[0-9]+([eE][+-]?[0-9]+)?")
+ICONV = "iconv -f WINDOWS-1252 -t UTF-8 {} > utf8.csv"
 COMMA_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 POINT_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+")
 
@@ -35,6 +38,8 @@ class CSVFile(Source):
         header = re.sub(r'"[^"]*"', "", first)
         self.delimiter = max(",;\t|", key=header.count)
         names = [name.strip() for name in next(self._rows(), (1, []))[1]]
+        if all(map(QUOTED.fullmatch, names)):
+            names = [name[1:-1] for name in names]
         if all(map(NUMBER.fullmatch, names)):
             raise ValueError(
                 f"{self.path}: expected names of columns in the first line, got {listed(names) or 'nothing'}"
@@ -48,7 +53,8 @@ class CSVFile(Source):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError as error:
-            self._refuse_line(data, error.start, f"is not {encoding}")
+            how = f", as does: {ICONV.format(shlex.quote(self.path))}" * (encoding == "UTF-8")
+            self._refuse_line(data, error.start, f"is not {encoding}", how)
         else:
             data = text.encode() if encoding == "UTF-16" else data.removeprefix(b"\xef\xbb\xbf")
         data = data.rstrip(b"\r\n \x1a")  # the last one once ended files
@@ -57,11 +63,11 @@ class CSVFile(Source):
             self._refuse_line(data, wrong, "holds a NUL, which is no text")
         return data
 
-    def _refuse_line(self, data: bytes, wrong: int, what: str) -> None:
+    def _refuse_line(self, data: bytes, wrong: int, what: str, how: str = "") -> None:
         """Raise ValueError that names the line in which a byte is wrong."""
         before = data[:wrong].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         line = before.count(b"\n") + 1
-        raise ValueError(f"{self.path}: line {line} {what}: save it as UTF-8")
+        raise ValueError(f"{self.path}: line {line} {what}: save it as UTF-8{how}")
 
     def _lines(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="\n")

@@ -379,6 +379,14 @@ class Several(tuple[Preprocessing, ...]):
         """Give name and kind of each column that any of them needs."""
         return [*dict.fromkeys(each for preprocessing in self for each in preprocessing.kinds)]
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Give the columns of which none of them could learn anything, and why the last one could not."""
+        used, reasons = dict(self.kinds), dict[str, str]()
+        for preprocessing in self:
+            reasons |= preprocessing.left_out
+        return {name: why for name, why in reasons.items() if name not in used}
+
     def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
         """Count in each column the cells that none of them has seen, as `Preprocessing.unseen` does."""
         least: dict[str, tuple[int, str]] = {}

@@ -12,7 +12,7 @@ from minnet.runs.config import Config
 from minnet.runs.sweep import BASELINE, Group, Result, groups, stacks
 from minnet.support.scores import named, uneven
 from minnet.support.stack import Array
-from minnet.support.text import shortened
+from minnet.support.text import counted, shortened
 from minnet.training import logits, score
 
 Beside = tuple[dict[str, Any], list[str]]  # what is said of it: as data, and to read
@@ -77,7 +77,7 @@ def describe_difference(found: Mapping[str, Any]) -> str:
         what = "more than chance"
     else:
         what = "more than chance, against this network"
-    return f"{what}: {ours} samples right here only, {theirs} there (exact McNemar p = {p:.2g})"
+    return f"{what}: {counted(ours, 'sample')} right here only, {theirs} there (exact McNemar p = {p:.2g})"
 
 
 def balance_matters(network: Network, counts: Array) -> bool:

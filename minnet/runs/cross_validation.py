@@ -367,7 +367,6 @@ def write_folds(
     """
     (folder / RESULTS).unlink(missing_ok=True)
     figures, lines = beside
-    lines = [*lines, found.calibration.line()]
     content = results(found, ending)
     content["calibration"] = found.calibration.results()
     content["baseline"] = {"commonest": found.guessing(), **figures}
@@ -380,7 +379,7 @@ def write_folds(
         save(folder / STACK_FILE, mean)
     save(folder / "model.safetensors", refit or mean)
     report, _ = found.classes()
-    write_text(folder / "report.txt", "\n".join([report, *lines, ""]))
+    write_text(folder / "report.txt", "\n".join([report, *lines, "", *found.calibration.table(), ""]))
     write_text(folder / OUT_OF_FOLD, out_of_fold(found))
     seeds = [config.seed for config in found.configs]
     folds = [config.fold or 1 for config in found.configs]
@@ -388,7 +387,7 @@ def write_folds(
     with pictures(folder):
         draw_folds(folder, found)
     write_json(folder / RESULTS, content)
-    return Summary(content, [*describe(found), *lines, f"model          {said}"])
+    return Summary(content, [*describe(found), *lines, found.calibration.line(), f"model          {said}"])
 
 
 def draw_folds(folder: Path, found: CrossValidation) -> None:

@@ -4,7 +4,8 @@ What a check takes for wrong lies far beyond what healthy data sets show; what o
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,11 +178,13 @@ def single_column(view: View) -> Finding:
         return True, f"no column alone tells the label of {TELLS:.0%} of the samples"
     others = [code for column, code in zip(view.columns, codes, strict=True) if column.name not in suspects]
     together = tree_accuracy(np.column_stack(others), t, None) if others else commonest
-    telling = [f"{name!r:.60} ({right:.1%})" for name, right in suspects.items() if 1 - together > 2.5 * (1 - right)]
+    telling = {
+        name: f"{name!r:.60} ({right:.1%})" for name, right in suspects.items() if 1 - together > 2.5 * (1 - right)
+    }
     if not telling:
         return True, "where a column alone tells the label, the others do so, too"
-    text = f"alone tells the label: {some(telling)}, where all others together tell {together:.1%}"
-    return False, f"{text}; leave out what will not be known when the label is asked for: --ignore"
+    text = f"alone tells the label: {some([*telling.values()])}, where all others together tell {together:.1%}"
+    return False, f"{text}; leave out what will not be known when the label is asked for: {ignoring(telling)}"
 
 
 def scores(column: Column, t: Array, K: int) -> Array:
@@ -224,7 +227,7 @@ def tree_accuracy(x: Array, t: Array, leaves: int | None) -> float:
 
 def keys(view: View) -> Finding:
     """Look for columns that number or name the rows: their values say nothing of rows not seen yet."""
-    found = []
+    found = dict[str, str]()
     for column in view.columns:
         values = column.values[~column.missing]
         N, words = len(values), named_as(column.name)
@@ -232,11 +235,14 @@ def keys(view: View) -> Finding:
             continue
         distinct = len(np.unique(values))
         if column.words is None and is_whole(values) and distinct == N and np.ptp(values) < 1.5 * N:
-            found.append(f"{column.name!r:.60} numbers the rows")
+            found[column.name] = f"{column.name!r:.60} numbers the rows"
         elif words & KEYS and distinct > 0.85 * N and (column.words is not None or is_whole(values)):
-            found.append(f"{column.name!r:.60} is a key ({distinct} of {N} cells are different)")
+            found[column.name] = f"{column.name!r:.60} is a key ({distinct} of {N} cells are different)"
     if found:
-        return False, f"{some(found)}: leave it out with --ignore, since new samples get values never seen"
+        return (
+            False,
+            f"{some([*found.values()])}: new samples get values never seen, so leave it out: {ignoring(found)}",
+        )
     return True, "no column numbers or names the rows"
 
 
@@ -373,6 +379,11 @@ def shared_rows(dataset: Dataset, first: dict[int, int]) -> Finding:
 def hashes(x: Array) -> list[int]:
     """Give a hash of each row, by which those are found that are the same."""
     return [hash(row.tobytes()) for row in x + 0.0]  # −0.0 becomes 0.0, which has other bytes
+
+
+def ignoring(names: Iterable[str]) -> str:
+    """Write the flag that leaves columns out."""
+    return f"--ignore {shlex.quote(','.join(names)):.200}"
 
 
 def some(examples: Sequence[str]) -> str:

@@ -217,6 +217,8 @@ def test_predictions_go_to_stdout_or_a_file(capsys: pytest.CaptureFixture[str]) 
     model = load("r")
     assert [row[0] for row in rows[1:]] == [model.class_names[k] for k in model.predict(x)]
     assert err == "minnet: not used, the model knows no such column: 'id'\n"
+    _, err = run(capsys, "predict", "r", "my.csv")
+    assert err == ""  # the target is known
     out, _ = run(capsys, "predict", "r", "new.csv", "--proba", "--out", "p.csv")
     assert out == ""
     rows = list(csv.reader(io.StringIO(Path("p.csv").read_text())))
@@ -428,7 +430,10 @@ def test_training_says_what_is_wrong_with_the_data_and_goes_on(capsys: pytest.Ca
     Path("my.csv").write_text(table(lambda k: "abc"[k], sample=lambda i: i + 5))
     train = ["train", "my.csv", "--target", "kind", "--epochs", "1", "--force", "--out", "r"]
     said = run(capsys, *train)[1]
-    assert "minnet: keys: 'sample' numbers the rows: leave it out with --ignore" in said
+    assert (
+        "minnet: keys: 'sample' numbers the rows: new samples get values never seen, so leave it out: --ignore sample"
+        in said
+    )
     assert run(capsys, *train, "--quiet")[1] == ""
     assert "keys" not in run(capsys, *train, "--ignore", "sample")[1]
 

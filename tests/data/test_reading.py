@@ -149,6 +149,7 @@ def test_a_column_that_a_model_wants_is_read_as_it_wants_it() -> None:
     [
         ("1970-01-01", 0),
         ("2024-02-29", 19782),
+        ("2024/02/29", 19782),
         ("1969-12-31 12:00", -0.5),
         ("2024-05-01T12:30", 19844 + 12.5 / 24),
         ("2024-05-01T12:30:30", 19844 + 45030 / 86400),
@@ -335,7 +336,10 @@ def test_encodings_that_say_which_they_are_are_read(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,kind\n1,é\n".encode("latin-1"), "line 2 is not UTF-8: save it as UTF-8"),
+        (
+            "a,kind\n1,é\n".encode("latin-1"),
+            "line 2 is not UTF-8: save it as UTF-8, as does: iconv -f WINDOWS-1252 -t UTF-8 my.csv > utf8.csv",
+        ),
         (b"a,kind\n1,\0\n", "line 2 holds a NUL, which is no text: save it as UTF-8"),
         (b"a,kind\n1,p\n".decode().encode("utf-32"), "line 1 holds a NUL, which is no text: save it as UTF-8"),
         (b"\xff\xfea", "line 1 is not UTF-16: save it as UTF-8"),
@@ -344,6 +348,12 @@ def test_encodings_that_say_which_they_are_are_read(encoding: str) -> None:
 )
 def test_other_bytes_are_refused(content: bytes, message: str) -> None:
     assert refused(content) == message
+
+
+def test_names_that_all_stand_in_single_quotes_are_read_without_them() -> None:
+    table = read("'a'\t'b'\t'kind'\n1\t2\tp\n3\t4\tq\n")
+    assert cells_of(table) == {"a": [1, 3], "b": [2, 4]}
+    assert read("a,'b',kind\n1,2,p\n3,4,q\n").feature_names == ["a", "'b'"]
 
 
 def test_standard_input_is_a_csv(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,8 @@ ROLES = "is asked for twice (target, feature, weight, ignore, …)"
         ("a,kind\n1,p\n2,q\n", {"min_class": 2}, "each class has fewer than 2 rows: expected a smaller --min-class"),
         ("a,kind\n1,p\n2,p\n3,q\n", {"min_class": 2}, "each class but 'p' has fewer than 2 rows: expected a smaller "
          "--min-class"),
-        (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3 is not UTF-8: save it as UTF-8"),
+        (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3 is not UTF-8: save it as UTF-8, "
+         "as does: iconv -f WINDOWS-1252 -t UTF-8 my.csv > utf8.csv"),
         (CSV.encode("utf-16")[2:], {}, "line 1 holds a NUL, which is no text: save it as UTF-8"),
         ('a,kind\n1,p\n2,"q\n', {}, "line 3: the cells cannot be told apart (unexpected end of data)"),
         (f'a,kind\n1,"{"p" * 200_000}"', {},
