@@ -379,6 +379,11 @@ class Several(tuple[Preprocessing, ...]):
         """Give name and kind of each column that any of them needs."""
         return [*dict.fromkeys(each for preprocessing in self for each in preprocessing.kinds)]
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Give the columns of which some could learn nothing, and why."""
+        return {name: why for preprocessing in self for name, why in preprocessing.left_out.items()}
+
     def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
         """Count in each column the cells that none of them has seen, as `Preprocessing.unseen` does."""
         least: dict[str, tuple[int, str]] = {}
