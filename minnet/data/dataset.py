@@ -158,6 +158,8 @@ class Dataset:
         """
         owner, names = f"data set {name!r}", getattr(x, "columns", None)  # those of a data frame
         validation = expect.number("Dataset validation", validation, above=0, below=0.8)
+        if names is not None and np.asanyarray(x).dtype == object:
+            raise TypeError(f"{owner}: not all columns of the frame are numbers: use Dataset.from_frame(frame, target)")
         x, t = expect.features(owner, x), np.asanyarray(t)  # a masked array is refused as one
         if t.ndim != 1:
             raise ValueError(f"{owner} expected one class number a sample, got t of shape {t.shape}")

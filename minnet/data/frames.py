@@ -73,7 +73,7 @@ def to_floats(series: Any) -> Array:
     return np.asarray(series.cast(nw.Float64).to_numpy(), np.float64)
 
 
-def from_frame(frame: Any, target: str | None = None, *, name: str = "frame", **options: Any) -> Table:
+def from_frame(frame: Any, target: Any = None, *, name: str = "frame", **options: Any) -> Table:
     """Read a data frame by the rules by which files are read.
 
     Parameters
@@ -90,8 +90,12 @@ def from_frame(frame: Any, target: str | None = None, *, name: str = "frame", **
     Raises
     ------
     TypeError
-        If it is no data frame.
+        If it is no data frame, or the target no name.
     ValueError
         If it is not a table with what was asked for.
     """
+    if target is not None and not isinstance(target, str):
+        got = type(target).__name__
+        remedy = "if it is a column of its own, put it into the frame: frame.assign(target=…)"
+        raise TypeError(f"{name}: expected the name of the target's column, got {got:.80}; {remedy}")
     return make_table(Frame(frame, name), name, target, **options)

@@ -381,11 +381,8 @@ class Several(tuple[Preprocessing, ...]):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Give the columns of which none of them could learn anything, and why the last one could not."""
-        used, reasons = dict(self.kinds), dict[str, str]()
-        for preprocessing in self:
-            reasons |= preprocessing.left_out
-        return {name: why for name, why in reasons.items() if name not in used}
+        """Give the columns of which some could learn nothing, and why."""
+        return {name: why for preprocessing in self for name, why in preprocessing.left_out.items()}
 
     def unseen(self, columns: Sequence[Column]) -> dict[str, tuple[int, str]]:
         """Count in each column the cells that none of them has seen, as `Preprocessing.unseen` does."""

@@ -178,3 +178,6 @@ def test_the_penguins_train_by_folds_as_they_come(capsys: pytest.CaptureFixture[
     assert "5 numbers (8 cells missing, filled with medians), 2 categories (island 3, sex 2 and missing)" in said
     (line,) = (line for line in out.splitlines() if line.startswith("test accuracy"))
     assert float(line.split()[2]) > 0.9
+    out, said = run(capsys, "predict", "run", str(PENGUINS))
+    assert len(out.splitlines()) == 345
+    assert "'species'" not in said

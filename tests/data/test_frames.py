@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from minnet import Dataset
 from minnet.data.frames import from_frame
 from minnet.data.tables import Table, read_table
 
@@ -111,6 +112,11 @@ def test_what_is_no_frame_or_no_table_is_refused() -> None:
         TypeError, match=r"^frame: expected a data frame of pandas, polars or the like, in memory, got b"
     ):
         from_frame([1, 2], "y")
+    two = pandas.DataFrame({"a": ["x", "y"], "b": [1, 2]})
+    with pytest.raises(TypeError, match=r"^frame: expected the name of the target's column, got Series; .*assign\("):
+        from_frame(two, two["a"])
+    with pytest.raises(TypeError, match=r"not all columns of the frame are numbers: use Dataset\.from_frame\(frame, t"):
+        Dataset.from_arrays(two, np.arange(2))
     frame = pandas.DataFrame({"a": [1, math.inf], "b": [[1], [2]], "c": ["1", "x"], "y": ["p", "q"]})
     for ignore, message in (
         (["b", "c"], "^mine: column 'a', row 2: expected a number that float64 can hold, got 'inf'"),

@@ -65,6 +65,7 @@ def test_mcnemar_is_the_exact_test_of_samples_that_only_one_has_right(ours: int,
     assert found["p"] == pytest.approx(min(1.0, 2 * binom.cdf(fewer, n, 0.5)))
     said = "may be chance" if n in (13, 0, 10) and fewer != 1 else "more than chance"
     assert describe_difference(found).startswith(said)
+    assert f": {ours} sample{'s' * (ours != 1)} right here only, " in describe_difference(found)
     assert ("against this network" in describe_difference(found)) == ((ours, theirs) == (1, 12))
 
 

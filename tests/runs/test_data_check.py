@@ -56,6 +56,7 @@ def test_a_column_that_nearly_is_the_label_is_found(as_words: bool) -> None:
     leak = words("told", noisy(t)) if as_words else Column("told", noisy(t).astype(float))
     text = found([*x, leak], t)["single column"].text
     assert text.startswith("alone tells the label: 'told' (9")
+    assert text.endswith(": --ignore told")
     assert found(x, t) == {}
 
 
