@@ -14,7 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 
 from minnet.history import History
 from minnet.support import expect
@@ -78,11 +78,12 @@ def draw_curve(
     panel: Axes, k: int, x: npt.ArrayLike, y: npt.ArrayLike, label: str = "", band: Sequence[Array] = ()
 ) -> None:
     """Draw the k-th curve of a panel in one of 32 looks, with about eight markers on it, in a band if there is one."""
-    panel.plot(
-        x, y, label=literal(label, 60), linestyle=DASHES[(k + k // 8) % 4], markevery=max(1, np.size(x) // 8), **look(k)
-    )
+    dashes = DASHES[(k + k // 8) % 4]
+    every = max(1, np.size(x) // 8)
+    panel.plot(x, y, label=literal(label, 60), linestyle=dashes, markevery=every, **look(k))
     if band:
-        panel.fill_between(x, band[0], band[1], color=COLOURS[k % 8], alpha=0.2, linewidth=0)
+        low, high = band
+        panel.fill_between(x, low, high, color=COLOURS[k % 8], alpha=0.2, linewidth=0)
 
 
 def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50) -> None:
@@ -94,19 +95,24 @@ def scale_losses(panel: Axes, losses: Sequence[npt.ArrayLike], most: float = 50)
     shown = np.clip(values[np.isfinite(values)], 1e-12, most)  # a loss of 0 has no logarithm
     low, high = (shown.min(), shown.max()) if shown.size else (0.2, 5)
     margin = max(1.1, (high / low) ** 0.1)
-    low, high = low / margin, high * margin
+    low /= margin
+    high *= margin
     panel.set(ylim=(low, high), yscale="log")
     if high < 5 * low:
-        panel.yaxis.set_major_locator(MaxNLocator(5))
+        ticks: Locator = MaxNLocator(5)
+    elif high < 100 * low:
+        ticks = LogLocator(subs=(1, 2, 5))
     else:
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        ticks = LogLocator(subs=(1,))
+    panel.yaxis.set_major_locator(ticks)
     panel.yaxis.set_major_formatter("{x:g}")  # 0.01 reads easier than a power, and needs no mathematical typesetting
     panel.yaxis.minorticks_off()
 
 
 def legend_above(panel: Axes, columns: int = 2) -> None:
     """Put a panel's legend where it hides no data."""
-    if max(map(len, panel.get_legend_handles_labels()[1])) > 36:  # two of them are wider than a panel
+    _, labels = panel.get_legend_handles_labels()
+    if max(map(len, labels)) > 36:  # two of them are wider than a panel
         columns = 1
     panel.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, frameon=False, fontsize="small", columnspacing=1.2
@@ -149,18 +155,27 @@ def plot_history(
     given: Any = new_figure(9, 3.8, title).subplots(1, 2) if ax is None else ax
     panels = np.ravel(given)
     loss, epochs = panels[0], len(history.epoch)
-    steps = np.linspace(0, epochs, len(history.batch_loss), endpoint=False)
-    loss.plot(steps, history.batch_loss, color="0.75", linewidth=0.6, label="each batch", rasterized=True)
-    scale_losses(loss, [history.train_loss, history.validation_loss, history.batch_loss[:1]], most=np.inf)
+    of_batches = history.batch_loss
+    steps = np.linspace(0, epochs, len(of_batches), endpoint=False)
+    loss.plot(steps, of_batches, color="0.75", linewidth=0.6, label="each batch", rasterized=True)
+    scale_losses(loss, [history.train_loss, history.validation_loss, of_batches[:1]], most=np.inf)
     for panel, (measure, what, form) in zip(panels, MEASURES, strict=False):
         for k, (name, split) in enumerate(SPLITS.items()):
             values = getattr(history, f"{split}_{measure}")
-            draw_curve(panel, k, history.epoch, values, f"{name}: {values[(kept or epochs) - 1]:{form}}")
+            value = values[(kept or epochs) - 1]
+            draw_curve(panel, k, history.epoch, values, f"{name}: {value:{form}}")
         if kept:
             panel.axvline(kept, color="0.3", linestyle=":", label=f"weights of epoch {kept}")
         label_epochs(panel, what)
         legend_above(panel)
     return figure_of(loss)
+
+
+def mean_in_band(values: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Give mean and deviation of columns (epochs, S) over the networks, and a band of one deviation to either side."""
+    mean, deviation = values.mean(axis=1), values.std(axis=1)
+    low = np.maximum(mean - deviation, 0.5 * mean)  # above 0, for the logarithm
+    return mean, deviation, (low, mean + deviation)
 
 
 def plot_stack(history: History, groups: Mapping[str, Array] | None = None, title: str = "") -> Figure:
@@ -189,10 +204,9 @@ def plot_stack(history: History, groups: Mapping[str, Array] | None = None, titl
                 draw_curve(panel, k, [], [], f"{name}: all diverged")
                 continue
             values = np.array(getattr(history, f"{split}_{measure}"))[:, kept]
-            mean, deviation = values.mean(axis=1), values.std(axis=1)
+            mean, deviation, band = mean_in_band(values)
             lost = f", {len(members) - len(kept)} diverged" if len(kept) < len(members) else ""
             label = f"{name}: {mean[-1]:{form}} ± {deviation[-1]:{form}}{lost}"
-            band = np.maximum(mean - deviation, 0.5 * mean), mean + deviation  # above 0, for the logarithm
             draw_curve(panel, k, history.epoch, mean, label, band)
             bands += band
         if measure == "loss":
@@ -244,9 +258,8 @@ def mean_curve(history: History, name: str) -> tuple[Array, tuple[Array, ...], f
     alive = ~history.diverged()
     if not alive.any():
         return np.full(len(values), np.nan), (), np.nan
-    values, kept = values[:, alive], kept[alive]
-    mean, deviation = values.mean(axis=1), values.std(axis=1)
-    return mean, (np.maximum(mean - deviation, 0.5 * mean), mean + deviation), float(kept.mean())
+    mean, _, band = mean_in_band(values[:, alive])
+    return mean, band, float(kept[alive].mean())
 
 
 def networks_of(history: History) -> str:
@@ -257,7 +270,8 @@ def networks_of(history: History) -> str:
     S = len(history.kept[-1])
     if lost == S:
         return f", all {S} diverged"
-    return f", mean of {S - lost}" + (f" ({lost} diverged)" if lost else "")
+    left_out = f" ({lost} diverged)" if lost else ""
+    return f", mean of {S - lost}{left_out}"
 
 
 def plot_runs(histories: Mapping[str, History], split: str = "validation", title: str = "") -> Figure:
@@ -276,8 +290,10 @@ def plot_runs(histories: Mapping[str, History], split: str = "validation", title
         Stands above.
     """
     losses = [mean_curve(history, f"{SPLITS[split]}_loss") for history in histories.values()]
-    width = 9.6 + 0.09 * min(60, max(map(len, histories)))
-    figure = new_figure(width, max(3.8, 0.8 + 0.2 * len(losses)), title)
+    longest = max(map(len, histories))
+    width = 9.6 + 0.09 * min(60, longest)
+    height = max(3.8, 0.8 + 0.2 * len(losses))
+    figure = new_figure(width, height, title)
     loss, accuracy = figure.subplots(1, 2)
     scale_losses(loss, [each for mean, band, _ in losses for each in (mean, *band)])
     for k, (name, history) in enumerate(histories.items()):
@@ -320,8 +336,10 @@ def plot_confusion(
         Stands above, over the number of samples that are right.
     """
     K = len(class_names)
-    counts = np.bincount(K * class_numbers(t) + predicted, minlength=K * K).reshape(K, K)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    pairs = K * class_numbers(t) + predicted
+    counts = np.bincount(pairs, minlength=K * K).reshape(K, K)
+    samples = counts.sum(axis=1, keepdims=True)
+    share = counts / np.maximum(samples, 1)
     names = [literal(name, 24) for name in class_names] if K <= 60 else []
     longest = max(map(len, names), default=0)
     cell = 0.36 if K <= 30 else 0.26
@@ -331,7 +349,8 @@ def plot_confusion(
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if names:
         turned = (40 if K <= 30 else 60) * (longest > 2)
-        ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha="right" if turned else "center")
+        ha = "right" if turned else "center"
+        ax.set_xticks(range(K), names, rotation=turned, rotation_mode="anchor", ha=ha)
         ax.set_yticks(range(K), names)
         fontsize = min(9, 100 * (cell + 1 / K) / len(str(counts.max())))
         for row, column in np.argwhere(counts):
@@ -453,15 +472,15 @@ def plot_decision_boundary(
     low, high = x.min(axis=0), x.max(axis=0)
     margin = 0.08 * (high - low) + 1e-9
     across, up = np.linspace(low - margin, high + margin, 300, axis=1)
-    grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(x.dtype)
+    points = np.stack(np.meshgrid(across, up), axis=-1)
+    grid = points.reshape(-1, 2).astype(x.dtype)
     regions = classifier.predict(grid).reshape(300, 300)
     ax.pcolormesh(
         across, up, regions % 8, cmap=ListedColormap(COLOURS), vmin=-0.5, vmax=7.5, alpha=0.3, rasterized=True
     )
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
     for k, name in enumerate(class_names or map(str, range(t.max() + 1))):
-        ax.plot(
-            *x[t == k].T, label=literal(name, 24), linestyle="", markeredgecolor="white", markeredgewidth=0.4, **look(k)
-        )
+        ax.plot(*x[t == k].T, label=literal(name, 24), linestyle="", **edge, **look(k))
     across_name, up_name = map(literal, feature_names)
     ax.set(xlabel=across_name, ylabel=up_name)
     ax.legend(loc="best")  # which, unlike the default, does not warn where drawing takes long

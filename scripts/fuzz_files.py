@@ -253,15 +253,16 @@ def strange_frame(kinds: list[Any], n: int) -> Any:
     if chance.random() < 0.2:
         frame.columns = pick([pandas.MultiIndex.from_product([["a"], names]), [names[0]] * len(names), names[::-1]])
     with contextlib.suppress(Exception):  # what others cannot hold
-        return pick([lambda: frame, lambda: polars.from_pandas(frame), lambda: pyarrow.Table.from_pandas(frame)])()
+        made_of: Any = pick([pandas.DataFrame, polars.from_pandas, pyarrow.Table.from_pandas])
+        return made_of(frame)
     return frame
 
 
 def use_frame(run: Path, file: Path, good: bytes) -> None:
     """Make a data set of a data frame that is strange, and predict with one."""
     model, problems = minnet.load(run / "model.safetensors"), list[str]()
-    kinds = model.preprocessing.kinds
-    others = [(name, pick(["number", "category", "date"])) for name in (1, None, "é", " ")]
+    kinds: list[Any] = model.preprocessing.kinds
+    others: list[Any] = [(name, pick(["number", "category", "date"])) for name in (1, None, "é", " ")]
     learned, asked = strange_frame([*pick([kinds, others]), ("y", "category")], 40), strange_frame(kinds, 5)
     for call in (lambda: minnet.Dataset.from_frame(learned, "y"), lambda: check_answer(model, asked)):
         try:

@@ -1,7 +1,7 @@
 """The whole of minnet on one page: what ``minnet train digits`` computes, to the byte, in plain NumPy.
 
 Two linear layers with ReLU between them and softmax-cross-entropy at the end, trained by stochastic gradient descent
-with momentum, weight decay and a falling rate; and the proof that the gradient is right. Only the data come from minnet.
+with momentum, weight decay and a falling rate; and the proof that the gradient is right. Only data come from minnet.
 """
 
 import numpy as np

@@ -54,8 +54,10 @@ def number_classes(
         rare = counts < (min_class or 0)
         if rare.any():
             few = f"fewer than {min_class}"
-            if rare.all():
-                raise ValueError(f"{file.path}: each class has {few} rows: expected a smaller --min-class")
+            if (~rare).sum() < 2:
+                but = ", ".join(f"{names[k]!r:.60}" for k in np.flatnonzero(~rare))
+                each = f"each class{f' but {but}' * bool(but)}"
+                raise ValueError(f"{file.path}: {each} has {few} rows: expected a smaller --min-class")
             left = f"{count_of(int(counts[rare].sum()), 'row')} of {count_of(int(rare.sum()), 'class')}"
             notes.append(f"{left} with {few} left out")
             t = np.append(np.where(rare, -1, np.cumsum(~rare) - 1), -1)[t]

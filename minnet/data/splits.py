@@ -70,7 +70,8 @@ def split_rows(
             rest, part = groups_aside(labels, groups, rest, share * N, random, class_names)
             kept.insert(0, part)
         return dict(zip(parts, [rest, *kept], strict=True))
-    check_counts(labels, len(parts), f"one for each part ({', '.join(parts)})", class_names)
+    why = f"one for each part ({', '.join(parts)})"
+    check_counts(labels, len(parts), why, "these are too few to learn from", class_names)
     return dict(zip(parts, stratified_split(labels, seed, validation, test), strict=True))
 
 
@@ -122,7 +123,8 @@ def fold_rows(
         splits = group_folds(labels, groups, folds, repeats, validation, random, class_names)
     else:
         needed = 4 if folds == 2 else folds  # what a fold does not test has one to learn and one to validate
-        check_counts(labels, needed, f"so that each of {folds} folds learns, validates and tests one", class_names)
+        why = f"so that each of {folds} folds learns, validates and tests one"
+        check_counts(labels, needed, why, "use fewer --folds", class_names)
         return stratified_folds(labels, folds, repeats, validation, random)
     return [check_learned(labels, rows, class_names) for rows in splits]
 
@@ -144,7 +146,9 @@ def stratified_aside(labels: Array, rest: Array, share: float, needed: int, rand
     K = int(labels.max()) + 1
     held_out = max(round(share * len(labels)), K)  # at least one sample of each class
     if len(rest) - held_out < K:
-        raise ValueError(f"{len(labels)} samples are too few to keep a share of {share:g} of them aside")
+        raise ValueError(
+            f"{len(labels)} samples are too few to keep a share of {share:g} of them aside: use a smaller one"
+        )
     rest, part = train_test_split(rest, test_size=held_out, stratify=labels[rest], random_state=random)
     for k in range(K):  # one for the part, and for the rest as many as the other parts need
         rest, part = even_out(labels, k, rest, part, 1)
@@ -293,15 +297,18 @@ def check_groups(groups: Array, needed: int, why: str) -> None:
         )
 
 
-def check_counts(labels: Array, needed: int, why: str, class_names: Names) -> None:
+def check_counts(labels: Array, needed: int, why: str, otherwise: str, class_names: Names) -> None:
     """Raise ValueError unless each class has as many rows as are needed."""
     counts = np.bincount(labels)
     if counts.min() < needed:
         rows, whose = amount(labels, int(counts.argmin()), class_names)
-        remedy = f"--min-class {needed} leaves such rows out"
-        if needed > counts.max():
-            remedy = f"no class has more than {counts.max()}, which are too few"
+        remedy = f"--min-class {needed} leaves such rows out" if two_have(counts, needed) else otherwise
         raise ValueError(f"{whose} has {rows}: expected at least {needed}, {why}; {remedy}")
+
+
+def two_have(counts: Array, needed: int) -> bool:
+    """Tell whether there would be two classes left if those with fewer rows than needed were left out."""
+    return int((counts >= needed).sum()) > 1
 
 
 def check_learned(labels: Array, rows: Rows, class_names: Names) -> Rows:
@@ -315,7 +322,9 @@ def check_learned(labels: Array, rows: Rows, class_names: Names) -> Rows:
 def lost(labels: Array, k: int, class_names: Names) -> ValueError:
     """Make the error that class k has no row that could be learned from."""
     rows, whose = amount(labels, k, class_names)
-    remedy = f"--min-class {int((labels == k).sum()) + 1} leaves it out"
+    counts = np.bincount(labels)
+    needed = int(counts[k]) + 1
+    remedy = f"--min-class {needed} leaves it out" if two_have(counts, needed) else "use another column"
     return ValueError(f"{whose} has {rows}, none of which is left to learn from by this --group or --time; {remedy}")
 
 

@@ -238,7 +238,7 @@ def make_table(
         raise ValueError(f"{file.path}: which column is the target? Name it with --target; {there}")
     ignore = [each or UNNAMED for each in ignore]
     roles = [each for each in (label, sample_weight, group, time) if each is not None]
-    check_names(file, [*roles, *ignore], [*categorical, *keep], wanted)
+    check_names(file, [*roles, *ignore, *categorical], keep, wanted)
     if wanted is None:
         used = {*roles, *ignore, *file.hidden}
         kinds = {each: "category" if each in categorical else None for each in file.names if each not in used}

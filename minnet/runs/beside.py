@@ -15,6 +15,7 @@ from minnet.support.stack import Array
 from minnet.support.text import counted, shortened
 from minnet.training import logits, score
 
+Beside = tuple[dict[str, Any], list[str]]  # what is said of it: as data, and to read
 ALPHA = 0.05  # the probability of chance below which it is not what is said
 
 
@@ -93,7 +94,7 @@ def commonest(dataset: Dataset) -> tuple[dict[str, Any], str]:
     return {"class": name, "test_accuracy": share}, text
 
 
-def compare_with_baseline(result: Result | None, plan: Any, right: Array) -> tuple[dict[str, Any], list[str]]:
+def compare_with_baseline(result: Result | None, plan: Any, right: Array) -> Beside:
     """Compare a network with the logistic regression that was trained beside it, if one was: as data, and to read.
 
     Parameters
@@ -121,13 +122,13 @@ def compare_with_baseline(result: Result | None, plan: Any, right: Array) -> tup
     return said(figures, accuracy, mcnemar(right, predicted == dataset.labels("test")))
 
 
-def diverged(what: str) -> tuple[dict[str, Any], list[str]]:
+def diverged(what: str) -> Beside:
     """Say that there is nothing to compare with, as data and to read."""
     text = f"beside it      logistic regression: {what}; nothing to compare with"
     return {"logistic_regression": {"diverged": what}}, [text]
 
 
-def said(figures: dict[str, Any], accuracy: str, found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def said(figures: dict[str, Any], accuracy: str, found: dict[str, Any]) -> Beside:
     """Say how the logistic regression did, and whether the difference may be chance, as data and to read."""
     lines = [f"beside it      logistic regression {accuracy}", f"difference     {describe_difference(found)}"]
     return {"logistic_regression": figures, "mcnemar": found}, lines

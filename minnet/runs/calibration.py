@@ -15,11 +15,13 @@ from minnet.layers import Array, Layer
 from minnet.network import Network
 from minnet.support import expect
 from minnet.support.stack import plain
+from minnet.support.text import table
 from minnet.training import logits
 
 COLDEST, HOTTEST = 0.05, 20.0  # bounds of a temperature
 PRIOR = 20  # how much T = 1 counts: as much as 20 samples whose logits have a variance of 1
 BINS = 15  # as many as Guo et al. take
+NAMES = {"log_loss": "log loss", "brier": "Brier score", "ece": "calibration error"}
 
 
 class Temperature(Layer):
@@ -227,11 +229,16 @@ class Calibration(NamedTuple):
     def line(self) -> str:
         """Say what the temperature changes."""
         before, after = (calibration_figures(y, self.t) for y in (self.before, self.after))
-        changes = ", ".join(
-            f"{what} {before[name]:.4f} → {after[name]:.4f}"
-            for name, what in (("log_loss", "log loss"), ("brier", "Brier score"), ("ece", "calibration error"))
-        )
-        return f"calibration    temperature {self.temperature:.2f}: {changes}"
+        changes = [f"{what} {before[name]:.4f} → {after[name]:.4f}" for name, what in NAMES.items() if name != "brier"]
+        return f"calibration    temperature {self.temperature:.2f}: {', '.join(changes)}"
+
+    def table(self) -> list[str]:
+        """Give all figures, without the temperature and with it."""
+        rows = [["calibration", *NAMES.values()]]
+        for name, y in (("as trained", self.before), (f"with temperature {self.temperature:.2f}", self.after)):
+            figures = calibration_figures(y, self.t)
+            rows.append([name, *(f"{figures[each]:.4f}" for each in NAMES)])
+        return table(rows, "<>>>")
 
     def reliabilities(self) -> dict[str, Reliability]:
         """Give what `minnet.plots.plot_reliability` draws."""

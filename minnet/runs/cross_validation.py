@@ -3,8 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Several
 from minnet.network import Network
-from minnet.runs.beside import diverged, mcnemar, said, score_test
+from minnet.runs.beside import Beside, diverged, mcnemar, said, score_test
 from minnet.runs.build import first_width, make_network, make_stack, read
 from minnet.runs.calibration import Calibration, temperature_of
 from minnet.runs.config import VARIED, Config
@@ -21,30 +22,108 @@ from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, draw_r
 from minnet.runs.folds import narrow, widen
 from minnet.runs.model import Model, save
 from minnet.runs.report import class_report, describe_scores, figure, mean_and_deviation
-from minnet.runs.sweep import Group, Result, Setting, rank
+from minnet.runs.sweep import Group, Result, Setting, by_name, rank
 from minnet.support.files import write_json, write_text
+from minnet.support.scores import MONITORS
 from minnet.support.stack import Array
 from minnet.support.text import shortened, table
 
 REFIT = "refit"  # the group of the network that is trained on all rows
+SETTINGS = [name for name in VARIED if name not in ("fold", "seed")]
+LOSSES = ("train_loss", "validation_loss")
+FIGURES = (*LOSSES, *(f"test_{name}" for name in (*MONITORS, "auc")))
+NONE = np.empty(0)
 SHOWN = ("validation_loss", "test_loss", "test_accuracy")
 
 
+@dataclass(eq=False)
+class Member:
+    """A network that did not diverge, alone.
+
+    Attributes
+    ----------
+    fold, kept : int
+        The number of the fold that it did not learn, and the epoch whose weights it has, both from 1.
+    config, dataset, network : Config, Dataset, Network
+        What it is, and which rows it learned from.
+    figures : dict of str to float
+        How it did, by name.
+    """
+
+    fold: int
+    kept: int
+    config: Config
+    dataset: Dataset
+    network: Network
+    figures: dict[str, float]
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What it says of the rows of its fold."""
+        temperature = temperature_of(self.network, self.dataset)
+        return Calibration.of(self.network, self.dataset, temperature)
+
+    def figure(self, name: str) -> float:
+        """Return a figure; NaN if it has none of that name, such as of a ROC curve where the fold tests one class."""
+        return self.figures.get(name, math.nan)
+
+    @property
+    def width(self) -> int:
+        """The outputs of its first layer."""
+        return first_width(self.config, self.dataset)
+
+
 class Tested(NamedTuple):
-    """What the folds of the best setting say of the rows that they did not learn from.
+    """What networks say of the rows that they did not learn from.
 
     Attributes
     ----------
     fold, row : arrays of shape (N,)
         Of which fold it was the test part, and where in the source it stands, from 0.
-    t, y : arrays of shape (N,) and (N, K)
-        The right class, and the probability of each, with the temperature, the mean over seeds.
+    t : array of shape (N,)
+        The right class.
+    before, y : arrays of shape (N, K)
+        The probability of each class, without temperatures and with: the mean over the seeds of the fold.
     """
 
     fold: Array
     row: Array
     t: Array
+    before: Array
     y: Array
+
+    @classmethod
+    def of(cls, members: Iterable[Member]) -> "Tested":
+        """Let each row be predicted by the networks that did not learn from it."""
+        parts = []
+        for fold, those in by_fold(members).items():
+            each = [member.calibration for member in those]
+            row = those[0].dataset.rows["test"]
+            before = np.mean([calibration.before for calibration in each], axis=0)
+            y = np.mean([calibration.after for calibration in each], axis=0)
+            folds = np.full(len(row), fold)
+            parts.append((folds, row, each[0].t, before, y))
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @property
+    def predicted(self) -> Array:
+        """The class numbers predicted: shape (N,)."""
+        predicted: Array = self.y.argmax(axis=1)
+        return predicted
+
+    def right(self, folds: Array) -> Array:
+        """Tell which rows of some folds are predicted right."""
+        those = np.isin(self.fold, folds)
+        right: Array = self.predicted == self.t
+        return right[those]
+
+
+def by_fold(members: Iterable[Member]) -> dict[int, list[Member]]:
+    """Sort networks by the fold that they did not learn."""
+    folds: dict[int, list[Member]] = {}
+    for member in members:
+        folds.setdefault(member.fold, []).append(member)
+    return dict(sorted(folds.items()))
 
 
 class CrossValidation:
@@ -56,188 +135,219 @@ class CrossValidation:
         Of each network.
     result : Result
         Of all networks, in that order; at least one did not diverge.
+
+    Attributes
+    ----------
+    members : dict of int to Member
+        The networks that did not diverge, by their places in the stack.
+    ranking, chosen : list of Setting, list of Member
+        How the settings fared, the best first, and the networks of that one.
+    tested, calibration : Tested, Calibration
+        What these say of the rows that they did not learn from, and what their temperatures change.
     """
 
     def __init__(self, configs: Sequence[Config], datasets: Sequence[Dataset], result: Result) -> None:
-        self.configs, self.datasets, self.history = configs, datasets, result.history
-        self.alive = ~self.history.diverged()
-        self.wide = max(dataset.D for dataset in self.datasets)
-        self.networks = [self.network(s, theta) for s, theta in enumerate(result.theta)]
-        varied = [name for name in VARIED if name not in ("fold", "seed") and len(self.values(name)) > 1]
-        self.ranking = rank(self.configs, self.history, varied)
+        self.configs, self.datasets = configs, datasets
+        self.result, self.history = result, result.history
+        self.folds = configs[0].folds or 1
+        self.losses = {name: self.history.final(name) for name in LOSSES}
+        self.wide = max(dataset.D for dataset in datasets)
+        diverged = self.history.diverged()
+        self.lost = int(diverged.sum())
+        self.members = {s: self.member(s) for s in range(len(configs)) if not diverged[s]}
+        varied = [name for name in SETTINGS if len(self.values(name)) > 1]
+        self.ranking = rank(configs, self.history, varied)
         self.chosen = self.of(self.ranking[0])
-        self.figures = self.measure()
-        self.temperatures = {s: temperature_of(self.networks[s], self.datasets[s]) for s in self.chosen}
-        self.tested, self.calibration = self.test()
+        self.tested = Tested.of(self.chosen)
+        _, _, t, before, after = self.tested
+        T = np.mean([member.calibration.temperature for member in self.chosen])
+        self.calibration = Calibration(float(T), before, after, t)
 
     def values(self, name: str) -> set[Any]:
         """List the values that a setting has."""
         return {getattr(config, name) for config in self.configs}
 
-    def network(self, s: int, theta: Array) -> Network:
-        """Make the single network that network s of the stack is."""
-        config, dataset = self.configs[s], self.datasets[s]
+    def member(self, s: int) -> Member:
+        """Take network s out of the stack, without the features that only others have, and score it."""
+        config = self.configs[s]
+        dataset = self.datasets[s]
         network = make_network(config, dataset)
-        network.theta[...] = narrow(theta, first_width(config, dataset), dataset.D, self.wide)
-        return network
+        H = first_width(config, dataset)
+        network.theta[...] = narrow(self.result.theta[s], H, dataset.D, self.wide)
+        figures = {name: each[s] for name, each in self.losses.items()}
+        scores, _ = score_test(network, dataset)
+        for name, value in scores.items():
+            figures[f"test_{name}"] = value
+        kept = int(self.history.kept[-1][s])
+        return Member(config.fold or 1, kept, config, dataset, network, figures)
 
-    def of(self, setting: Setting) -> list[int]:
+    def of(self, setting: Setting) -> list[Member]:
         """List the networks of a setting that did not diverge."""
-        return [s for s in setting.networks.tolist() if self.alive[s]]
+        return [self.members[s] for s in setting.networks.tolist() if s in self.members]
 
-    def measure(self) -> dict[str, Array]:
-        """Compute the figures of each network, of its own splits: arrays of shape (S,), NaN where it diverged."""
-        found = {name: self.history.final(name) for name in ("train_loss", "validation_loss")}
-        for s in np.flatnonzero(self.alive).tolist():
-            scores, _ = score_test(self.networks[s], self.datasets[s])
-            for name, value in scores.items():
-                found.setdefault(f"test_{name}", np.full(len(self.networks), np.nan))[s] = value
+    def figures(self, setting: Setting) -> dict[int, dict[str, float]]:
+        """Give the figures of each fold of a setting, by its number: the mean over seeds, of those that are finite."""
+        found = {}
+        for fold, members in by_fold(self.of(setting)).items():
+            means = {name: np.mean([member.figure(name) for member in members]) for name in FIGURES}
+            found[fold] = {name: float(mean) for name, mean in means.items() if np.isfinite(mean)}
         return found
 
-    def by_fold(self, setting: Setting) -> dict[int, dict[str, float]]:
-        """Give the figures of each fold of a setting, by its number: the mean over seeds."""
-        members: dict[int, list[int]] = {}
-        for s in self.of(setting):
-            members.setdefault(self.fold(s), []).append(s)
-        return {
-            fold: {
-                name: float(values[who].mean())
-                for name, values in self.figures.items()
-                if np.isfinite(values[who]).all()  # where a fold tests one class only, there is no ROC curve
-            }
-            for fold, who in sorted(members.items())
-        }
-
-    def fold(self, s: int) -> int:
-        """Return the number of the fold that network s did not learn, from 1."""
-        return self.configs[s].fold or 1
-
     def means(self, setting: Setting) -> dict[str, Array]:
-        """Give each figure of a setting, one for each fold that has it."""
-        folds = self.by_fold(setting).values()
-        return {name: np.array([each[name] for each in folds if name in each]) for name in self.figures}
-
-    def test(self) -> tuple[Tested, Calibration]:
-        """Let each row be predicted by the networks that did not learn from it, without their temperatures and with."""
-        parts, without = [], []
-        for fold in sorted({self.fold(s) for s in self.chosen}):
-            who = [s for s in self.chosen if self.fold(s) == fold]
-            dataset = self.datasets[who[0]]
-            each = [Calibration.of(self.networks[s], dataset, self.temperatures[s]) for s in who]
-            without.append(np.mean([calibration.before for calibration in each], axis=0))
-            y = np.mean([calibration.after for calibration in each], axis=0)
-            rows = dataset.rows["test"]
-            parts.append((np.full(len(rows), fold), rows, dataset.labels("test"), y))
-        tested, mean = Tested(*map(np.concatenate, zip(*parts, strict=True))), np.mean([*self.temperatures.values()])
-        return tested, Calibration(float(mean), np.concatenate(without), tested.y, tested.t)
-
-    def model(self) -> Model:
-        """Make the model in which the networks of the best setting answer together, each with its preprocessing."""
-        if len(self.chosen) == 1:
-            (s,) = self.chosen
-            return Model.of(self.networks[s], self.datasets[s], self.temperatures[s])
-        configs, datasets = [self.configs[s] for s in self.chosen], [self.datasets[s] for s in self.chosen]
-        stack = make_stack(configs, datasets)
-        for theta, s, config, dataset in zip(stack.theta, self.chosen, configs, datasets, strict=True):
-            theta[...] = widen(self.networks[s].theta, first_width(config, dataset), dataset.D, stack.D)
-        preprocessing = Several([dataset.preprocessing for dataset in datasets])
-        return Model(
-            stack, preprocessing, datasets[0].class_names, np.array([self.temperatures[s] for s in self.chosen])
-        )
-
-    def out_of_fold(self) -> str:
-        """Format a row for each row that was tested in each repeat, as CSV."""
-        names, folds = self.datasets[0].class_names, self.configs[0].folds or 1
-        text = io.StringIO(newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["row", "repeat", "fold", "class", "predicted", *names])
-        fold, row, t, y = self.tested
-        for n in np.lexsort((row, (fold - 1) // folds)):
-            repeat, k = divmod(int(fold[n]) - 1, folds)
-            said = [names[t[n]], names[y[n].argmax()], *y[n].astype(str)]
-            rows.writerow([row[n] + 1, repeat + 1, k + 1, *said])
-        return text.getvalue()
-
-    def results(self, ending: dict[str, Any]) -> dict[str, Any]:
-        """Give what came out as data."""
-        config, means = self.configs[0], self.means(self.ranking[0])
-        _, classes = self.classes()
-        folds = config.folds or 1
-        found: dict[str, Any] = {
-            "dataset": self.datasets[0].name,
-            "seed": config.seed,
-            "folds": folds,
-            "repeats": config.repeats,
-            "networks": len(self.networks),
-            "diverged": int((~self.alive).sum()),
-            "epochs": len(self.history.epoch),
-            "parameters": max(network.theta.size for network in self.networks),
-        }
-        for name, values in means.items():
-            if values.size:
-                found |= {name: values.mean(), f"{name}_deviation": values.std()}
-        found["each_fold"] = [
-            {"repeat": (fold - 1) // folds + 1, "fold": (fold - 1) % folds + 1, **figures}
-            for fold, figures in self.by_fold(self.ranking[0]).items()
-        ]
-        if len(self.ranking) > 1:
-            found["ranking"] = [
-                {**setting.values, "diverged": setting.diverged}
-                | {name: float(values.mean()) if values.size else None for name, values in self.means(setting).items()}
-                for setting in self.ranking
-            ]
-        return {**found, "seconds": math.fsum(self.history.seconds), "ended": ending, "classes": classes}
+        """Give each figure of a setting that any fold has, one for each of these."""
+        columns: dict[str, list[float]] = {}
+        for figures in self.figures(setting).values():
+            for name, value in figures.items():
+                columns.setdefault(name, []).append(value)
+        return {name: np.array(columns[name]) for name in FIGURES if name in columns}
 
     def classes(self) -> tuple[str, list[dict[str, Any]]]:
-        """Tell how each class was predicted, of all rows that were tested."""
-        return class_report(self.tested.t, self.tested.y.argmax(axis=1), self.datasets[0].class_names)
+        """Tell how each class was predicted, of all rows that were tested: to read, and as data."""
+        return class_report(self.tested.t, self.tested.predicted, self.datasets[0].class_names)
 
-    def lines(self) -> list[str]:
-        """Say what came out: of each setting if there are several, and of the best one."""
-        config, dataset, means = self.configs[0], self.datasets[0], self.means(self.ranking[0])
-        lines = self.compared() if len(self.ranking) > 1 else []
-        times = f" × {config.repeats}" if config.repeats > 1 else ""
-        counts = np.bincount(self.tested.t, minlength=dataset.K)
-        name, share = shortened(dataset.class_names[counts.argmax()], 30), counts.max() / counts.sum()
-        scores = {
-            name.removeprefix("test_"): values for name, values in means.items() if name[:5] == "test_" and values.size
-        }
-        what = f"{config.folds}{times} folds: mean ± standard deviation"
-        lines += describe_scores(
-            scores, counts, self.networks[0], "test ", f"; always {name!r} gives {share:.4f}", what
-        )
-        if not self.alive.all():
-            lines.append(f"diverged       {(~self.alive).sum()} of {len(self.alive)} networks, which are left out")
-        return lines
-
-    def compared(self) -> list[str]:
-        """Compare settings in a table, the best first."""
-        names = (*self.ranking[0].values, *SHOWN, "diverged")
-        rows = [[name.replace("_", " ") for name in names]]
-        for setting in self.ranking:
-            means = self.means(setting)
-            cells = [mean_and_deviation(means[name]) for name in SHOWN]
-            cells.append(f"{setting.diverged} of {len(setting.networks)}")
-            rows.append([*map(str, setting.values.values()), *cells])
-        best = f"best           {self.ranking[0].name}: validation loss {figure(self.ranking[0].loss)}"
-        return [*table(rows, ">" * len(rows[0])), best]
+    def guessing(self) -> dict[str, Any]:
+        """Tell what always saying the commonest class gives."""
+        counts = np.bincount(self.tested.t)
+        name = self.datasets[0].class_names[counts.argmax()]
+        return {"class": name, "test_accuracy": float(counts.max() / counts.sum())}
 
     def refit_epochs(self) -> int:
         """Return how long a network for all rows is trained: the mean epoch kept of the best setting."""
-        return max(1, round(float(np.asarray(self.history.kept[-1])[self.chosen].mean())))
+        kept = [member.kept for member in self.chosen]
+        return max(1, round(float(np.mean(kept))))
 
-    def refit_group(self) -> Group:
-        """Make the group of one network for all rows, with the best setting."""
-        config = replace(
-            self.configs[self.chosen[0]], seed=self.configs[0].seed, folds=None, repeats=1, fold=None, refit=False,
-            patience=None, epochs=self.refit_epochs(),
-        )  # fmt: skip
-        samples = read(config)
-        everything = np.arange(len(samples.t))
-        rows = {"train": everything, "validation": everything, "test": everything[:1]}  # nothing is left to test on
-        with np.errstate(over="ignore"):
-            dataset = Dataset.of_rows(samples, rows, config.dtype)
-        return Group([config], [dataset], stacked=False, name=REFIT, D=dataset.D)
+    def place(self, fold: Any) -> tuple[Any, Any]:
+        """Return which repeat a fold is of, and which of its folds, both from 1."""
+        repeat, k = divmod(fold - 1, self.folds)
+        return repeat + 1, k + 1
+
+
+def model(found: CrossValidation) -> Model:
+    """Make the model in which the networks of the best setting answer together, each with its preprocessing."""
+    members = found.chosen
+    configs = [member.config for member in members]
+    datasets = [member.dataset for member in members]
+    temperatures = np.array([member.calibration.temperature for member in members])
+    if len(members) == 1:
+        return Model.of(members[0].network, datasets[0], temperatures[0])
+    stack = make_stack(configs, datasets)
+    for theta, member in zip(stack.theta, members, strict=True):
+        theta[...] = widen(member.network.theta, member.width, member.dataset.D, stack.D)
+    preprocessing = Several([dataset.preprocessing for dataset in datasets])
+    return Model(stack, preprocessing, datasets[0].class_names, temperatures)
+
+
+def out_of_fold(found: CrossValidation) -> str:
+    """Format a row for each row that was tested in each repeat, as CSV."""
+    names = found.datasets[0].class_names
+    fold, row, t, _, y = found.tested
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["row", "repeat", "fold", "class", "predicted", *names])
+    repeats, _ = found.place(fold)
+    for n in np.lexsort((row, repeats)):
+        place = found.place(fold[n])
+        labels = names[t[n]], names[y[n].argmax()]
+        rows.writerow([row[n] + 1, *place, *labels, *y[n].astype(str)])
+    return text.getvalue()
+
+
+def results(found: CrossValidation, ending: dict[str, Any]) -> dict[str, Any]:
+    """Give what came out as data."""
+    config, history = found.configs[0], found.history
+    best = found.ranking[0]
+    content: dict[str, Any] = {
+        "dataset": found.datasets[0].name,
+        "seed": config.seed,
+        "folds": found.folds,
+        "repeats": config.repeats,
+        "networks": len(found.configs),
+        "diverged": found.lost,
+        "epochs": len(history.epoch),
+        "parameters": found.result.theta.shape[-1],
+    }
+    means = found.means(best)
+    for name, values in means.items():
+        content |= {name: values.mean(), f"{name}_deviation": values.std()}
+    content["each_fold"] = []
+    for fold, figures in found.figures(best).items():
+        repeat, k = found.place(fold)
+        content["each_fold"].append({"repeat": repeat, "fold": k, **figures})
+    if len(found.ranking) > 1:
+        content["ranking"] = [fared(setting, found.means(setting), means) for setting in found.ranking]
+    _, classes = found.classes()
+    return {**content, "seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
+
+
+def fared(setting: Setting, means: Mapping[str, Array], names: Iterable[str]) -> dict[str, Any]:
+    """Give how a setting fared as data: its values, and the mean of each figure."""
+    entry: dict[str, Any] = {**setting.values, "diverged": setting.diverged}
+    for name in names:
+        entry[name] = float(means[name].mean()) if name in means else None
+    return entry
+
+
+def compared(found: CrossValidation) -> list[str]:
+    """Compare settings in a table, the best first."""
+    best = found.ranking[0]
+    names = (*best.values, *SHOWN, "diverged")
+    rows = [[name.replace("_", " ") for name in names]]
+    for setting in found.ranking:
+        means = found.means(setting)
+        cells = [mean_and_deviation(means.get(name, NONE)) for name in SHOWN]
+        cells.append(f"{setting.diverged} of {len(setting.networks)}")
+        rows.append([*map(str, setting.values.values()), *cells])
+    said = f"best           {best.name}: validation loss {figure(best.loss)}"
+    return [*table(rows, ">" * len(rows[0])), said]
+
+
+def describe(found: CrossValidation) -> list[str]:
+    """Say what came out: of each setting if there are several, and of the best one."""
+    lines = compared(found) if len(found.ranking) > 1 else []
+    scores = {}
+    for name, values in found.means(found.ranking[0]).items():
+        if name.startswith("test_"):
+            scores[name.removeprefix("test_")] = values
+    counts = np.bincount(found.tested.t, minlength=found.datasets[0].K)
+    guess = found.guessing()
+    always = f"; always {shortened(guess['class'], 30)!r} gives {guess['test_accuracy']:.4f}"
+    repeats = found.configs[0].repeats
+    times = f" × {repeats}" if repeats > 1 else ""
+    what = f"{found.folds}{times} folds: mean ± standard deviation"
+    lines += describe_scores(scores, counts, found.chosen[0].network, "test ", always, what)
+    if found.lost:
+        lines.append(f"diverged       {found.lost} of {len(found.configs)} networks, which are left out")
+    return lines
+
+
+def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequence[Dataset], beside: Result) -> Beside:
+    """Compare folds with the logistic regressions that were trained beside them: as data, and to read.
+
+    McNemar's test takes each row once, as the first repeat tested it.
+    """
+    if beside.ended.reason == "diverged":
+        return diverged("all of it diverged")
+    other = CrossValidation(configs, datasets, beside)
+    means = other.means(other.ranking[0])
+    figures = {name: float(values.mean()) for name, values in means.items()}
+    both = np.intersect1d(found.tested.fold, other.tested.fold)
+    once = both[both <= found.folds]
+    chance = mcnemar(found.tested.right(once), other.tested.right(once))
+    return said(figures, mean_and_deviation(means["test_accuracy"]), chance)
+
+
+def refit_group(found: CrossValidation) -> Group:
+    """Make the group of one network for all rows, with the best setting."""
+    config = replace(
+        found.chosen[0].config, seed=found.configs[0].seed, folds=None, repeats=1, fold=None, refit=False,
+        patience=None, epochs=found.refit_epochs(),
+    )  # fmt: skip
+    samples = read(config)
+    everything = np.arange(len(samples.t))
+    rows = {"train": everything, "validation": everything, "test": everything[:1]}  # nothing is left to test on
+    with np.errstate(over="ignore"):
+        dataset = Dataset.of_rows(samples, rows, config.dtype)
+    return Group([config], [dataset], stacked=False, name=REFIT, D=dataset.D)
 
 
 def refitted(group: Group, result: Result, temperature: float) -> Model:
@@ -247,29 +357,8 @@ def refitted(group: Group, result: Result, temperature: float) -> Model:
     return Model.of(network, group.datasets[0], temperature)
 
 
-def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequence[Dataset], beside: Result) -> Any:
-    """Compare folds with the logistic regressions that were trained beside them: as data, and to read.
-
-    McNemar's test takes each row once, as the first repeat tested it.
-    """
-    if beside.ended.reason == "diverged":
-        return diverged("all of it diverged")
-    other = CrossValidation(configs, datasets, beside)
-    means = other.means(other.ranking[0])
-    folds, ours, theirs = configs[0].folds or 1, found.tested, other.tested
-    once = np.isin(ours.fold, theirs.fold) & (ours.fold <= folds)
-    right, their_right = (each.y.argmax(axis=1) == each.t for each in (ours, theirs))
-    alike = np.isin(theirs.fold, ours.fold) & (theirs.fold <= folds)
-    figures = {name: float(values.mean()) for name, values in means.items() if values.size}
-    return said(figures, mean_and_deviation(means["test_accuracy"]), mcnemar(right[once], their_right[alike]))
-
-
 def write_folds(
-    folder: Path,
-    found: CrossValidation,
-    ending: dict[str, Any],
-    refit: Model | None,
-    compared: tuple[dict[str, Any], list[str]],
+    folder: Path, found: CrossValidation, ending: dict[str, Any], refit: Model | None, beside: Beside
 ) -> Summary:
     """Write all files of a run of folds that has ended into its folder, ``results.json`` last; return what they say.
 
@@ -277,42 +366,39 @@ def write_folds(
     these answer together.
     """
     (folder / RESULTS).unlink(missing_ok=True)
-    results, lines, folds = found.results(ending), found.lines(), found.model()
-    most = int(np.bincount(found.tested.t).argmax())
-    guessing = {"class": folds.class_names[most], "test_accuracy": float((found.tested.t == most).mean())}
-    results["calibration"] = found.calibration.results()
-    results["baseline"] = {"commonest": guessing, **compared[0]}
-    beside = [*compared[1], found.calibration.line()]
-    lines += beside
+    figures, lines = beside
+    content = results(found, ending)
+    content["calibration"] = found.calibration.results()
+    content["baseline"] = {"commonest": found.guessing(), **figures}
+    mean = model(found)
+    said = f"the mean of {len(found.chosen)} networks; --refit trains one on all rows instead"
     if refit:
-        save(folder / STACK_FILE, folds)
-        results["refit"] = {"epochs": found.refit_epochs()}
-        lines.append(
-            f"model          trained on all rows, for {found.refit_epochs()} epochs: the mean of what the folds kept"
-        )
-    else:
-        lines.append(f"model          the mean of {len(found.chosen)} networks; --refit trains one on all rows instead")
-    save(folder / "model.safetensors", refit or folds)
-    write_text(folder / "report.txt", "\n".join([found.classes()[0], *beside, ""]))
-    write_text(folder / OUT_OF_FOLD, found.out_of_fold())
-    seeds, numbers = [config.seed for config in found.configs], [*map(found.fold, range(len(found.configs)))]
-    write_metrics(folder, found.history, seeds, numbers)
+        epochs = found.refit_epochs()
+        content["refit"] = {"epochs": epochs}
+        said = f"trained on all rows, for {epochs} epochs: the mean of what the folds kept"
+        save(folder / STACK_FILE, mean)
+    save(folder / "model.safetensors", refit or mean)
+    report, _ = found.classes()
+    write_text(folder / "report.txt", "\n".join([report, *lines, "", *found.calibration.table(), ""]))
+    write_text(folder / OUT_OF_FOLD, out_of_fold(found))
+    seeds = [config.seed for config in found.configs]
+    folds = [config.fold or 1 for config in found.configs]
+    write_metrics(folder, found.history, seeds, folds)
     with pictures(folder):
         draw_folds(folder, found)
-    write_json(folder / RESULTS, results)
-    return Summary(results, lines)
+    write_json(folder / RESULTS, content)
+    return Summary(content, [*describe(found), *lines, found.calibration.line(), f"model          {said}"])
 
 
 def draw_folds(folder: Path, found: CrossValidation) -> None:
     """Draw the mean curves of all folds in a band, and what was confused of all rows that were tested."""
     from minnet import plots
 
-    dataset, folds = found.datasets[0], len({found.fold(s) for s in range(len(found.networks))})
-    several = sorted(found.ranking, key=lambda setting: [*setting.values.values()])
-    groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
-    curves = plots.plot_stack(found.history, groups, title=f"{dataset.name}, {folds} folds")
+    dataset, tested = found.datasets[0], found.tested
+    folds = len(found.values("fold"))
+    curves = plots.plot_stack(found.history, by_name(found.ranking), title=f"{dataset.name}, {folds} folds")
     plots.save_picture(curves, folder / "loss.png")
-    title, predicted = f"{dataset.name}, each row by the fold that tested it", found.tested.y.argmax(axis=1)
-    picture = plots.plot_confusion(found.tested.t, predicted, dataset.class_names, title=title)
+    title = f"{dataset.name}, each row by the fold that tested it"
+    picture = plots.plot_confusion(tested.t, tested.predicted, dataset.class_names, title=title)
     plots.save_picture(picture, folder / "confusion.png")
-    draw_reliability(folder, f"{dataset.name}, each row by the fold that tested it", found.calibration)
+    draw_reliability(folder, title, found.calibration)

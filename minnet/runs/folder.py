@@ -23,7 +23,7 @@ from minnet.network import Network, Seed
 from minnet.runs.calibration import Calibration
 from minnet.runs.checkpoints import INTEGERS, checkpoints
 from minnet.runs.model import Model, save
-from minnet.runs.sweep import Setting
+from minnet.runs.sweep import Setting, by_name
 from minnet.support.files import inner, read_json, refusing, write_json, write_text
 from minnet.support.stack import Array, member
 from minnet.support.text import say
@@ -244,9 +244,7 @@ def draw(folder: Path, history: History, summary: Summary, chosen: Network | Non
     kept, of_best = history.kept[-1], ""
     if np.ndim(kept):
         of_best = ", best network"
-        several = sorted(summary.ranking, key=lambda setting: [*setting.values.values()])
-        groups = {setting.name: setting.networks for setting in several} if len(several) > 1 else None
-        picture = plots.plot_stack(history, groups, title=f"{dataset.name}, {len(kept)} networks")
+        picture = plots.plot_stack(history, by_name(summary.ranking), title=f"{dataset.name}, {len(kept)} networks")
     else:
         best, title = summary.results["ended"].get("best_epoch"), f"{dataset.name}, seed {summary.results['seed']}"
         picture = plots.plot_history(history, title=title, kept=best)

@@ -52,14 +52,15 @@ class Below(NamedTuple):
     @classmethod
     def of(cls, network: Network, datasets: Sequence[Dataset], split: str) -> "Below":
         """Check one split of data sets and lay it out."""
-        N = max(len(getattr(dataset, split).x) for dataset in datasets)
+        samples = [getattr(dataset, split) for dataset in datasets]
+        N = max(len(x) for x, _ in samples)
         tall = np.zeros((len(datasets), N, network.D), network.theta.dtype)
         targets, weights = [], []
-        for rows, dataset in zip(tall, datasets, strict=True):
-            x, t = getattr(dataset, split)
+        for rows, dataset, (x, t) in zip(tall, datasets, samples, strict=True):
             own = rows[: len(x)]
             own[:, : dataset.D] = x
-            _, t, w = network.check(own, t, dataset.sample_weight.get(split))
+            given = dataset.sample_weight.get(split)
+            _, t, w = network.check(own, t, given)
             targets.append(t)
             weights.append(w)
         return cls(tall.reshape(-1, network.D), N, targets, weights)
@@ -72,9 +73,10 @@ class Below(NamedTuple):
         first = of[:, np.newaxis] * self.N
         z = np.empty((len(of), network.K, self.N), network.theta.dtype).mT
         for start in range(0, self.N, ROWS):
-            rows = first + np.arange(start, min(start + ROWS, self.N))
+            end = min(start + ROWS, self.N)
+            rows = first + np.arange(start, end)
             x = self.x.take(rows, axis=0)
-            z[:, start : start + ROWS] = network.logits(x, check=False)
+            z[:, start:end] = network.logits(x, check=False)
         return z
 
 
@@ -98,23 +100,34 @@ class FoldTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         different, self.of = distinct(self.datasets)
-        if len(sizes := {len(dataset.train.x) for dataset in different}) > 1:
-            raise ValueError(f"a stack: expected training splits of one size, got {', '.join(map(str, sorted(sizes)))}")
+        check_sizes(different)
         self.splits = {split: Below.of(self.network, different, split) for split in SPLITS[:2]}
         x, _, t, weights = self.splits["train"]
         outputs = dict(zip(self.of.tolist(), self.outputs, strict=True))
         weighed = [weigh(t[f], weights[f], output) for f, output in sorted(outputs.items())]
-        self.train = x, np.concatenate(t), None if weighed[0] is None else np.concatenate(weighed)
+        w = None if weighed[0] is None else np.concatenate(weighed)
+        self.train = x, np.concatenate(t), w
         self.first_row = self.of[:, np.newaxis] * self.N
 
     def evaluate(self, split: str) -> tuple[Any, ...]:
         """Compute the figures of each network on its own rows, as a single one's."""
-        below, figures = self.splits[split], []
+        below = self.splits[split]
+        more = split == "validation"
         z = below.logits(self.network, self.of)
+        figures = []
         for s, f in enumerate(self.of):
-            t = below.t[f]
-            figures.append(score(self.outputs[s], z[s, : len(t)], t, below.weights[f], more=split == "validation"))
+            t, w = below.t[f], below.weights[f]
+            own = z[s, : len(t)]
+            figures.append(score(self.outputs[s], own, t, w, more))
         return tuple(map(np.array, zip(*figures, strict=True)))
+
+
+def check_sizes(datasets: Sequence[Dataset]) -> None:
+    """Raise a ValueError if training splits are not equally large: their networks could not take steps together."""
+    sizes = sorted({len(dataset.train.x) for dataset in datasets})
+    if len(sizes) > 1:
+        found = ", ".join(map(str, sizes))
+        raise ValueError(f"a stack: expected training splits of one size, got {found}")
 
 
 def weigh(t: Array, weights: Array | None, output: SoftmaxCrossEntropy) -> Any:
@@ -122,13 +135,15 @@ def weigh(t: Array, weights: Array | None, output: SoftmaxCrossEntropy) -> Any:
     if output.class_weight is None:
         return weights
     of_class = expect.relative("class_weight", output.class_weight, t.shape[-1], t.dtype)
-    return t @ of_class if weights is None else weights * (t @ of_class)
+    own = t @ of_class
+    return own if weights is None else weights * own
 
 
 def widen(theta: Array, H: int, D: int, wide: int) -> Array:
     """Give theta (..., n) of D features the form of one of more of them, whose weights are 0; H is the first width."""
+    known, rest = np.split(theta, [D * H], axis=-1)
     more = np.zeros((*theta.shape[:-1], (wide - D) * H), theta.dtype)
-    return np.concatenate([theta[..., : D * H], more, theta[..., D * H :]], axis=-1)
+    return np.concatenate([known, more, rest], axis=-1)
 
 
 def narrow(theta: Array, H: int, D: int, wide: int) -> Array:

@@ -24,7 +24,7 @@ from minnet.runs.beside import baseline
 from minnet.runs.build import make_datasets, make_network, make_stack, read
 from minnet.runs.checkpoints import Interrupt, checkpoints, interruptible, restore_checkpoint, save_checkpoint
 from minnet.runs.config import COUNT, Config, several
-from minnet.runs.cross_validation import CrossValidation, compare, refitted, write_folds
+from minnet.runs.cross_validation import CrossValidation, compare, refit_group, refitted, write_folds
 from minnet.runs.data_check import data_findings
 from minnet.runs.folder import (
     CONFIG,
@@ -266,7 +266,7 @@ class Job:
         if ended.reason not in ("interrupted", "diverged"):
             found = CrossValidation(self.configs, self.datasets, result)
         if found and self.config.refit:
-            group, every, live = found.refit_group(), self.options.checkpoint_every, self.options.live
+            group, every, live = refit_group(found), self.options.checkpoint_every, self.options.live
             last = train_group(group, folder, every, live, interrupt, on_epoch)
             if last.ended.reason in ("interrupted", "diverged"):
                 ended, found = last.ended, None
@@ -322,9 +322,8 @@ def train_group(
         started = time.monotonic()
         save_checkpoint(folder, training, group.name)
         if training.history.epoch and not group.name:  # of several groups, the checkpoints say it
-            folds = (
-                [config.fold for config in group.configs if config.fold] if isinstance(training, FoldTraining) else []
-            )
+            stacked = isinstance(training, FoldTraining)
+            folds = [config.fold for config in group.configs if config.fold and stacked]
             write_metrics(folder, training.history, training.network.seed, folds)
         next_save = 4 * time.monotonic() - 3 * started  # training gets at least three times as much of the time
 

@@ -116,8 +116,7 @@ def summarize(
     temperature = temperature_of(network, dataset)
     chosen, T = (network, temperature) if best is None else (network[best], float(temperature[best]))
     calibration = Calibration.of(chosen, dataset, T)
-    beside.append(calibration.line())
-    lines += beside
+    lines += [*beside, calibration.line()]
     if config.patience:
         lines.append(f"ended          {ending['text']}")
     report, classes = class_report(labels, predicted, dataset.class_names)
@@ -133,7 +132,7 @@ def summarize(
         "ended": ending,
         "classes": classes,
     }
-    text = "\n".join([report, *beside, ""])
+    text = "\n".join([report, *beside, "", *calibration.table(), ""])
     return Summary(results, lines, text, best, ranking, temperature, calibration)
 
 

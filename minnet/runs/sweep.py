@@ -288,6 +288,12 @@ def rank(configs: Sequence[Config], history: History, varied: Sequence[str]) -> 
     return sorted(ranking, key=lambda setting: (setting.loss, setting.diverged))
 
 
+def by_name(ranking: Sequence[Setting]) -> dict[str, Array] | None:
+    """Give the networks of each setting by its name, for a picture; None if there is but one."""
+    settings = sorted(ranking, key=lambda setting: [*setting.values.values()])
+    return {setting.name: setting.networks for setting in settings} if len(settings) > 1 else None
+
+
 worker_interrupt = Interrupt()  # of a process that trains groups for another
 
 

@@ -183,7 +183,7 @@ def command(base: Config, setting: Setting, given: Sequence[str] = ()) -> str:
 
 
 def describe(tuning: Tuning, base: Config) -> list[str]:
-    """Say what came out: the best settings, and all of the later stages; what is recommended, and what ties."""
+    """Say what came out: the best settings, all of the later stages, what is recommended, and how many tie."""
     kinds = {name: FIELDS[name].metadata["kind"] for name in TUNED}
     rows = [[*(name.replace("_", " ") for name in TUNED), "validation loss", "accuracy", "diverged", ""]]
     best, ties = tuning.ranking[0], sum(tuning.tied) - 1
@@ -194,7 +194,7 @@ def describe(tuning: Tuning, base: Config) -> list[str]:
         if setting is tuning.chosen:
             said = "recommended"
         later = any(setting.values[name] != getattr(base, name) for name in LATER)
-        if k < SHOWN or said or later:
+        if k < SHOWN or setting is tuning.chosen or later:
             cells = [kinds[name].write(value) for name, value in setting.values.items()]
             loss = f"{setting.loss:.4f} ± {setting.deviation:.4f}"
             rows.append([*cells, loss, f"{setting.accuracy:.4f}", str(setting.diverged), said])

@@ -316,7 +316,7 @@ def test_too_many_classes_for_the_memory_are_refused(monkeypatch: pytest.MonkeyP
 
 def test_groups_and_times_are_no_features() -> None:
     text = "a,who,when,kind\n1,7,2024-05-02,p\n2,b,2024-05-01,q\n3,7.0,2024-05-03,p\n"
-    table = read(text, group="who", time="when", categorical=["who"])
+    table = read(text, group="who", time="when")
     assert table.feature_names == ["a"]
     assert table.groups is not None
     assert table.groups.tolist() == [0, 1, 0]

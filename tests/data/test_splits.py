@@ -162,6 +162,24 @@ def test_seeds_and_repeats_split_anew_and_the_same_seed_does_not() -> None:
         assert len(set(several[0])) == 6
 
 
+@pytest.mark.parametrize("folds", [None, 4])
+def test_thousands_of_groups_and_one_that_has_half_of_the_rows_stay_whole(folds: int | None) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, 6000, p=(0.6, 0.3, 0.1))
+    groups = np.where(rng.random(6000) < 0.5, 7, rng.integers(0, 2000, 6000))
+    splits = fold_rows(labels, folds, 2, 1, 0.15, groups) if folds else [split_rows(labels, 1, 0.15, 0.15, groups)]
+    for rows in splits:
+        check(labels, rows)
+        for one, other in itertools.combinations(rows.values(), 2):
+            assert not set(groups[one]) & set(groups[other])
+
+
+def test_what_would_leave_one_class_only_is_not_recommended() -> None:
+    labels = np.repeat([0, 1], [20, 2])
+    with pytest.raises(ValueError, match=r"class '1' has 2 rows: .*; these are too few"):
+        split_rows(labels, 0, 0.15, 0.15)
+
+
 LABELS = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2])
 TWELVE = np.arange(12)
 
@@ -173,7 +191,7 @@ TWELVE = np.arange(12)
         ({"groups": TWELVE - 1}, "--group: 1 of 12 rows have none: fill these cells in, leave out the rows, or name"),
         ({"time": np.where(TWELVE > 8, np.nan, 1)}, "--time: 3 of 12 rows have none: "),
         ({"groups": TWELVE // 6}, "--group: expected at least 3 different values, one for each part, got 2"),
-        ({"groups": np.repeat([0, 1, 2], [5, 5, 2])}, "class '[cd]' has 5 rows, none .*; --min-class 6 leaves"),
+        ({"groups": np.repeat([0, 1, 2], [5, 5, 2])}, "class '[cd]' has 5 rows, none .*; use another column"),
         ({"time": TWELVE * 0.0}, "--time: expected at least 3 different times, got 1: use another column"),
         ({"time": TWELVE // 6 * 1.0}, "--time: expected at least 3 different times, got 2"),
         (
@@ -195,7 +213,8 @@ def test_what_cannot_be_split_is_refused(options: dict[str, Any], message: str) 
     ("folds", "options", "message"),
     [
         (3, {}, "class 'rare' has 2 rows: expected at least 3, so that each of 3 folds .*; --min-class 3 leaves"),
-        (2, {}, "class 'rare' has 2 rows: expected at least 4"),
+        (2, {}, "class 'rare' has 2 rows: expected at least 4, .*; --min-class 4 leaves such rows out"),
+        (6, {}, "class 'rare' has 2 rows: expected at least 6, .*; use fewer --folds"),
         (7, {"groups": TWELVE // 2}, "--group: expected at least 7 different values, for 7 folds, got 6"),
         (6, {"groups": TWELVE}, "--folds 6: expected a class of at least so many rows: use fewer folds"),
         (5, {"groups": TWELVE // 2}, "class 'rare' has 2 rows, none of which is left"),

@@ -215,6 +215,8 @@ ROLES = "is asked for twice (target, feature, weight, ignore, …)"
          "there are: 'a', 'b', 'kind'; "
          "add it, its cells may be empty, or train without it: --ignore c,d"),
         (CSV, {"ignore": ["kind"]}, f"column 'kind' {ROLES}"),
+        (CSV, {"categorical": ["kind"]}, f"column 'kind' {ROLES}"),
+        (CSV, {"categorical": ["b"], "ignore": ["b"]}, f"column 'b' {ROLES}"),
         (CSV, {"sample_weight": "b", "ignore": "b"}, f"column 'b' {ROLES}"),
         (CSV, {"ignore": ["a", "b"]}, "no column is left for the features; there are: 'a', 'b', 'kind'"),
         ("a,kind\n1,p\n2,q,3\n", {}, "row 2 (line 3): expected 2 cells, as the header has, got 3"),
@@ -255,6 +257,8 @@ ROLES = "is asked for twice (target, feature, weight, ignore, …)"
          "--missing refuse says, got '?' (and 1 more such cell); mend it, leave out the row, or fill: --missing fill "
          "(such cells are: 2 in 'a', 1 in 'b')"),
         ("a,kind\n1,p\n2,q\n", {"min_class": 2}, "each class has fewer than 2 rows: expected a smaller --min-class"),
+        ("a,kind\n1,p\n2,p\n3,q\n", {"min_class": 2}, "each class but 'p' has fewer than 2 rows: expected a smaller "
+         "--min-class"),
         (b"a,kind\n1,p\n2,caf\xe9\n", {}, "line 3 is not UTF-8: save it as UTF-8, "
          "as does: iconv -f WINDOWS-1252 -t UTF-8 my.csv > utf8.csv"),
         (CSV.encode("utf-16")[2:], {}, "line 1 holds a NUL, which is no text: save it as UTF-8"),

@@ -1,9 +1,11 @@
 """Is what a run of folds says what its single runs say, and is its model one that can be used?"""
 
 import csv
+import itertools
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from minnet import load
 from minnet.cli import main
 from minnet.layers import Array
+from minnet.runs.build import make_dataset
+from minnet.runs.config import Config
 from minnet.runs.folder import OUT_OF_FOLD, RUN_FILES, STACK_FILE
 from tests.conftest import contents, signal_in_step
 
@@ -58,6 +62,11 @@ def test_a_run_of_folds_says_what_its_single_runs_say(more: list[str], capsys: p
         each.append(results_of(f"fold-{fold}"))
         for name in ("train_loss", "validation_loss", "test_loss", "test_accuracy"):
             assert found["each_fold"][fold - 1][name] == pytest.approx(each[-1][name], rel=1e-9)
+        own = [row for row in rows_of("folds/metrics.csv") if int(row["fold"]) == fold]
+        for row, single in zip(own, rows_of(f"fold-{fold}/metrics.csv"), strict=False):  # it may have stopped earlier
+            for name in single.keys() - {"seconds"}:
+                assert float(row[name]) == pytest.approx(float(single[name]), rel=1e-9, abs=1e-12), name
+        assert {"validation_balanced_accuracy", "validation_f1"} < row.keys()
         which = found["each_fold"][fold - 1]
         assert (which["repeat"], which["fold"]) == ((fold + 2) // 3, (fold - 1) % 3 + 1)
     accuracies = np.array([single["test_accuracy"] for single in each])
@@ -263,3 +272,65 @@ def test_folds_that_cannot_be_are_refused_in_one_line(
     assert (out, len(err.splitlines())) == ("", 1)
     assert message in err
     assert os.listdir() == [FILE]
+
+
+def change(rows: Array) -> None:
+    """Write other cells into some rows of the table: numbers, missing ones, words of which one was nowhere before."""
+    lines, rng = Path(FILE).read_text().splitlines(), np.random.default_rng(1)
+    for row in rows:
+        _, _, _, *rest = lines[row + 1].split(",")
+        cells = [rng.choice(["", "77"]), f"{rng.normal() * 9}", rng.choice(["p", "new"])]
+        lines[row + 1] = ",".join([*cells, *rest])
+    Path(FILE).write_text("\n".join([*lines, ""]))
+
+
+def learned(preprocessing: Any) -> tuple[object, ...]:
+    """Give all that a preprocessing holds, as bytes."""
+    arrays = preprocessing.standardization
+    return json.dumps(preprocessing.to_json()), arrays.mean.tobytes(), arrays.scale.tobytes()
+
+
+@pytest.mark.parametrize("more", [{}, {"group": "who"}, {"time": "day"}, {"folds": 3, "fold": 2}])
+def test_nothing_is_learned_of_a_file_from_rows_that_are_not_trained_on(more: dict[str, Any]) -> None:
+    train = [*TRAIN, *(text for name, value in more.items() for text in (f"--{name}", str(value)))]
+    rows = make_dataset(Config(dataset=FILE, target="y", **more)).rows
+    assert main([*train, "--out", "before"]) == 0
+    change(rows["test"])
+    assert main([*train, "--out", "test"]) == 0  # the model is the same to the last byte
+    assert Path("test/model.safetensors").read_bytes() == Path("before/model.safetensors").read_bytes()
+    change(rows["validation"])
+    assert main([*train, "--out", "validation"]) == 0
+    assert learned(load("validation").preprocessing) == learned(load("before").preprocessing)
+    change(rows["train"][:9])
+    assert main([*train, "--out", "train"]) == 0
+    assert learned(load("train").preprocessing) != learned(load("before").preprocessing)  # so the test can fail
+
+
+@pytest.mark.parametrize("order", [[], ["--group", "who"]])
+def test_no_fold_learns_from_the_rows_that_it_tests(order: list[str]) -> None:
+    train = [*TRAIN, *order, "--folds", "3"]
+    assert main([*train, "--out", "before"]) == 0
+    one = rows_of(f"before/{OUT_OF_FOLD}")
+    change(np.array([int(row["row"]) - 1 for row in one if row["fold"] == "1"]))
+    assert main([*train, "--out", "after"]) == 0
+    before, after = load("before"), load("after")
+    same = [learned(a) == learned(b) for a, b in zip(before.preprocessing, after.preprocessing, strict=True)]  # type: ignore[arg-type]
+    assert same == [True, False, False]
+
+
+@pytest.mark.parametrize(("name", "flag"), [("who", "--group"), ("day", "--time")])
+def test_groups_and_times_of_a_file_are_kept_apart(name: str, flag: str) -> None:
+    assert main([*TRAIN, flag, name, "--folds", "3", "--out", "r"]) == 0
+    column, tested = [row[name] for row in rows_of(FILE)], rows_of(f"r/{OUT_OF_FOLD}")
+    in_fold = {fold: {column[int(row["row"]) - 1] for row in tested if row["fold"] == fold} for fold in "123"}
+    for one, other in itertools.combinations(in_fold.values(), 2):
+        assert not one & other
+    order: dict[str, Any] = {flag[2:]: name}
+    config = Config(dataset=FILE, target="y", folds=3, **order)
+    splits = [make_dataset(config).rows, *(make_dataset(replace(config, fold=fold)).rows for fold in (1, 2, 3))]
+    for rows in splits:
+        said = [{column[row] for row in part} for part in rows.values()]
+        for earlier, later in itertools.combinations(said, 2):
+            assert not earlier & later
+            assert flag == "--group" or max(map(float, earlier)) < min(map(float, later))
+    assert [in_fold[fold] for fold in "123"] == [{column[row] for row in rows["test"]} for rows in splits[1:]]
