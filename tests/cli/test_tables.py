@@ -80,7 +80,20 @@ DAMAGES: dict[str, Callable[[Cells], str | bytes]] = {
 
 def use(capsys: pytest.CaptureFixture[str], cells: Cells, flags: Sequence[str]) -> tuple[list[str], str]:
     """Train on my.csv, evaluate, and predict its rows in another order of columns: the predictions, what was read."""
-    command = ["train", "my.csv", "--target", "kind", "--epochs", "3", "--no-baseline", "--out", "run", *flags]
+    command = [
+        "train",
+        "my.csv",
+        "--target",
+        "kind",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "4",
+        "--no-baseline",
+        "--out",
+        "run",
+        *flags,
+    ]
     _, said = run(capsys, *command)
     out, _ = run(capsys, "evaluate", "run", "my.csv")
     assert "accuracy" in out
