@@ -44,9 +44,9 @@ def read_samples(run: str, file: str, target: str | None = None, **options: Any)
         say(f"not used, the model knows no such column: {listed(unknown)}")
     for note in table.notes:
         say(note)
-    for name, (count, what) in model.preprocessing.unseen(table.columns).items():
-        if count:
-            say(f"{name!r:.60}: {counted(count, 'cell')} {what}")
+    unseen = model.preprocessing.unseen(table.columns).items()
+    if new := [f"{name!r:.60}: {counted(count, 'cell')} {what}" for name, (count, what) in unseen if count]:
+        say("; ".join([*new[:8], "…"] if len(new) > 8 else new))
     return model, table
 
 

@@ -43,7 +43,7 @@ def test_the_baseline_is_the_run_without_hidden_layers(capsys: pytest.CaptureFix
     assert "beside it" not in capsys.readouterr().out  # it is the logistic regression
     network, alone = results("r"), results("s")
     assert "logistic_regression" not in alone["baseline"]
-    figures = {name: alone[name] for name in ("test_accuracy", "test_balanced_accuracy", "test_loss")}
+    figures = {name: value for name, value in alone.items() if name.startswith("test_")}
     assert network["baseline"]["logistic_regression"] == figures
     found = network["baseline"]["mcnemar"]
     N = len(load_dataset("moons").test.x)
@@ -51,7 +51,10 @@ def test_the_baseline_is_the_run_without_hidden_layers(capsys: pytest.CaptureFix
     assert found["only_network"] - found["only_baseline"] == more > 0
     assert beside == f"beside it      logistic regression {alone['test_accuracy']:.4f}"
     assert difference == f"difference     {describe_difference(found)}"
-    assert Path("r/report.txt").read_text().endswith(f"\n{beside}\n{difference}\n{calibration}\n")
+    report, after = Path("r/report.txt").read_text(), network["calibration"]["after"]
+    assert f"\n{beside}\n{difference}\n" in report
+    assert report.split()[-3:] == [f"{after[name]:.4f}" for name in ("log_loss", "brier", "ece")]
+    assert calibration.endswith(f"→ {after['ece']:.4f}")
     assert len(Path("r/metrics.csv").read_text().splitlines()) == 31  # nothing of the baseline is in it
 
 
