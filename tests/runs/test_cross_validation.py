@@ -210,7 +210,7 @@ def test_tune_ranks_by_all_folds(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert "--folds=3" in found["command"]
     (setting,) = [each for each in found["ranking"] if (each["lr"], each["momentum"]) == (0.05, 0.9)
-                  and (each["hidden"], each["weight_decay"], each["dropout"]) == ([8], 0, 0)]  # fmt: skip
+                  and (each["hidden"], each["weight_decay"], each["dropout"]) == ([8], 0.0005, 0)]  # fmt: skip
     capsys.readouterr()
     assert main(["train", *settings, "--group", "who", "--seeds", "2", "--out", "r"]) == 0
     assert setting["loss"] == pytest.approx(results_of("r")["validation_loss"], rel=1e-5)
