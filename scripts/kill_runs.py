@@ -105,7 +105,7 @@ def examine(folder: Path) -> str:
 
 def check_whole(folder: Path, whole: dict[str, bytes]) -> None:
     """Raise Lost if a run that is over is other than the undisturbed one."""
-    for name, content in (found := contents(folder)).items():
+    for name, content in sorted((found := contents(folder)).items()):
         if content != whole.get(name):
             raise Lost(f"{name} is not that of the run that was never killed")
     if missing := whole.keys() - found.keys():

@@ -356,7 +356,7 @@ def test_a_row_number_is_no_feature(N: int, short: None) -> None:
     x = np.stack([rng.normal(size=N), np.arange(1.0, N + 1)], axis=1)
     dataset = Dataset.from_arrays(x, t, feature_names=["a", "id"])
     found = wrong(examine(dataset, maker(dataset)))
-    assert found["keys"].startswith("'id' numbers the rows: leave it out")
+    assert found["keys"].startswith("'id' numbers the rows: new samples get values never seen, so leave it out")
 
 
 def test_a_list_of_examples_is_short() -> None:
