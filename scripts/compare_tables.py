@@ -23,9 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from minnet import Dataset, evaluate
+from minnet.data.dataset import Table
 from minnet.data.named import load_raw
 from minnet.data.splits import Rows, split_rows
-from minnet.data.tables import Table, read_table
+from minnet.data.tables import read_table
 from minnet.runs.build import make_training
 from minnet.runs.config import Config
 

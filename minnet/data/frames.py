@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from minnet.data.columns import Column, Source, of_texts
-from minnet.data.tables import Table, make_table
+from minnet.data.dataset import Table
+from minnet.data.tables import make_table
 from minnet.support.files import readable
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data.dataset import Dataset
-from minnet.data.tables import Table
+from minnet.data.dataset import Dataset, Table
 from minnet.support.text import nearest
 
 DATASETS = {

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from minnet.data.dataset import Dataset
+from minnet.data.dataset import Dataset, Table
 from minnet.data.named import load_raw
 from minnet.data.splits import fold_rows
-from minnet.data.tables import Table, is_file_name, read_table
+from minnet.data.tables import is_file_name, read_table
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam, Optimizer

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.data.columns import EPOCH, Column
-from minnet.data.dataset import Dataset
+from minnet.data.dataset import Dataset, Table
 from minnet.data.preprocessing import Number
 from minnet.data.splits import SPLITS
-from minnet.data.tables import Table
 from minnet.support.stack import Array
 from minnet.support.text import counted, one_line
 

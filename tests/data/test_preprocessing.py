@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from minnet import Dataset
 from minnet.data import Preprocessing, Standardization
 from minnet.data.columns import Column
+from minnet.data.dataset import Table
 from minnet.data.preprocessing import MOST, Category, Number, Several
 from minnet.data.splits import split_rows
-from minnet.data.tables import Table
 from minnet.layers import Array
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from minnet.data.columns import Column, is_missing
-from minnet.data.tables import Table, is_file_name, read_table
+from minnet.data.dataset import Table
+from minnet.data.tables import is_file_name, read_table
 from minnet.layers import Array
 
 needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="needs minnet[parquet]")
