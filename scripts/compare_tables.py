@@ -23,16 +23,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from minnet import Dataset, evaluate
-from minnet.data.dataset import Table
 from minnet.data.named import load_raw
 from minnet.data.splits import Rows, split_rows
+from minnet.data.table import Table
 from minnet.data.tables import read_table
 from minnet.runs.build import make_training
 from minnet.runs.config import Config
 
 CONFIG = Config()  # the defaults
 SAME = {
-    "hidden_layer_sizes": CONFIG.hidden, "solver": "sgd", "alpha": 0, "batch_size": CONFIG.batch_size,
+    "hidden_layer_sizes": CONFIG.hidden, "solver": "sgd", "batch_size": CONFIG.batch_size,
+    "alpha": CONFIG.weight_decay * CONFIG.batch_size,  # scikit-learn divides it by the samples of a batch
+
     "learning_rate_init": CONFIG.learning_rate, "momentum": CONFIG.momentum, "nesterovs_momentum": False,
     "max_iter": CONFIG.epochs, "tol": 0, "n_iter_no_change": CONFIG.epochs,
 }  # fmt: skip

@@ -13,11 +13,11 @@ from minnet.cli.flags import JSON, OUTPUT, Argument, Commands, Report
 from minnet.data.named import DATASETS, load_raw
 from minnet.data.tables import read_table
 from minnet.runs import reading, report
-from minnet.runs.config import COLUMN, SWITCH, TEXT, several
-from minnet.runs.folder import read_config
+from minnet.runs.config import COLUMN, SWITCH, TEXT, Config, several
+from minnet.runs.folder import CONFIG, read_config
 from minnet.runs.importance import describe_importances, importances
 from minnet.support import expect
-from minnet.support.files import write_text
+from minnet.support.files import refusing, write_text
 from minnet.support.scores import named
 from minnet.support.text import counted, listed, say, table
 from minnet.training import score
@@ -30,8 +30,13 @@ SAMPLES = Argument(
 
 
 def run_settings(run: str) -> dict[str, Any]:
-    """Read the settings of a run, of which a model file on its own has none."""
-    return read_config(Path(run)) if (Path(run) / "config.json").is_file() else {}
+    """Read the settings of a run's columns, of which a model file on its own has none."""
+    if not (Path(run) / CONFIG).is_file():
+        return {}
+    content = read_config(Path(run))
+    with refusing(Path(run) / CONFIG, "a configuration as minnet writes them"):
+        names = (*ROLES, "ignore", "min_class")
+        return {name: getattr(Config.from_json(content), name) for name in names}
 
 
 def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:

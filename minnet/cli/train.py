@@ -22,6 +22,7 @@ from minnet.runs.sweep import folds_of, grid
 from minnet.support import expect
 from minnet.support.text import printable, say, shortened, table
 
+FOLDS = ("folds", "repeats", "fold")
 FIXED = {*FIELDS, "out", "force"} - {"dataset", "test"}  # of a run that is resumed: its data may have another name
 
 
@@ -154,5 +155,14 @@ COMMANDS: Commands = {
         JSON,
         QUIET,
     ),
-    doctor: ("dataset", *DATA, *NETWORK, "batch_size", "lr", "momentum", "seed", JSON),
+    doctor: (
+        "dataset",
+        *(name for name in DATA if name not in FOLDS),
+        *NETWORK,
+        "batch_size",
+        "lr",
+        "momentum",
+        "seed",
+        JSON,
+    ),
 }

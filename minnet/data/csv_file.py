@@ -33,7 +33,10 @@ class CSVFile(Source):
 
     def __init__(self, path: str) -> None:
         super().__init__(path if path != "-" else "standard input")
-        self.data = self._text(Path(path).read_bytes() if path != "-" else sys.stdin.buffer.read())
+        if path == "-" and sys.stdin is None:
+            raise OSError("there is no standard input: expected a table there, as CSV")
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        self.data = self._text(data)
         first = self.data.partition(b"\n")[0].decode()
         header = re.sub(r'"[^"]*"', "", first)
         self.delimiter = max(",;\t|", key=header.count)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minnet.data.columns import Column, Source, of_texts
-from minnet.data.dataset import Table
+from minnet.data.table import Table
 from minnet.data.tables import make_table
 from minnet.support.files import readable
 from minnet.support.machine import check_memory

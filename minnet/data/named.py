@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minnet.data.dataset import Dataset, Table
+from minnet.data.dataset import Dataset
+from minnet.data.table import Table
 from minnet.support.text import nearest
 
 DATASETS = {

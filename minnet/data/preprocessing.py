@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from minnet.data.columns import Column
 from minnet.support import expect
+from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import counted, one_line, table
 
@@ -287,6 +288,8 @@ class Preprocessing:
                 raise ValueError(f"there is no column {name!r:.60}, which the model was trained with")
             if (given[name].words is None) != isinstance(each, Number):
                 raise TypeError(f"column {name!r:.60}: expected a {kind}, as in training")
+        N = max(len(each.values) for each in given.values())
+        check_memory("making features", 3 * 8 * N * self.D)
         features = [feature for each in self.columns for feature in each(given[each.name])]
         return np.ascontiguousarray(np.column_stack([np.asarray(feature, np.float64) for feature in features]))
 
@@ -300,14 +303,14 @@ class Preprocessing:
         FloatingPointError
             If a sample is not finite.
         """
-        if not isinstance(x, Sequence):
+        if not is_columns(x):
             if any(isinstance(each, Category) for each in self.columns):
                 names = [each.name for each in self.columns if isinstance(each, Category)]
                 raise TypeError(f"the model takes a table, since {names[0]!r:.60} holds words: give it a data frame")
             x = expect.features("the model", x, len(self.columns))
             if len(self.columns) < self.D:
                 x = [Column(each.name, x[:, d].astype(np.float64)) for d, each in enumerate(self.columns)]
-        raw = self.features_of(x) if isinstance(x, Sequence) else x
+        raw = self.features_of(x) if is_columns(x) else x
         with np.errstate(over="ignore"):  # what is not finite is said below
             return expect.finite_rows("the model's answer", self.standardization(raw, dtype))
 
@@ -334,7 +337,8 @@ class Preprocessing:
         if sizes:
             shown = [*sizes[:8], "…"] if len(sizes) > 8 else sizes
             said.append(counted(len(sizes), "category", "categories") + in_brackets(shown))
-        said += [f"{name!r:.30} left out: {why}" for name, why in self.left_out.items()]
+        without = [f"{name!r:.30} left out: {why}" for name, why in self.left_out.items()]
+        said += [*without[:8], f"… ({len(without)} left out in all)"] if len(without) > 8 else without
         return f"{counted(len(columns), 'column')}: {', '.join(said)}"
 
     def summary(self) -> list[str]:
@@ -394,12 +398,19 @@ class Several(tuple[Preprocessing, ...]):
 
     def __call__(self, x: Any, dtype: npt.DTypeLike = np.float32) -> Array:
         """Make samples for each network: shape (S, N, D), with 0 for the features that only others have."""
-        if not isinstance(x, Sequence):
+        if not is_columns(x):
+            if any(preprocessing.kinds != self.kinds for preprocessing in self):
+                raise TypeError("the networks of the model learned from different columns: give it a data frame")
             x = expect.features("the model", x, len(self.kinds)).astype(np.float64)
             x = [Column(name, x[:, d]) for d, (name, _) in enumerate(self.kinds)]
         each = [preprocessing(x, dtype) for preprocessing in self]
         D = max(samples.shape[1] for samples in each)
         return np.stack([np.pad(samples, ((0, 0), (0, D - samples.shape[1]))) for samples in each])
+
+
+def is_columns(x: Any) -> bool:
+    """Tell whether samples are given as columns."""
+    return isinstance(x, Sequence) and all(isinstance(each, Column) for each in x)
 
 
 def in_brackets(parts: Sequence[str]) -> str:

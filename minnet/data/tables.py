@@ -26,9 +26,9 @@ from minnet.data.columns import (
     to_number_or_truth,
 )
 from minnet.data.csv_file import CSVFile
-from minnet.data.dataset import Table
 from minnet.data.labels import number_classes
 from minnet.data.parquet_file import ParquetFile
+from minnet.data.table import Table
 from minnet.support.machine import check_memory
 from minnet.support.stack import Array
 from minnet.support.text import listed
@@ -194,10 +194,12 @@ def check_arrays(
     if labelled and target not in file.names:
         there = f"there are: {listed(['x', *file.hidden])}; .npy files are given as a pair, x.npy,y.npy"
         raise ValueError(f"{file.path}: there is no array {target!r} of labels; {there}")
-    if columns is not None and len(columns) != len(file.columns):
+    label = target if labelled else None
+    if columns is None or {name for name, _ in columns} <= file.columns.keys():  # learned from arrays, perhaps of a few
+        return label, None if columns is None else dict(columns)
+    if len(columns) != len(file.columns):
         raise ValueError(f"{file.path}: x has {len(file.columns)} features, expected {len(columns)}")
-    kinds = None if columns is None else dict(zip(file.columns, (kind for _, kind in columns), strict=True))
-    return target if labelled else None, kinds
+    return label, dict(zip(file.columns, (kind for _, kind in columns), strict=True))
 
 
 def check_names(file: Source, roles: Sequence[str], others: Sequence[str], wanted: Mapping[str, str] | None) -> None:

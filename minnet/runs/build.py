@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from minnet.data.dataset import Dataset, Table
+from minnet.data.dataset import Dataset
 from minnet.data.named import load_raw
 from minnet.data.splits import fold_rows
+from minnet.data.table import Table
 from minnet.data.tables import is_file_name, read_table
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
@@ -45,7 +46,7 @@ def make_datasets(configs: Sequence[Config], table: Table | None = None) -> list
         wanted = [(column.name, column.kind) for column in table.columns]
         test = read_table(
             config.test, config.target, columns=wanted, class_names=table.class_names,
-            sample_weight=config.sample_weight, missing=config.missing,
+            sample_weight=config.sample_weight, missing=config.missing, min_class=config.min_class,
         )  # fmt: skip
     with np.errstate(over="ignore"):
         if config.folds is None or config.fold is None:

@@ -229,6 +229,8 @@ class Config:
                     raise WrongUsage(f"{flag(name)} goes with {what}")
         if self.folds and self.test:
             raise WrongUsage("--folds tests each row once, and --test FILE is for one split: leave one of them out")
+        if self.test and (self.group or self.time):
+            raise WrongUsage("--group and --time say which rows are tested, and so does --test FILE: leave one out")
         if self.group and self.time:
             raise WrongUsage("--group and --time: a split is by one of them; leave the other out")
         return self

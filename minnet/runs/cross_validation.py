@@ -13,9 +13,10 @@ import numpy as np
 
 from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Several
+from minnet.data.table import Table
 from minnet.network import Network
 from minnet.runs.beside import Beside, diverged, mcnemar, said, score_test
-from minnet.runs.build import first_width, make_network, make_stack, read
+from minnet.runs.build import first_width, make_network, make_stack
 from minnet.runs.calibration import Calibration, temperature_of
 from minnet.runs.config import VARIED, Config
 from minnet.runs.folder import OUT_OF_FOLD, RESULTS, STACK_FILE, Summary, draw_reliability, pictures, write_metrics
@@ -91,6 +92,11 @@ class Tested(NamedTuple):
     t: Array
     before: Array
     y: Array
+
+    @classmethod
+    def by_one_each(cls, members: Iterable[Member]) -> "Tested":
+        """Let each row be predicted by the first network alone that did not learn from it."""
+        return cls.of(those[0] for those in by_fold(members).values())
 
     @classmethod
     def of(cls, members: Iterable[Member]) -> "Tested":
@@ -323,28 +329,30 @@ def describe(found: CrossValidation) -> list[str]:
 def compare(found: CrossValidation, configs: Sequence[Config], datasets: Sequence[Dataset], beside: Result) -> Beside:
     """Compare folds with the logistic regressions that were trained beside them: as data, and to read.
 
-    McNemar's test takes each row once, as the first repeat tested it.
+    McNemar's test takes each row once, as the first network of the first repeat tested it.
     """
     if beside.ended.reason == "diverged":
         return diverged("all of it diverged")
     other = CrossValidation(configs, datasets, beside)
     means = other.means(other.ranking[0])
     figures = {name: float(values.mean()) for name, values in means.items()}
-    both = np.intersect1d(found.tested.fold, other.tested.fold)
+    ours, theirs = Tested.by_one_each(found.chosen), Tested.by_one_each(other.chosen)
+    both = np.intersect1d(ours.fold, theirs.fold)
     once = both[both <= found.folds]
-    chance = mcnemar(found.tested.right(once), other.tested.right(once))
+    chance = mcnemar(ours.right(once), theirs.right(once))
     return said(figures, mean_and_deviation(means["test_accuracy"]), chance)
 
 
-def refit_group(found: CrossValidation) -> Group:
-    """Make the group of one network for all rows, with the best setting."""
+def refit_group(found: CrossValidation, samples: Table) -> Group:
+    """Make the group of one network for all rows of a table, with the best setting."""
     config = replace(
         found.chosen[0].config, seed=found.configs[0].seed, folds=None, repeats=1, fold=None, refit=False,
         patience=None, epochs=found.refit_epochs(),
     )  # fmt: skip
-    samples = read(config)
-    everything = np.arange(len(samples.t))
-    rows = {"train": everything, "validation": everything, "test": everything[:1]}  # nothing is left to test on
+    everything, one = np.arange(len(samples.t)), 0
+    if samples.sample_weight is not None:
+        one = int(samples.sample_weight.argmax())  # which counts at all
+    rows = {"train": everything, "validation": everything, "test": np.array([one])}  # nothing is left to test on
     with np.errstate(over="ignore"):
         dataset = Dataset.of_rows(samples, rows, config.dtype)
     return Group([config], [dataset], stacked=False, name=REFIT, D=dataset.D)

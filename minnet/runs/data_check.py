@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.data.columns import EPOCH, Column
-from minnet.data.dataset import Dataset, Table
+from minnet.data.dataset import Dataset
 from minnet.data.preprocessing import Number
 from minnet.data.splits import SPLITS
+from minnet.data.table import Table
 from minnet.support.stack import Array
 from minnet.support.text import counted, one_line
 
 Finding = tuple[bool, str]
 Note = tuple[bool, str, bool]
 
+COMPARED = 50  # columns, at most, that are compared with each other
 ROWS = 4000  # of the table, at most, where columns are tried as classifiers
 TELLS = 0.97  # share of right answers from which a single column may be the label by another name
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -259,7 +261,7 @@ def groups(view: View) -> Note:
     if view.grouped:
         return True, "the samples are split by groups", False
     found = []
-    for column in view.whole:
+    for place, column in enumerate(view.whole):
         if column.date or (column.words is None and not is_whole(column.values)):
             continue
         codes = factorized(column)
@@ -267,7 +269,9 @@ def groups(view: View) -> Note:
         G, N = len(counts), len(codes)
         if G < 20 or 1.5 * G > N or counts[counts > 1].sum() < 0.6 * N:
             continue
-        if named_as(column.name) & GROUPS or (1.3 * G < N and constant_within(view, column, codes) >= 2):
+        if named_as(column.name) & GROUPS or (
+            place < COMPARED and 1.3 * G < N and constant_within(view, column, codes) >= 2
+        ):
             found.append(f"{column.name!r:.60} has {G} values in {N} rows")
     if found:
         remedy = "if these are persons or the like and new samples are of others, split by it"
@@ -279,7 +283,7 @@ def groups(view: View) -> Note:
 def constant_within(view: View, column: Column, codes: Array) -> int:
     """Count the other columns that do not change where the codes (N,) are the same, and take at least three values."""
     G, count = codes.max() + 1, 0
-    for other in view.whole:
+    for other in view.whole[:COMPARED]:
         if other is not column:
             others = factorized(other)
             size = others.max() + 1

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from minnet.data.dataset import Dataset, Part, Table
+from minnet.data.dataset import Dataset, Part
 from minnet.data.preprocessing import Number
 from minnet.data.splits import SPLITS
+from minnet.data.table import Table
 from minnet.layers import ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam

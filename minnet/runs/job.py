@@ -53,6 +53,7 @@ from minnet.runs.sweep import (
     groups,
     in_processes,
     join,
+    rank,
     run,
     stacks,
     worker_interrupt,
@@ -165,7 +166,8 @@ class Job:
             sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
-        self.baseline = baseline(self.configs, self.datasets)
+        self.table = table if config.refit else None
+        self.baseline: list[Group] = []
 
     @classmethod
     def of_run(cls, folder: Path, options: Options, moved: Mapping[str, Any]) -> Job:
@@ -232,8 +234,16 @@ class Job:
             results = in_processes(one, self.groups, jobs, interrupt, self.options.done)
         else:
             results = [one(group, interrupt=interrupt, on_epoch=on_epoch) for group in self.groups]
-        beside = [] if join(results).ended.reason == "diverged" else self.baseline
-        return results + [one(group, interrupt=interrupt) for group in beside]
+        joined = join(results)
+        if joined.history.epoch and joined.ended.reason != "diverged":
+            best = rank(self.configs, joined.history, self.varied)[0].networks if self.values else [0]
+            self.baseline = baseline([self.configs[s] for s in best], [self.datasets[s] for s in best])
+        return results + [one(group, interrupt=interrupt) for group in self.baseline]
+
+    @property
+    def varied(self) -> list[str]:
+        """List the settings that networks vary beside their fold and seed."""
+        return [name for name in self.values if name not in ("fold", "seed")]
 
     def finish(self, folder: Path, result: Result, beside: Result | None, *_: object) -> Report:
         """Write and return what came out."""
@@ -266,17 +276,21 @@ class Job:
         if ended.reason not in ("interrupted", "diverged"):
             found = CrossValidation(self.configs, self.datasets, result)
         if found and self.config.refit:
-            group, every, live = refit_group(found), self.options.checkpoint_every, self.options.live
+            group = refit_group(found, self.table or read(self.config))
+            every, live = self.options.checkpoint_every, self.options.live
             last = train_group(group, folder, every, live, interrupt, on_epoch)
-            if last.ended.reason in ("interrupted", "diverged"):
+            if last.ended.reason == "interrupted":
                 ended, found = last.ended, None
                 ending = reason(last, group.configs[0], group.datasets[0])
                 ending["text"] += ", training on all rows"
+            elif last.ended.reason == "diverged":
+                say(f"training on all rows diverged in epoch {last.ended.epoch}: the folds are kept instead")
             else:
                 refit = refitted(group, last, found.calibration.temperature)
         summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
         if not found:
-            write_json(folder / RESULTS, summary.results)
+            epochs = len(result.history.epoch)
+            write_json(folder / RESULTS, {**summary.results, "epochs": epochs})
             return report(folder, ended, ending, summary)
         compared: tuple[dict[str, Any], list[str]] = {}, []
         if beside:

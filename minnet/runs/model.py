@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from minnet.data.dataset import Dataset
-from minnet.data.preprocessing import Preprocessing, Several, Standardization
+from minnet.data.preprocessing import Preprocessing, Several, Standardization, is_columns
 from minnet.layers import BatchNorm, Dropout, Layer, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.output import OutputLayer, SoftmaxCrossEntropy
@@ -20,6 +20,7 @@ from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.finite import answers
 from minnet.support.stack import Array
 
+ROWS = 10_000  # for which a stack has samples in memory at a time
 FORMAT, WHAT = 4, "a model that this version of minnet can load"
 COLDEST, HOTTEST = 1e-6, 1e6  # temperatures, far beyond what any fit gives
 LAYERS = {cls.__name__: cls for cls in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Dropout, BatchNorm, LayerNorm)}
@@ -88,9 +89,23 @@ class Model:
             As `Network.predict_proba` says.
         """
         together = isinstance(self.preprocessing, Several) if average is None else average
+        if hasattr(x, "columns"):
+            from minnet.data.frames import from_frame
+
+            x = from_frame(x, labelled=False, columns=self.preprocessing.kinds).columns
+        if self.network.theta.ndim == 1 or not is_columns(x):
+            return answers(self.probabilities(x), together)
+        parts = []  # a stack holds the samples of all its networks
+        for start in range(0, len(x[0].values), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(x[0].values)))
+            parts.append(self.probabilities([column.take(rows) for column in x]))
+        return answers(np.concatenate(parts, axis=-2), together)
+
+    def probabilities(self, x: Any) -> Array:
+        """Compute the probability of each class, of shape (..., N, K), finite or not."""
         T = np.asarray(self.temperature, self.network.theta.dtype)
         z = self.network.logits(self.samples(x), check=False) / T[..., np.newaxis, np.newaxis]
-        return answers(self.network.output.probabilities(z), together)
+        return np.asarray(self.network.output.probabilities(z))
 
     def predict(self, x: Any, average: bool | None = None) -> Array:
         """Compute the number of the most probable class, of shape (N,) or (S, N), as `predict_proba` gives them."""
@@ -98,10 +113,6 @@ class Model:
 
     def samples(self, x: Any) -> Array:
         """Make standardised samples (N, D) of raw ones, or (S, N, D) if networks have a preprocessing each."""
-        if hasattr(x, "columns"):
-            from minnet.data.frames import from_frame
-
-            x = from_frame(x, labelled=False, columns=self.preprocessing.kinds).columns
         return self.preprocessing(x, self.network.theta.dtype)
 
 

@@ -162,7 +162,7 @@ def show(folder: Path) -> str:
     lines.append("")
     names = ("networks", "diverged", "seed", "lr", *FIGURES)
     if figures.get("networks") is not None:
-        lines.append("mean ± standard deviation over networks")
+        lines.append(f"mean ± standard deviation over {'folds' if settings.get('folds') else 'networks'}")
     lines += listing(names, figures)
     if "test_loss" not in figures and history is not None:
         training, validation = (figure(mean_curve(history, name)[-1]) for name in LOSSES)

@@ -19,7 +19,7 @@ import numpy as np
 from minnet.data.dataset import Dataset
 from minnet.history import History
 from minnet.network import Network
-from minnet.runs.build import first_width, make_stack, make_training
+from minnet.runs.build import first_width, make_network, make_training
 from minnet.runs.checkpoints import SHARED, Interrupt, stopping_signals
 from minnet.runs.config import VARIED, Config
 from minnet.runs.folds import distinct, widen
@@ -85,7 +85,8 @@ def stacks(
         If not even one network fits into the memory.
     """
     limit = (free_memory() / 4 if memory_limit is None else memory_limit) / jobs
-    shared, each = bytes_of_training(make_stack(configs, datasets), configs[0].batch_size, datasets[0])
+    widest = max(datasets, key=lambda dataset: dataset.D)
+    shared, each = bytes_of_training(make_network(configs[0], widest), configs[0].batch_size, datasets[0])
     sizes, most_of_jobs = [], -(-len(configs) // jobs)
     for _, alike in itertools.groupby(datasets, key=lambda dataset: len(dataset.train.x)):
         _, of = distinct(list(alike))

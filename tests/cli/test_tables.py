@@ -194,3 +194,67 @@ def test_the_penguins_train_by_folds_as_they_come(capsys: pytest.CaptureFixture[
     out, said = run(capsys, "predict", "run", str(PENGUINS))
     assert len(out.splitlines()) == 345
     assert "'species'" not in said
+
+
+@pytest.mark.parametrize("folds", [[], ["--folds", "3"]])
+def test_columns_of_an_array_are_those_that_were_learned_from(
+    folds: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column that training left out shifted the others, whose numbers were then taken for each other."""
+    x = np.random.default_rng(0).normal(size=(N, 4)) * [1, 1, 1, 100]
+    y = (x[:, 3] > 0).astype(int)
+    x[:, 0] = np.nan
+    x[y.argmax(), 0] = 1  # in one row, which some folds do not learn from
+    np.savez("my.npz", x=x, y=y)
+    run(capsys, "train", "my.npz", *folds, "--epochs", "20", "--quiet", "--out", "r")
+    out, _ = run(capsys, "evaluate", "r", "my.npz")
+    (line,) = [line for line in out.splitlines() if line.startswith("accuracy ")]
+    assert float(line.split()[1]) > 0.9
+
+
+def test_a_row_that_does_not_count_may_be_the_first_of_a_refit(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.csv").write_text(text_of(columns(w=lambda i: float(i > 0))))
+    flags = ["--target", "kind", "--sample-weight", "w", "--folds", "3", "--refit", "--epochs", "2", "--quiet"]
+    out, _ = run(capsys, "train", "my.csv", *flags, "--out", "r")
+    assert "trained on all rows" in out
+
+
+def test_rare_classes_are_left_out_of_a_test_file_too(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = columns()
+    cells["kind"][:2] = ["dragonfly", "dragonfly"]
+    Path("my.csv").write_text(text_of(cells))
+    flags = ["--target", "kind", "--min-class", "5", "--test", "my.csv", "--epochs", "1", "--quiet"]
+    run(capsys, "train", "my.csv", *flags, "--out", "r")
+    said = run(capsys, "train", "my.csv", "--target", "kind", "--test", "my.csv", "--group", "width", code=2)[1]
+    assert "--group and --time say which rows are tested, and so does --test FILE" in said
+
+
+def test_the_logistic_regression_has_the_settings_of_the_best_network(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for rates in ("0.05,5", "5,0.05"):
+        out, _ = run(capsys, "train", "wine", "--lr", rates, "--epochs", "5", "--quiet", "--force", "--out", "r")
+        said.append(next(line for line in out.splitlines() if line.startswith("beside it")))
+    assert said[0] == said[1]
+
+
+def test_there_may_be_no_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(capsys, "train", "iris", "--epochs", "1", "--quiet", "--out", "r")
+    monkeypatch.setattr("sys.stdin", None)
+    assert "there is no standard input" in run(capsys, "predict", "r", "-", code=1)[1]
+
+
+def test_many_columns_that_are_left_out_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    empty = {f"c{k}": lambda i: "same" for k in range(20)}
+    Path("my.csv").write_text(text_of(columns(**empty)))
+    _, err = run(capsys, "train", "my.csv", "--target", "kind", "--epochs", "1", "--out", "r")
+    assert "(20 left out in all)" in err
+    assert "'c9' left out" not in err
+
+
+def test_a_stranger_s_configuration_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "train", "iris", "--epochs", "1", "--quiet", "--out", "r")
+    path = Path("r/config.json")
+    path.write_text(path.read_text().replace('"ignore": []', '"ignore": 3'))
+    names = [f"{part} {size} (cm)" for part in ("sepal", "petal") for size in ("length", "width")]
+    Path("my.csv").write_text(",".join(names) + "\n1,2,3,4\n")
+    assert "r/config.json" in run(capsys, "predict", "r", "my.csv", code=1)[1]

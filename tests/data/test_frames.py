@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minnet import Dataset
-from minnet.data.dataset import Table
 from minnet.data.frames import from_frame
+from minnet.data.table import Table
 from minnet.data.tables import read_table
 
 pandas: Any = pytest.importorskip("pandas")

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minnet.data.columns import Column, categories, label_text, of_array, of_texts, to_days, to_numbers
-from minnet.data.dataset import Table
 from minnet.data.named import load_raw
+from minnet.data.table import Table
 from minnet.data.tables import read_table
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from minnet.data.columns import Column, is_missing
-from minnet.data.dataset import Table
+from minnet.data.table import Table
 from minnet.data.tables import is_file_name, read_table
 from minnet.layers import Array
 

@@ -5,8 +5,8 @@ import pytest
 
 from minnet import Dataset
 from minnet.data.columns import Column, categories, of_texts
-from minnet.data.dataset import Table
 from minnet.data.named import DATASETS, load_raw
+from minnet.data.table import Table
 from minnet.layers import Array
 from minnet.runs.data_check import Diagnosis, check_columns, data_findings, listing
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minnet.data.columns import Column
-from minnet.data.dataset import Table
+from minnet.data.table import Table
 from minnet.history import History
 from minnet.layers import Array
 from minnet.runs import build
