@@ -152,7 +152,8 @@ def make_table(
     if file.n_rows < 1:
         raise ValueError(f"{file.path}: there is no row")
 
-    found = load(file, kinds, roles, [each for each in (label, group, *keep) if each is not None])
+    found = load(file, kinds, roles, [each for each in (label, group) if each is not None])
+    kept = {column.name: column.texts() for column in file.load(keep, {*keep})} if keep else {}  # as they are written
     notes, N = [*file.notes], len(next(iter(found.values())).values)
     if wanted is None:
         notes += leave_out(file, found, kinds)
@@ -177,7 +178,7 @@ def make_table(
         rows = np.flatnonzero(t >= 0)
     used = {*roles, *kinds, *keep}
     table = Table(
-        name, features, t, names, weight, codes, moments, np.arange(N), {each: found[each].texts() for each in keep},
+        name, features, t, names, weight, codes, moments, np.arange(N), kept,
         [each for each in file.names if each not in used], notes,
     )  # fmt: skip
     if isinstance(file, ArrayFile) and columns is not None:  # by the names that the model knows

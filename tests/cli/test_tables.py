@@ -219,6 +219,14 @@ def test_a_row_that_does_not_count_may_be_the_first_of_a_refit(capsys: pytest.Ca
     assert "trained on all rows" in out
 
 
+def test_a_feature_may_be_carried_along_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.csv").write_text(decimal_comma(columns(more=lambda i: i + 0.5)))
+    run(capsys, "train", "my.csv", "--target", "kind", "--epochs", "1", "--quiet", "--out", "r")
+    out, _ = run(capsys, "predict", "r", "my.csv", "--keep", "more")
+    assert out.splitlines()[0] == "more,class"
+    assert out.splitlines()[1].startswith('"0,5",')
+
+
 def test_rare_classes_are_left_out_of_a_test_file_too(capsys: pytest.CaptureFixture[str]) -> None:
     cells = columns()
     cells["kind"][:2] = ["dragonfly", "dragonfly"]
