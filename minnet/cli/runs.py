@@ -29,22 +29,21 @@ SAMPLES = Argument(
 )
 
 
-def run_settings(run: str) -> dict[str, Any]:
-    """Read the settings of a run's columns, of which a model file on its own has none."""
-    if not (Path(run) / CONFIG).is_file():
-        return {}
+def run_settings(run: str) -> Config:
+    """Read the settings of a run; of a model file on its own, which has none, the defaults."""
+    path = Path(run) / CONFIG
+    if not path.is_file():
+        return Config()
     content = read_config(Path(run))
-    with refusing(Path(run) / CONFIG, "a configuration as minnet writes them"):
-        names = (*ROLES, "ignore", "min_class")
-        return {name: getattr(Config.from_json(content), name) for name in names}
+    with refusing(path, "a configuration as minnet writes them"):
+        return Config.from_json(content)
 
 
-def read_samples(run: str, file: str, target: str | None = None, **options: Any) -> tuple[minnet.Model, Any]:
+def read_samples(run: str, file: str, settings: Config, **options: Any) -> tuple[minnet.Model, Any]:
     """Load a model, and read from a file the columns that it was trained on, as a table."""
     model = minnet.load(run)
-    table = read_table(file, target, columns=model.preprocessing.kinds, class_names=model.class_names, **options)
-    settings = run_settings(run)
-    known = {settings.get(role) for role in ROLES} | {*settings.get("ignore", ()), *model.preprocessing.left_out}
+    table = read_table(file, columns=model.preprocessing.kinds, class_names=model.class_names, **options)
+    known = {getattr(settings, role) for role in ROLES} | {*settings.ignore, *model.preprocessing.left_out}
     if unknown := [name for name in table.ignored if name not in known]:
         say(f"not used, the model knows no such column: {listed(unknown)}")
     for note in table.notes:
@@ -59,7 +58,7 @@ def predict(run: str, file: str, proba: bool = False, keep: Sequence[str] = (), 
     """Predict the classes of samples in a file: as CSV, a row for each of its rows."""
     if out and out.resolve() == Path(file).resolve():
         raise ValueError(f"--out {out} is the file with the samples: choose another name")
-    model, samples = read_samples(run, file, labelled=False, keep=keep)
+    model, samples = read_samples(run, file, run_settings(run), labelled=False, keep=keep)
     y = model.predict_proba(samples.features, average=True)
     columns = [[name, *cells] for name, cells in samples.kept.items()]
     columns.append(["class", *(model.class_names[k] for k in y.argmax(axis=1))])
@@ -78,7 +77,8 @@ def evaluate(
 ) -> Report:
     """Evaluate a run on samples in a file: loss, accuracy, precision, recall and F1 by class."""
     settings = run_settings(run)
-    model, samples = read_samples(run, file, target or settings.get("target"), min_class=settings.get("min_class"))
+    target = target or settings.target
+    model, samples = read_samples(run, file, settings, target=target, min_class=settings.min_class)
     t, network = samples.t, model.network
     y = model.predict_proba(samples.features, average=True)
     with np.errstate(over="ignore", invalid="ignore"):

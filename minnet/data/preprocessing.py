@@ -98,6 +98,11 @@ class Number(NamedTuple):
         return [filled, *[missing] * self.missing]
 
     @property
+    def kind(self) -> str:
+        """What a cell has to hold."""
+        return "date" if self.date else "number"
+
+    @property
     def learned(self) -> str:
         """Say what was learned, but for the standardisation."""
         if self.fill is None:
@@ -153,6 +158,11 @@ class Category(NamedTuple):
     def size(self) -> str:
         """Say how many values it has."""
         return f"{self.name:.30} {len(self.values)}{' and other' * self.other}{' and missing' * self.missing}"
+
+    @property
+    def kind(self) -> str:
+        """What a cell has to hold."""
+        return "category"
 
     @property
     def learned(self) -> str:
@@ -277,8 +287,7 @@ class Preprocessing:
     @property
     def kinds(self) -> list[tuple[str, str]]:
         """Give the name of each column and what it has to hold: "number", "date" or "category"."""
-        words = {Number: "number", Category: "category"}
-        return [(each.name, "date" if getattr(each, "date", False) else words[type(each)]) for each in self.columns]
+        return [(each.name, each.kind) for each in self.columns]
 
     def features_of(self, columns: Sequence[Column]) -> Array:
         """Make features of the columns, in any order and with others among them: float64 of shape (N, D)."""
@@ -321,7 +330,7 @@ class Preprocessing:
 
     def describe(self, columns: Array | Sequence[Column]) -> str:
         """Say in a line what was made of the columns of a table, or of an array."""
-        if not isinstance(columns, Sequence):
+        if not is_columns(columns):
             return f"{len(self.columns)} features"
         given = {column.name: column for column in columns}
         numbers = [each for each in self.columns if isinstance(each, Number)]

@@ -5,6 +5,8 @@ that back, and T below 1 makes it surer; no prediction changes, since the larges
 2017, "On calibration of modern neural networks").
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -196,7 +198,8 @@ def calibration_figures(y: Array, t: npt.ArrayLike) -> dict[str, float]:
     }
 
 
-class Calibration(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Calibration:
     """What a temperature does to the probabilities of the test split.
 
     Attributes
@@ -221,26 +224,35 @@ class Calibration(NamedTuple):
         z, softmax = logits(network, x), network.output.probabilities
         return cls(temperature, softmax(z), softmax(z / z.dtype.type(temperature)), t.argmax(axis=1))
 
+    @cached_property
+    def figures(self) -> tuple[dict[str, float], dict[str, float]]:
+        """How good the probabilities are before and after, as `calibration_figures` tells."""
+        return calibration_figures(self.before, self.t), calibration_figures(self.after, self.t)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two are called."""
+        return "as trained", f"with temperature {self.temperature:.2f}"
+
     def results(self) -> dict[str, Any]:
         """Give the figures as data."""
-        before, after = (calibration_figures(y, self.t) for y in (self.before, self.after))
+        before, after = self.figures
         return {"temperature": self.temperature, "before": before, "after": after}
 
     def line(self) -> str:
         """Say what the temperature changes."""
-        before, after = (calibration_figures(y, self.t) for y in (self.before, self.after))
+        before, after = self.figures
         changes = [f"{what} {before[name]:.4f} → {after[name]:.4f}" for name, what in NAMES.items() if name != "brier"]
         return f"calibration    temperature {self.temperature:.2f}: {', '.join(changes)}"
 
     def table(self) -> list[str]:
         """Give all figures, without the temperature and with it."""
         rows = [["calibration", *NAMES.values()]]
-        for name, y in (("as trained", self.before), (f"with temperature {self.temperature:.2f}", self.after)):
-            figures = calibration_figures(y, self.t)
+        for name, figures in zip(self.names, self.figures, strict=True):
             rows.append([name, *(f"{figures[each]:.4f}" for each in NAMES)])
         return table(rows, "<>>>")
 
     def reliabilities(self) -> dict[str, Reliability]:
         """Give what `minnet.plots.plot_reliability` draws."""
-        after = f"with temperature {self.temperature:.2f}"
-        return {"as trained": reliability(self.before, self.t), after: reliability(self.after, self.t)}
+        found = reliability(self.before, self.t), reliability(self.after, self.t)
+        return dict(zip(self.names, found, strict=True))

@@ -166,7 +166,7 @@ class Job:
             sizes = stacks(self.configs, self.datasets, limit, options.jobs)
         self.sizes = sizes
         self.groups = groups(self.configs, self.datasets, self.sizes, bool(values))
-        self.table = table if config.refit else None
+        self.table: Any = table if config.refit else None  # which nothing else reads again
         self.baseline: list[Group] = []
 
     @classmethod
@@ -276,7 +276,7 @@ class Job:
         if ended.reason not in ("interrupted", "diverged"):
             found = CrossValidation(self.configs, self.datasets, result)
         if found and self.config.refit:
-            group = refit_group(found, self.table or read(self.config))
+            group = refit_group(found, self.table)
             every, live = self.options.checkpoint_every, self.options.live
             last = train_group(group, folder, every, live, interrupt, on_epoch)
             if last.ended.reason == "interrupted":

@@ -104,7 +104,7 @@ def summarize(
     most, always = commonest(dataset)
     if plan.values:
         best = history.best()
-        ranking = rank(plan.configs, history, [name for name in plan.values if name != "seed"])
+        ranking = rank(plan.configs, history, plan.varied)
         balanced = balance_matters(network, counts)
         figures, lines = compare_networks(plan, figures, ~history.diverged(), best, ranking, balanced)
         lines.append(f"losses         {describe_loss(network)}")
