@@ -60,7 +60,7 @@ def record(
           "losses" of the samples and their "weight" in the mean, (N, 1) each; "y-t"; and the long way, "dy" (−t/y),
           "jacobian" (N, K, K) and "product", of each sample's own loss (eqs. 4, 7, 8);
         - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
-          "loss_before", "loss_predicted" by ∇C · Δθ (eq. 14a), and "loss_after";
+          "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
         - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
           how far the backward pass is from them, such as "0.dW.error".
     """
@@ -81,22 +81,17 @@ def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]
     z, y, log_y = found[output_name(twin, len(twin.layers) - 1)], found["y"], found["log_y"]
     t = getattr(twin.output, "t", found["t"])  # smoothed, if it is to be
     w = getattr(twin.output, "w", None)
+    there: dict[str, Array] = {"t": t, "y-t": y - t, "losses": -(t * log_y).sum(axis=-1, keepdims=True)}
+    there["weight"] = np.full((len(z), 1), 1 / len(z)) if w is None else w
+    there["dy"] = -t / y
+    there["jacobian"] = y[..., np.newaxis] * (np.eye(y.shape[-1]) - y[..., np.newaxis, :])
+    there["product"] = (there["dy"][..., np.newaxis, :] @ there["jacobian"])[..., 0, :]
     shifted = z - z.max(axis=-1, keepdims=True)
     exp = np.exp(shifted)
     total = exp.sum(axis=-1, keepdims=True)
-    steps = {"shifted": shifted, "exp": exp, "sum": total} if np.allclose(exp / total, y, equal_nan=True) else {}
-    dy = -t / y
-    jacobian = y[..., np.newaxis] * (np.eye(y.shape[-1]) - y[..., np.newaxis, :])
-    return {
-        **steps,
-        "t": t,
-        "losses": -(t * log_y).sum(axis=-1, keepdims=True),
-        "weight": np.full((len(z), 1), 1 / len(z)) if w is None else w,
-        "y-t": y - t,
-        "dy": dy,
-        "jacobian": jacobian,
-        "product": (dy[..., np.newaxis, :] @ jacobian)[..., 0, :],
-    }
+    if np.allclose(exp / total, y, equal_nan=True):
+        there |= {"shifted": shifted, "exp": exp, "sum": total}
+    return there
 
 
 def update(twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Array | None) -> dict[str, Array]:
@@ -118,46 +113,41 @@ def proof(
     network: Network, x: Array, t: Array, sample_weight: Array | None, found: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Hold every gradient against the slope of the loss, and say how far it is from that."""
-    theta = network.theta.astype(np.float64)
-    last = output_name(network, len(network.layers) - 1)
-    back = ".d".join(last.split("."))
+    z = output_name(network, len(network.layers) - 1)
+    dz = z.replace(".", ".d")
+    places = {f"{slot.place}.d{slot.name}": slot for slot in slots(network.layers)}
+    dtheta = np.concatenate([found[name].ravel() for name in places])
 
-    def loss(changed: Mapping[str, Array]) -> Any:
-        if "z" in changed:
-            return mean_loss(copy.copy(network.output), changed["z"], t, sample_weight)
-        return fixed(network, changed["theta"]).forward(x, t, False, sample_weight)
+    def loss_of_logits(z: Array) -> Any:
+        return mean_loss(copy.copy(network.output), z, t, sample_weight)
 
-    dtheta = np.concatenate([found[f"{slot.place}.d{slot.name}"].ravel() for slot in slots(network.layers)])
-    exact = exact_slopes(loss, {"z": found[last]}, {"z": found[back]})
-    exact |= exact_slopes(loss, {"theta": theta}, {"theta": dtheta})
-    parts = {back: exact["z"]}
-    for slot in slots(network.layers):
-        parts[f"{slot.place}.d{slot.name}"] = exact["theta"][slot.entries].reshape(slot.shape)
-    proved, least = dict[str, Array](), SMALL * np.abs(exact["theta"]).max()
-    for name, true in parts.items():
-        error = np.abs(found[name] - true).max() / (max(np.abs(true).max(), least) or 1)
-        proved |= {f"{name}.exact": true, f"{name}.error": np.nan_to_num(error, nan=np.inf)}
-    return proved
+    def loss_of_theta(theta: Array) -> Any:
+        return fixed(network, theta).forward(x, t, False, sample_weight)
+
+    exact = {dz: exact_slope(loss_of_logits, found[z], found[dz])}
+    gradient = exact_slope(loss_of_theta, network.theta, dtheta)
+    for name, slot in places.items():
+        exact[name] = gradient[slot.entries].reshape(slot.shape)
+    least = SMALL * np.abs(gradient).max()
+    for name, true in list(exact.items()):
+        size = max(np.abs(true).max(), least) or 1
+        error = np.abs(found[name] - true).max() / size
+        exact[f"{name}.error"] = np.nan_to_num(error, nan=np.inf)
+    return {name if name.endswith("error") else f"{name}.exact": array for name, array in exact.items()}
 
 
 @np.errstate(all="ignore")
-def exact_slopes(
-    loss: Callable[[Mapping[str, Array]], Any], values: Mapping[str, Array], analytic: Mapping[str, Array]
-) -> dict[str, Array]:
+def exact_slope(loss: Callable[[Array], Any], where: Array, said: Array) -> Array:
     """Differentiate a loss exactly; on a kink, where left and right differ, from the side nearer to what is said."""
-    values = {name: value.astype(np.float64) for name, value in values.items()}
+    where = where.astype(np.float64)
     try:
-        return slopes(loss, values, np.random.default_rng(0))[0]
+        return slopes(lambda changed: loss(changed["q"]), {"q": where}, np.random.default_rng(0))[0]["q"]
     except OnKink:
-        sides = {}
-        for name, value in values.items():
-            right, left = (
-                np.reshape([loss({name: value + 1j * h * unit}).imag / h for unit in units(value.shape)], value.shape)
-                for h in (COMPLEX_STEP, -COMPLEX_STEP)
-            )
-            nearer = np.abs(right - analytic[name]) <= np.abs(left - analytic[name])
-            sides[name] = np.where(nearer, right, left)
-        return sides
+        right, left = (
+            np.reshape([loss(where + 1j * h * unit).imag / h for unit in units(where.shape)], where.shape)
+            for h in (COMPLEX_STEP, -COMPLEX_STEP)
+        )
+        return np.where(np.abs(right - said) <= np.abs(left - said), right, left)
 
 
 def output_name(network: Network, place: int) -> str:
@@ -204,6 +194,9 @@ class Recorder(Training):
         arrays["raw"] = x * dataset.standardization.scale + dataset.standardization.mean
         right = {}
         if self.right is not None:
+            other = self.right(network.theta)
+            for mine, theirs in zip(other.layers, ahead.layers, strict=True):
+                vars(mine).update({"mask": theirs.mask} if hasattr(theirs, "mask") else {})
             right_x, right_t, right_w = Training.batch(self, rows)
-            right = record(self.right(network.theta), right_x, right_t, self.optimizer, right_w)
+            right = record(other, right_x, right_t, self.optimizer, right_w)
         return Step(number, arrays, right)
