@@ -39,8 +39,8 @@ STANDS_ON = {  # each room on those named, and on what these stand on
     "training": ("optimizers", "gradient_check", "history", "schedules", "data"),
     "runs": ("training", "plots"),
     "lab": ("training",),
-    "__init__": ("runs",),
-    "cli": ("__init__", "lab"),
+    "__init__": ("runs", "lab"),
+    "cli": ("__init__",),
     "__main__": ("cli",),
 }
 MAY_TRACE = {("runs.job", ""), ("training", "train")}  # what trained and diverged asks the lab where

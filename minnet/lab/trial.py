@@ -67,7 +67,7 @@ class OnKink(Exception):
     """There is no gradient where a layer was tried: the slopes to the left and to the right differ."""
 
 
-def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> tuple[dict[str, Array], str]:
+def slopes(loss: Callable[[Values], Any], values: Values, rng: "np.random.Generator") -> tuple[dict[str, Array], str]:
     """Differentiate a loss numerically with respect to each of its arguments.
 
     Parameters
