@@ -170,12 +170,21 @@ function math(tag, ...children) {
   return element;
 }
 
+/** "dW₂" as mathematics: d and W, and 2 below. */
+function letters(name) {
+  const [, word, index, primes] = /^(\D*?)([₀-₉]*)(′*)$/u.exec(symbol(name)) ?? [0, symbol(name), '', ''];
+  const single = word.length < 4 ? [...word.replace('x̂', 'x̂')].map((each) => math('mi', each)) : [math('mtext', word)];
+  const below = [...index].map((digit) => '₀₁₂₃₄₅₆₇₈₉'.indexOf(digit)).join('');
+  const whole = below ? math('msub', math('mrow', ...single), math('mn', below)) : math('mrow', ...single);
+  return primes ? math('mrow', whole, math('mo', primes)) : whole;
+}
+
 /** Give each quantity of an equation its symbol, and under it its shape. */
 function fillMath(root, resolve = (q) => q) {
   for (const place of root.querySelectorAll('mi[data-q]')) {
     const name = resolve(place.dataset.q);
     const turned = 'transposed' in place.dataset;
-    const letter = turned ? math('msup', math('mi', symbol(name)), math('mo', '⊤')) : math('mi', symbol(name));
+    const letter = turned ? math('msup', letters(name), math('mo', '⊤')) : letters(name);
     if ('bare' in place.dataset || !has(name)) { place.replaceWith(letter); continue; }
     const shape = math('mtext');
     live(() => { shape.textContent = turned ? [...now().shapes[name]].reverse().join(' × ') : shapeText(name); });
@@ -194,7 +203,18 @@ function equation(kind, resolve, words = '') {
 
 const link = (name, words = symbol(name)) => el('a', { href: `#at-${name}` }, words);
 const sign = (words) => el('span', { class: 'sign' }, words);
-const flow = (...pieces) => el('div', { class: 'flow' }, ...pieces.filter(Boolean));
+
+/** Maps beside one another; a sign stays with the map that it stands before. */
+function flow(...pieces) {
+  const row = el('div', { class: 'flow' });
+  for (const piece of pieces.filter(Boolean)) {
+    const open = row.lastChild?.lastChild?.className === 'sign';
+    if (open) row.lastChild.append(piece);
+    else row.append(el('div', {}, piece));
+  }
+  return row;
+}
+
 
 // ----------------------------------------------------------------------------------------------------------- maps
 
@@ -240,9 +260,9 @@ function map(name, { layout = whole(name), caption = symbol(name), picture = fal
     figure.classList.toggle('wrong', wrong || other);
     if (shown[1]) shown[1].box.hidden = !other;
     const code = name === caption || name.split('.').length > 2 ? [] : [el('code', {}, name)];
-    const size = state.hidden.has(quantity(name)) || ['row', 't'].includes(name) ? '' : `, full colour ${text(extent(name), 3)}`;
+    const size = state.hidden.has(quantity(name)) || ['row', 't'].includes(name) ? '' : ` ±${text(extent(name), 3)}`;
     legend.replaceChildren(el('b', {}, caption), ' ', ...code, el('small', {}, ` ${shapeText(name)}${size}`));
-    if (wrong) legend.append(el('strong', {}, ` ✗ wrong by ${text(error, 2)} of its largest entry`));
+    if (wrong) legend.append(el('strong', {}, ` ✗ wrong, relative error ${text(error, 2)}`));
     if (other) legend.append(el('strong', {}, ` ✗ with ${data.bug?.name ?? 'the mistake'}; below it, what is right`));
   });
   return figure;
@@ -285,7 +305,7 @@ function draw(grid) {
     const row = grid.table.tBodies[0].rows[r];
     row.classList.toggle('chosen', line.sample === state.sample);
     row.cells[0].textContent = line.label;
-    line.cells.forEach((each, c) => each && paint(grid, row.cells[c + 1], each, small, `${line.label}, ${labels[c]}`, right));
+    line.cells.forEach((each, c) => each && paint(grid, row.cells[c + 1], each, small, `${[line.label, labels[c]].filter((words) => words !== '').join(', ')}`, right));
   });
   grid.table.setAttribute('aria-label', `${symbol(grid.name)}, ${shapeText(grid.name)}${right}`);
 }
@@ -293,8 +313,8 @@ function draw(grid) {
 function build(grid, lines, labels, small) {
   const first = grid.table.contains(document.activeElement) || grid.table.contains(state.pointed);
   if (first) letGo();
-  const head = el('tr', {}, el('td'), ...labels.map((label) => el('th', { scope: 'col' }, label)));
-  const body = lines.map((line) => el('tr', {}, el('th', { scope: 'row' }), ...line.cells.map((each) => el('td', each ? { 'data-i': each.i } : {}))));
+  const head = el('tr', {}, el('td'), ...labels.map((label) => el(label === '' ? 'td' : 'th', label === '' ? {} : { scope: 'col' }, label)));
+  const body = lines.map((line) => el('tr', {}, el(line.label ? 'th' : 'td', line.label ? { scope: 'row' } : {}), ...line.cells.map((each) => el('td', each ? { 'data-i': each.i } : {}))));
   grid.table.className = grid.picture ? 'picture' : small ? 'numbers' : 'colours';
   grid.table.replaceChildren(el('thead', {}, head), el('tbody', {}, ...body));
   find('td[data-i]', grid.table)?.setAttribute('tabindex', 0);
@@ -664,7 +684,7 @@ function fourRows() {
     return { label, sample: n, cells: [...cells, entry(`${name}.row`, n, 'sum', { value, plain: true })] };
   };
   const even = range(N()).every((m) => agree(at('weight', m, 0), 1 / N()));
-  const share = even ? `(y − t) / ${N()} = ${symbol(dz)}` : `${text(at('weight', n, 0))} · (y − t) = ${symbol(dz)}`;
+  const share = `${symbol(dz)} = ${even ? `(y − t) / ${N()}` : `${text(at('weight', n, 0))} (y − t)`}`;
   return { columns: [...data.class_names, 'sum'], rows: [line('y', 'y'), line('t', 't'), line('y-t', 'y − t'), line(dz, share)] };
 }
 
@@ -715,7 +735,7 @@ const outer = (place, sample) => () => {
   const [x, dz] = [input(place), gradient(place)];
   const n = sample ?? state.sample;
   if (n >= N()) return { columns: [''], rows: [] };
-  const above = { label: '', cells: [null, ...range(columns(dz)).map((j) => entry(dz, n, j))] };
+  const above = { label: symbol(dz), cells: [null, ...range(columns(dz)).map((j) => entry(dz, n, j))] };
   const product = (i, j) => entry(`${place}.dW.outer`, i, j, { n, value: at(x, n, i) * at(dz, n, j) });
   const line = (label, i) => ({ label, cells: [entry(x, n, i), ...range(columns(dz)).map((j) => product(i, j))] });
   return { columns: [symbol(x), ...outputLabels(place)], rows: [above, ...inputLabels(place).map(line)] };
@@ -734,8 +754,8 @@ function backwardOfLinear(place) {
   return [
     el('h4', {}, `${symbol(`${place}.dW`)}: where the transpose comes from`),
     el('p', {}, `A weight touches its unit in every sample, so its gradient is a sum over samples. Each gives a table: its row of ${symbol(x)} stood upright, times its row of ${symbol(dz)}. The tables added up are one product of matrices, with ${symbol(x)} turned over.`),
-    flow(...tables, !few && sign(`+ the others =`), few && sign('='), map(`${place}.dW`)),
     flow(map(x), map(dz)),
+    flow(...tables, sign(few ? '=' : '+ the others ='), map(`${place}.dW`)),
     ...(has(`${place}.db`) ? [el('h4', {}, symbol(`${place}.db`)), el('p', {}, `A bias touches every sample, with the factor 1: each column of ${symbol(dz)} is summed.`), flow(map(`${place}.db`))] : []),
     ...(has(dx) ? [el('h4', {}, `${symbol(dx)}, handed on`), el('p', {}, `An input touches all units of its own sample, each by the weight between them.`), flow(map(dz), sign('·'), map(`${place}.W`), sign('turned over ='), map(dx))] : []),
   ];
@@ -804,7 +824,8 @@ function showHeader() {
   const heart = el('a', { href: '#heart', class: 'heart' }, 'y − t');
   const end = el('span', { class: 'stop' }, el('span', {}, link('y'), ' → ', link('loss')), el('span', {}, heart), el('span', { class: 'more' }));
   const arrows = () => el('span', { class: 'stop arrows', 'aria-hidden': 'true' }, el('span', {}, '→'), el('span', {}, '←'), el('span', { class: 'more' }));
-  find('#path').append(...columnsOf.flatMap((each) => [stack(each), arrows()]), end);
+  const ways = el('span', { class: 'stop ways' }, el('span', {}, 'forward'), el('span', {}, 'backward'), el('span', { class: 'more' }));
+  find('#path').append(ways, ...columnsOf.flatMap((each) => [stack(each), arrows()]), end);
   if (data.bug) showBug();
 }
 
@@ -822,6 +843,8 @@ function showBug() {
 /** The loss of every step as the slider's track; the recorded steps stand at equal distances on it. */
 function showCurve() {
   const numbers = steps.map((step) => step.number);
+  find('#track').hidden = numbers.length < 2;
+  if (numbers.length < 2) return;
   const across = (step) => {
     const k = Math.max(0, Math.min(numbers.length - 2, numbers.findLastIndex((each) => each <= step)));
     return (k + (step - numbers[k]) / (numbers[k + 1] - numbers[k])) / (numbers.length - 1);
@@ -839,7 +862,6 @@ function showCurve() {
   const marker = el('span', { class: 'marker' });
   find('#curve').append(svg, marker);
   find('#ticks').append(...numbers.map((each) => el('span', {}, `${each}`)));
-  find('#track').hidden = numbers.length < 2;
   live(() => {
     marker.style.left = `${100 * state.step / Math.max(1, steps.length - 1)}%`;
     marker.style.bottom = `${96 * Math.min(1, at('loss', 0, 0) / most) || 0}%`;
