@@ -14,7 +14,7 @@ Hooks for tests:
   #step, [name=sample], #where, #theme, #long-way, #long, #hide [name=hide][value="dz"], #show-all
   #panel, #sum (.value, .written, .verdict), #check, #close   the written-out sum; data-holds="true" or "false"
   #proof .verdicts tr[data-array] [data-holds]; #first        what the proof says; the link to where a bug first shows
-Maps of more than 600 entries are built when they come near the window: scroll to them first.
+Maps of more than 1000 entries are built when they come near the window: scroll to them first.
 */
 'use strict';
 
@@ -219,18 +219,19 @@ function flow(...pieces) {
 // ----------------------------------------------------------------------------------------------------------- maps
 
 const maps = [];
-const LARGE = 600; // entries; larger maps wait until they are seen
+const LARGE = 1000; // entries; larger maps wait until they are seen
 const extents = new Map();
 
 /** The number that has the full colour: arrays that are to be compared share it. */
 function extent(name) {
-  let shared = name.replace(/\.(exact|outer|new)$/, '');
+  const shared = name.replace(/\.(exact|outer|new)$/, '');
   if (['y', 't', 'y-t', 'y-t.row', 'product'].includes(shared)) return 1;
   const [place, q] = shared.split('.');
   if (q === 'a' && ['ReLU', 'LeakyReLU', 'Dropout'].includes(layers[place].kind)) return extent(input(+place));
   const key = `${state.step}|${shared}`;
-  const numbers = () => (shared in now().arrays ? now().arrays[shared].flat() : []).map(Math.abs).filter(Number.isFinite);
-  if (!extents.has(key)) extents.set(key, numbers().reduce((most, value) => Math.max(most, value), 0) || 1);
+  const all = () => [now().arrays[shared], now().arrays[`${shared}.exact`], now().right[shared]].flatMap((array) => array?.flat() ?? []);
+  const most = () => all().filter(Number.isFinite).reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
+  if (!extents.has(key)) extents.set(key, most() || 1);
   return extents.get(key);
 }
 
@@ -279,7 +280,7 @@ function newGrid(grid, name, layout, picture) {
   const { rows: lines, columns: labels } = layout();
   grid.large = lines.length * labels.length > LARGE;
   if (grid.large) {
-    grid.box.style.minHeight = `${lines.length * 12 + 2}px`;
+    grid.box.style.minHeight = `${lines.length * (lines.length > 40 ? 8 : 12) + 2}px`;
     whenSeen.observe(grid.box);
     grid.box.grid = grid;
   } else draw(grid);
@@ -315,7 +316,7 @@ function build(grid, lines, labels, small) {
   if (first) letGo();
   const head = el('tr', {}, el('td'), ...labels.map((label) => el(label === '' ? 'td' : 'th', label === '' ? {} : { scope: 'col' }, label)));
   const body = lines.map((line) => el('tr', {}, el(line.label ? 'th' : 'td', line.label ? { scope: 'row' } : {}), ...line.cells.map((each) => el('td', each ? { 'data-i': each.i } : {}))));
-  grid.table.className = grid.picture ? 'picture' : small ? 'numbers' : 'colours';
+  grid.table.className = `${grid.picture ? 'picture' : small ? 'numbers' : 'colours'}${lines.length > 40 ? ' tall' : ''}`;
   grid.table.replaceChildren(el('thead', {}, head), el('tbody', {}, ...body));
   find('td[data-i]', grid.table)?.setAttribute('tabindex', 0);
 }
@@ -655,8 +656,8 @@ function showForward() {
     const inside = Object.keys(now().arrays).filter((name) => name.startsWith(`${place}.`) && name.split('.').length === 2
       && !known.includes(name) && !/^\d+\.d/.test(name));
     const signs = layer.linear ? ['·', '+'] : [];
-    const pieces = [map(input(place)), ...parameters.flatMap((name, k) => [sign(signs[k] ?? ','), map(name)])];
-    const kept = inside.flatMap((name) => [sign(','), map(name)]);
+    const pieces = [map(input(place)), ...parameters.flatMap((name, k) => [signs[k] && sign(signs[k]), map(name)])];
+    const kept = inside.map((name) => map(name));
     find('#forward .layers').append(layerBox(place, equation(templateOf(layer), (q) => named(place, q), layer.forward),
       flow(...pieces, ...kept, sign(layer.linear ? '=' : '→'), map(output(place)))));
   });
@@ -782,7 +783,7 @@ function showUpdate() {
   for (const name of changing.filter((each) => !each.includes('running_'))) {
     const [place, q] = name.split('.');
     const memory = Object.keys(now().arrays).filter((each) => each.startsWith(`${name}.`) && !each.endsWith('.new'));
-    find('#update .maps').append(flow(map(name), sign(','), map(`${place}.d${q}`), ...memory.flatMap((each) => [sign(','), map(each)]), sign('→'), map(`${name}.new`)));
+    find('#update .maps').append(flow(map(name), map(`${place}.d${q}`), ...memory.map((each) => map(each)), sign('→'), map(`${name}.new`)));
   }
   const table = el('table', { class: 'facts' });
   find('#update .losses').append(table);
@@ -833,7 +834,7 @@ function showBug() {
   const first = steps.flatMap((step, s) => Object.keys(step.arrays).filter((name) => differs(name, step)).map((name) => ({ s, name })))[0];
   const box = find('#bug');
   box.hidden = false;
-  box.append(el('strong', {}, `With a mistake on purpose: ${data.bug.name}. `), `${data.bug.meaning}. What catches it: ${data.bug.caught_by}. `);
+  box.append(el('strong', {}, `With a mistake on purpose, ${data.bug.name}: `), `${data.bug.meaning}. What catches it: ${data.bug.caught_by}. `);
   if (!first) return box.append('In the steps recorded here it changes nothing.');
   const jump = el('a', { href: `#at-${first.name}`, id: 'first' }, `It first shows in ${symbol(first.name)}, in step ${steps[first.s].number}`);
   jump.addEventListener('click', () => chooseStep(first.s));
