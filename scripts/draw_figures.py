@@ -1,6 +1,6 @@
 """Draw the figures of the derivation, docs/figures/*.svg, from computed numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
 
-from minnet import Linear, Network, ReLU
 from minnet.lab.autodiff import Value, gradients
+from minnet.lab.explain import tiny
 from minnet.lab.trace import trace
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "minnet", "font.family": "sans-serif"}  # text as text, the same bytes
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "minnet",
+    "font.family": "sans-serif",
+}  # text as text, the same bytes
 WIDTH = 840  # pixels, for which GitHub's page has room
 INK, PAPER = "#24292f", "#f4f6f8"
-FORWARD, BACKWARD = "#0b5cad", "#b03a06"  # solid and upright; dashed and italic
+FORWARD: dict[str, Any] = {"color": "#0b5cad", "weight": "bold"}  # and solid arrows
+BACKWARD: dict[str, Any] = {"color": "#b03a06", "style": "italic"}  # and dashed arrows
 SIDE = 43  # half a node's width
 
 Point = tuple[float, float]
@@ -42,19 +47,18 @@ def write(axes: Axes, x: float, y: float, text: str, size: float = 14, **style: 
 
 def box(axes: Axes, x: float, y: float, width: float, height: float) -> Bbox:
     """Draw a box with round corners around a point, and say where its sides are."""
-    style = {"boxstyle": "round,pad=0,rounding_size=6", "facecolor": PAPER, "edgecolor": INK}
+    style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=6", "facecolor": PAPER, "edgecolor": INK}
     sides = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
     axes.add_patch(FancyBboxPatch(sides.p0, width, height, **style))
     return sides
 
 
-def arrow(axes: Axes, start: Point, end: Point, color: str = FORWARD, bend: float = 0) -> None:
+def arrow(axes: Axes, start: Point, end: Point, way: Mapping[str, Any] = FORWARD) -> None:
     """Draw an arrow: solid on the way forward, dashed on the way back."""
     style = {
         "arrowstyle": "-|>,head_width=0.25,head_length=0.5",
-        "linestyle": "-" if color == FORWARD else (0, (4, 2)),
-        "connectionstyle": f"arc3,rad={bend}",
-        "color": color,
+        "linestyle": "-" if way is FORWARD else (0, (4, 2)),
+        "color": way["color"],
         "shrinkA": 0,
         "shrinkB": 0,
     }
@@ -66,7 +70,7 @@ def short(number: float) -> str:
     return f"{number:g}".replace("-", "−")
 
 
-def edges(value: Value, places: dict[Value, Any]) -> Iterator[tuple[Value, float]]:
+def edges(value: Value, places: Mapping[Value, Any]) -> Iterator[tuple[Value, float]]:
     """Give the values with a place that a value was computed from, and its slope with respect to each."""
     for each, slope in value.inputs:
         if each in places:
@@ -75,14 +79,14 @@ def edges(value: Value, places: dict[Value, Any]) -> Iterator[tuple[Value, float
             yield from ((inner, slope * further) for inner, further in edges(each, places))
 
 
-def draw_graph(axes: Axes, places: dict[Value, tuple[str, float, float]], output: Value) -> None:
+def draw_graph(axes: Axes, places: Mapping[Value, tuple[str, float, float]], output: Value) -> None:
     """Draw a computation as it is: nodes with their values and gradients, edges with their slopes."""
     found = gradients(output)
     for value, (name, x, y) in places.items():
         box(axes, x, y, 2 * SIDE, 30)
         write(axes, x, y, name)
-        write(axes, x, y + 27, short(value.number), 15, color=FORWARD, weight="bold")
-        write(axes, x, y - 27, short(found[value]), 15, color=BACKWARD, style="italic")
+        write(axes, x, y + 27, short(value.number), 15, **FORWARD)
+        write(axes, x, y - 27, short(found[value]), 15, **BACKWARD)
         for i, (each, slope) in enumerate(edges(value, places)):
             _, left, height = places[each]
             rise = np.sign(y - height)
@@ -100,24 +104,15 @@ def draw_edge(axes: Axes, start: Point, end: Point, slope: float, label_above: b
     side, distance = {-1: ("right", -8), 0: ("center", -13), 1: ("left", -8)}[round(2 * along[1])]
     x, y = (c + d) / 2 + (20 if label_above else distance) * across
     text = f"× {short(slope)}" if slope >= 0 else f"× ({short(slope)})"
-    write(axes, x, y, text, 12.5, color=BACKWARD, style="italic", ha=side)
+    write(axes, x, y, text, 12.5, **BACKWARD, ha=side)
 
 
 def draw_legend(axes: Axes, x: float, y: float) -> None:
     """Say what the two colours mean."""
     arrow(axes, (x, y), (x + 40, y))
-    write(axes, x + 52, y, "forward: each number's value", 13, color=FORWARD, weight="bold", ha="left")
+    write(axes, x + 52, y, "forward: each number's value", 13, **FORWARD, ha="left")
     arrow(axes, (x + 40, y - 24), (x, y - 24), BACKWARD)
-    write(
-        axes,
-        x + 52,
-        y - 24,
-        "backward: ∂C/∂(it), × the slope on each way",
-        13,
-        color=BACKWARD,
-        style="italic",
-        ha="left",
-    )
+    write(axes, x + 52, y - 24, "backward: ∂C/∂(it), × the slope on each way", 13, ha="left", **BACKWARD)
 
 
 def graph() -> Figure:
@@ -161,20 +156,11 @@ def paths() -> Figure:
         ((_, before),) = edges(each, places)
         through[each] = after * before
         factors = f"{short(after)} · {short(before)} = {short(after * before)}"
-        write(axes, 560, y, f"by way of {places[each][0][0]}:  {factors}", ha="left", color=BACKWARD, style="italic")
+        write(axes, 560, y, f"by way of {places[each][0][0]}: {factors}", ha="left", **BACKWARD)
     a, b = through.values()
-    total = f"∂C/∂x:  {short(a)} + {short(b)} = {short(gradients(C)[x])}"
-    write(axes, 560, 108, total, ha="left", color=BACKWARD, style="italic", weight="bold")
+    total = f"∂C/∂x: {short(a)} + {short(b)} = {short(gradients(C)[x])}"
+    write(axes, 560, 108, total, ha="left", **BACKWARD, weight="bold")
     return figure
-
-
-def tiny() -> tuple[Network, Any, Any]:
-    """Give the network of `minnet explain tiny` with its two samples."""
-    network = Network([Linear(2, 3), ReLU(), Linear(3, 3)], dtype="float64")
-    first, _, last = network.layers
-    first.W[...], first.b[...] = [[0.5, -0.5, 1], [0.5, 1, -0.5]], [0, -0.5, 0.5]
-    last.W[...], last.b[...] = [[1, 0, -1], [-0.5, 0.5, 1], [0, 0.5, -0.5]], [0, 0, 0.5]
-    return network, np.array([[1.0, 2.0], [2.0, -1.0]]), np.array([0, 2])
 
 
 def entry(number: float) -> str:
@@ -182,14 +168,14 @@ def entry(number: float) -> str:
     return short(number + 0.0) if number == round(number, 2) else f"{number:.4f}".replace("-", "−")
 
 
-def table(axes: Axes, x: float, top: float, title: str, *arrays: Any, color: str = FORWARD) -> Bbox:
+def table(axes: Axes, x: float, top: float, title: str, *arrays: Any, way: Mapping[str, Any] = FORWARD) -> Bbox:
     """Draw matrices below each other in a box, under a title; return the box's sides."""
-    style = {"color": color, "style": "italic" if color == BACKWARD else "normal"}
+    style = {**way, "weight": "normal"}
     texts = [[[entry(number) for number in row] for row in array] for array in arrays]
     longest = max(len(text) for array in texts for row in array for text in row)
     cell, columns = 6.7 * longest + 10, len(texts[0][0])
     height = 18 * sum(map(len, texts)) + 8 * len(texts)
-    write(axes, x, top, title, 13, weight="bold", **style)
+    write(axes, x, top, title, 13, **{**way, "weight": "bold"})
     sides = box(axes, x, top - 12 - height / 2, cell * columns + 8, height)
     y = sides.y1 + 4
     for array in texts:
@@ -204,7 +190,8 @@ def table(axes: Axes, x: float, top: float, title: str, *arrays: Any, color: str
 def two_layers() -> Figure:
     """Draw every number of a step of the tiny network."""
     figure, axes = sheet(470)
-    found = trace(*tiny())
+    network, _, dataset = tiny()
+    found = trace(network, *dataset.train)
     x = table(axes, 45, 455, "x", found["x"])
     z1 = table(axes, 225, 455, "z₁ = x W₁ + b₁", found["0.z"])
     a = table(axes, 412, 455, "a = max(z₁, 0)", found["1.a"])
@@ -214,13 +201,12 @@ def two_layers() -> Figure:
     W2 = table(axes, 485, 362, "W₂, b₂", found["2.W"], found["2.b"])
     t = table(axes, 620, 322, "t", found["t"])
     C = box(axes, 754, 288, 100, 28)
-    write(axes, 754, 288, f"C = {found['loss']:.4f}", 13, color=FORWARD, weight="bold")
-    back = {"color": BACKWARD}
-    dz2 = table(axes, 655, 105, "dz₂ = (y − t)/N", found["2.dz"], **back)
-    da = table(axes, 425, 105, "da = dz₂ W₂ᵀ", found["1.da"], **back)
-    dz1 = table(axes, 195, 105, "dz₁ = da · 1{z₁ > 0}", found["0.dz"], **back)
-    dW2 = table(axes, 485, 242, "dW₂ = aᵀ dz₂, db₂", found["2.dW"], found["2.db"], **back)
-    dW1 = table(axes, 118, 242, "dW₁ = xᵀ dz₁, db₁", found["0.dW"], found["0.db"], **back)
+    write(axes, 754, 288, f"C = {found['loss']:.4f}", 13, **FORWARD)
+    dz2 = table(axes, 655, 105, "dz₂ = (y − t)/N", found["2.dz"], way=BACKWARD)
+    da = table(axes, 425, 105, "da = dz₂ W₂ᵀ", found["1.da"], way=BACKWARD)
+    dz1 = table(axes, 195, 105, "dz₁ = da · 1{z₁ > 0}", found["0.dz"], way=BACKWARD)
+    dW2 = table(axes, 485, 242, "dW₂ = aᵀ dz₂, db₂", found["2.dW"], found["2.db"], way=BACKWARD)
+    dW1 = table(axes, 118, 242, "dW₁ = xᵀ dz₁, db₁", found["0.dW"], found["0.db"], way=BACKWARD)
     middle = (x.y0 + x.y1) / 2
     for before, after in pairwise([x, z1, a, z2, y]):
         arrow(axes, (before.x1 + 3, middle), (after.x0 - 3, middle))
@@ -229,12 +215,12 @@ def two_layers() -> Figure:
         arrow(axes, (place, parameters.y1 + 22), (place, middle - 3))
     arrow(axes, (754, y.y0 - 3), (754, C.y1 + 3))
     arrow(axes, (t.x1 + 3, 288), (C.x0 - 3, 288))
-    arrow(axes, (745, C.y0 - 3), (dz2.x1 - 70, dz2.y1 + 25), **back)
+    arrow(axes, (745, C.y0 - 3), (dz2.x1 - 70, dz2.y1 + 25), BACKWARD)
     for after, before in pairwise([dz2, da, dz1]):
         height = (before.y0 + before.y1) / 2
-        arrow(axes, (after.x0 - 3, height), (before.x1 + 3, height), **back)
-    arrow(axes, (dz2.x0 + 10, dz2.y1 + 3), (dW2.x1 - 20, dW2.y0 - 3), **back)
-    arrow(axes, (dz1.x0 + 10, dz1.y1 + 3), (dW1.x0 + 40, dW1.y0 - 3), **back)
+        arrow(axes, (after.x0 - 3, height), (before.x1 + 3, height), BACKWARD)
+    arrow(axes, (dz2.x0 + 10, dz2.y1 + 3), (dW2.x1 - 20, dW2.y0 - 3), BACKWARD)
+    arrow(axes, (dz1.x0 + 10, dz1.y1 + 3), (dW1.x0 + 40, dW1.y0 - 3), BACKWARD)
     return figure
 
 
