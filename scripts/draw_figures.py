@@ -17,11 +17,7 @@ from minnet.lab.explain import tiny
 from minnet.lab.trace import trace
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "minnet",
-    "font.family": "sans-serif",
-}  # text as text, the same bytes
+STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "minnet"}  # the same bytes each time
 WIDTH = 840  # pixels, for which GitHub's page has room
 INK, PAPER = "#24292f", "#f4f6f8"
 FORWARD: dict[str, Any] = {"color": "#0b5cad", "weight": "bold"}  # and solid arrows
