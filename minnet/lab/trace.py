@@ -1,12 +1,12 @@
 """What are the numbers of one step? Every array of a forward and a backward pass, by name, from the real layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minnet.network import Network
-from minnet.output import mean_loss
+from minnet.output import SoftmaxCrossEntropy, log_softmax, mean_loss
 from minnet.support.fit import described, shapes_of
 from minnet.support.stack import Array
 
@@ -27,8 +27,9 @@ def trace(network: Network, x: Array, t: Array, sample_weight: Array | None = No
     -------
     dict of str to array
         "x", "t"; of each layer its parameters and its output, such as "0.W", "0.b" and "0.z", "1.a" ("z" of a layer
-        with a W, else "a"); "y" and "loss"; and back again the gradients at the layers' outputs, such as "2.dz", their
-        parameters', such as "2.dW", and "dx" at the input.
+        with a W, else "a"), and what else it remembers of the batch, such as "2.mask"; "y", "log_y" and "loss"; and
+        back again the gradients at the layers' outputs, such as "2.dz", their parameters', such as "2.dW", and "dx"
+        at the input.
     """
     x, t, sample_weight = network.check(x, t, sample_weight)
     found = {"x": np.copy(x)}
@@ -45,18 +46,22 @@ def passes(
     Each comes with its layer's place in the network, or −1 if it is no layer's, and its name there.
     """
     twin = network.at(network.theta.copy())
+    twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
     outputs = ["z" if "W" in shapes_of(layer) else "a" for layer in twin.layers]
     for place, layer in enumerate(twin.layers):
         if hasattr(layer, "mask"):
             layer.random = None  # what was dropped is dropped again
         for name in shapes_of(layer):
             yield place, name, getattr(layer, name)
-        x = layer.forward(x) if t is not None else getattr(layer, "infer", layer.forward)(x)
+        before, x = x, layer.forward(x) if t is not None else getattr(layer, "infer", layer.forward)(x)
         yield place, outputs[place], x
+        for name, array in remembered(layer, (before, x)):
+            yield place, name, array
     if t is None:
         return
     yield -1, "t", t
     yield -1, "y", twin.output.probabilities(x)
+    yield -1, "log_y", log_probabilities(twin.output, x)
     yield -1, "loss", mean_loss(twin.output, x, t, sample_weight)
     if hasattr(twin.layers[0], "needs_dx"):
         twin.layers[0].needs_dx = True
@@ -68,6 +73,22 @@ def passes(
             yield place, "d" + name, getattr(layer, "d" + name)
     if doutput is not None:
         yield -1, "dx", doutput
+
+
+def remembered(layer: object, known: Sequence[Array]) -> Iterator[tuple[str, Array]]:
+    """Give the arrays that a layer holds, its parameters and those known left out."""
+    parameters = {name for parameter in shapes_of(layer) for name in (parameter, "d" + parameter)}
+    for name, array in vars(layer).items():
+        if isinstance(array, np.ndarray) and name not in parameters and not any(array is each for each in known):
+            yield name, array
+
+
+@np.errstate(all="ignore")
+def log_probabilities(output: Any, z: Array) -> Array:
+    """Compute log y as the output layer does: by log-sum-exp, unless its probabilities are other ones."""
+    softmax = getattr(type(output), "probabilities", None) is SoftmaxCrossEntropy.probabilities
+    log_y: Array = log_softmax(z) if softmax else np.log(output.probabilities(z))
+    return log_y
 
 
 @np.errstate(all="ignore")
@@ -84,9 +105,10 @@ def first_nonfinite(
     """
     last = len(network.layers) - 1
     for place, name, array in passes(network, x, t, sample_weight):
-        if name == "y":
-            log_y = np.nan_to_num(np.log(array), nan=-1e30, neginf=-1e30)
-        if name == "y" or np.isfinite(array).all():
+        if name == "log_y":
+            log_y = np.nan_to_num(array, nan=-1e30, neginf=-1e30)
+        passed_on = place < 0 or name.removeprefix("d") in ("z", "a", *shapes_of(network.layers[place]))
+        if name in ("y", "log_y") or not passed_on or np.isfinite(array).all():
             continue
         if name == "loss":
             sample = int((log_y * t).sum(axis=-1).argmin())

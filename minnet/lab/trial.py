@@ -8,7 +8,7 @@ import copy
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -107,9 +107,16 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     slope = central_difference if problem else complex_step
     gradients = {}
     for name, value in values.items():
-        units = np.eye(value.size).reshape(-1, *value.shape)
-        gradients[name] = np.reshape([slope({name: unit}) for unit in units], value.shape)
+        gradients[name] = np.reshape([slope({name: unit}) for unit in units(value.shape)], value.shape)
     return gradients, problem
+
+
+def units(shape: tuple[int, ...]) -> Iterator[Array]:
+    """Give the arrays of a shape that are 1 in one entry, each in turn, and 0 elsewhere."""
+    for entry in np.ndindex(*shape):
+        unit = np.zeros(shape)
+        unit[entry] = 1
+        yield unit
 
 
 @dataclass

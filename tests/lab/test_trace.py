@@ -19,7 +19,7 @@ def test_every_number_of_a_step_is_there_by_its_name(batch: tuple[Any, Any, Any]
     x, t, _ = batch
     network = Network([Linear(3, 4), ReLU(), Linear(4, 2)], dtype="float64")
     found = trace(network, x, t)
-    forward = ["x", "0.W", "0.b", "0.z", "1.a", "2.W", "2.b", "2.z", "t", "y", "loss"]
+    forward = ["x", "0.W", "0.b", "0.z", "1.a", "2.W", "2.b", "2.z", "t", "y", "log_y", "loss"]
     backward = ["2.dz", "2.dW", "2.db", "1.da", "0.dz", "0.dW", "0.db", "dx"]
     assert list(found) == forward + backward
     z = x @ found["0.W"] + found["0.b"]
