@@ -1,14 +1,230 @@
 """Draw the figures of the derivation, docs/figures/*.svg, from computed numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.transforms import Bbox
+
+from minnet.lab.autodiff import Value, gradients
+from minnet.lab.explain import tiny
+from minnet.lab.trace import trace
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "minnet", "font.family": "sans-serif"}  # text as text, the same bytes
-FIGURES: dict[str, Callable[[], Figure]] = {}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "minnet",
+    "font.family": "sans-serif",
+}  # text as text, the same bytes
+WIDTH = 840  # pixels, for which GitHub's page has room
+INK, PAPER = "#24292f", "#f4f6f8"
+FORWARD: dict[str, Any] = {"color": "#0b5cad", "weight": "bold"}  # and solid arrows
+BACKWARD: dict[str, Any] = {"color": "#b03a06", "style": "italic"}  # and dashed arrows
+SIDE = 43  # half a node's width
+
+Point = tuple[float, float]
+
+
+def sheet(height: int) -> tuple[Figure, Axes]:
+    """Give an empty figure that is measured in pixels, from its lower left corner."""
+    figure = Figure(figsize=(WIDTH / 96, height / 96))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height))
+    axes.axis("off")
+    return figure, axes
+
+
+def write(axes: Axes, x: float, y: float, text: str, size: float = 14, **style: Any) -> None:
+    """Write a line of text with its middle at a point, its size in pixels."""
+    style = {"color": INK, "ha": "center", "va": "center_baseline"} | style
+    axes.text(x, y, text, size=0.75 * size, **style)
+
+
+def box(axes: Axes, x: float, y: float, width: float, height: float) -> Bbox:
+    """Draw a box with round corners around a point, and say where its sides are."""
+    style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=6", "facecolor": PAPER, "edgecolor": INK}
+    sides = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+    axes.add_patch(FancyBboxPatch(sides.p0, width, height, **style))
+    return sides
+
+
+def arrow(axes: Axes, start: Point, end: Point, way: Mapping[str, Any] = FORWARD) -> None:
+    """Draw an arrow: solid on the way forward, dashed on the way back."""
+    style = {
+        "arrowstyle": "-|>,head_width=0.25,head_length=0.5",
+        "linestyle": "-" if way is FORWARD else (0, (4, 2)),
+        "color": way["color"],
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
+    axes.annotate("", end, start, arrowprops=style)
+
+
+def short(number: float) -> str:
+    """Write a number as short as it is, with a true minus sign."""
+    return f"{number:g}".replace("-", "−")
+
+
+def edges(value: Value, places: Mapping[Value, Any]) -> Iterator[tuple[Value, float]]:
+    """Give the values with a place that a value was computed from, and its slope with respect to each."""
+    for each, slope in value.inputs:
+        if each in places:
+            yield each, slope
+        else:
+            yield from ((inner, slope * further) for inner, further in edges(each, places))
+
+
+def draw_graph(axes: Axes, places: Mapping[Value, tuple[str, float, float]], output: Value) -> None:
+    """Draw a computation as it is: nodes with their values and gradients, edges with their slopes."""
+    found = gradients(output)
+    for value, (name, x, y) in places.items():
+        box(axes, x, y, 2 * SIDE, 30)
+        write(axes, x, y, name)
+        write(axes, x, y + 27, short(value.number), 15, **FORWARD)
+        write(axes, x, y - 27, short(found[value]), 15, **BACKWARD)
+        for i, (each, slope) in enumerate(edges(value, places)):
+            _, left, height = places[each]
+            rise = np.sign(y - height)
+            away = (12, -12)[i] if rise == 0 else 0  # from the middle of a node, for one that goes in twice
+            draw_edge(axes, (left + SIDE, height + 6 * rise + away), (x - SIDE, y - 7 * rise + away), slope, away > 0)
+
+
+def draw_edge(axes: Axes, start: Point, end: Point, slope: float, label_above: bool) -> None:
+    """Draw an edge: an arrow forward, one back below it, and the slope that the way back multiplies by."""
+    along = np.subtract(end, start) / np.hypot(*np.subtract(end, start))
+    across = np.array([-along[1], along[0]])
+    (a, b), (c, d) = ((start + side * across + 3 * along, end + side * across - 3 * along) for side in (3.5, -3.5))
+    arrow(axes, a, b)
+    arrow(axes, d, c, BACKWARD)
+    side, distance = {-1: ("right", -8), 0: ("center", -13), 1: ("left", -8)}[round(2 * along[1])]
+    x, y = (c + d) / 2 + (20 if label_above else distance) * across
+    text = f"× {short(slope)}" if slope >= 0 else f"× ({short(slope)})"
+    write(axes, x, y, text, 12.5, **BACKWARD, ha=side)
+
+
+def draw_legend(axes: Axes, x: float, y: float) -> None:
+    """Say what the two colours mean."""
+    arrow(axes, (x, y), (x + 40, y))
+    write(axes, x + 52, y, "forward: each number's value", 13, **FORWARD, ha="left")
+    arrow(axes, (x + 40, y - 24), (x, y - 24), BACKWARD)
+    write(axes, x + 52, y - 24, "backward: ∂C/∂(it), × the slope on each way", 13, ha="left", **BACKWARD)
+
+
+def graph() -> Figure:
+    """Draw one unit with a squared error: four numbers are given, four computed."""
+    figure, axes = sheet(345)
+    x, w, b, t = map(Value, (3, 2, -1, 7))
+    p = w * x
+    z = p + b
+    d = z - t
+    C = d * d
+    places = {
+        x: ("x", 60, 290),
+        w: ("w", 60, 170),
+        p: ("p = w · x", 240, 230),
+        b: ("b", 240, 110),
+        z: ("z = p + b", 420, 170),
+        t: ("t", 420, 50),
+        d: ("d = z − t", 600, 110),
+        C: ("C = d · d", 780, 110),
+    }
+    draw_graph(axes, places, C)
+    draw_legend(axes, 470, 310)
+    return figure
+
+
+def paths() -> Figure:
+    """Draw a number that goes two ways into the output."""
+    figure, axes = sheet(215)
+    x = Value(3)
+    u, v = 2 * x, x + 1
+    C = u * v
+    places = {
+        x: ("x", 60, 108),
+        u: ("u = 2 · x", 260, 165),
+        v: ("v = x + 1", 260, 50),
+        C: ("C = u · v", 460, 108),
+    }
+    draw_graph(axes, places, C)
+    through = {}
+    for y, (each, after) in zip((165, 50), C.inputs, strict=True):
+        ((_, before),) = edges(each, places)
+        through[each] = after * before
+        factors = f"{short(after)} · {short(before)} = {short(after * before)}"
+        write(axes, 560, y, f"by way of {places[each][0][0]}: {factors}", ha="left", **BACKWARD)
+    a, b = through.values()
+    total = f"∂C/∂x: {short(a)} + {short(b)} = {short(gradients(C)[x])}"
+    write(axes, 560, 108, total, ha="left", **BACKWARD, weight="bold")
+    return figure
+
+
+def entry(number: float) -> str:
+    """Write a number in full if it is short, else with 4 decimals."""
+    return short(number + 0.0) if number == round(number, 2) else f"{number:.4f}".replace("-", "−")
+
+
+def table(axes: Axes, x: float, top: float, title: str, *arrays: Any, way: Mapping[str, Any] = FORWARD) -> Bbox:
+    """Draw matrices below each other in a box, under a title; return the box's sides."""
+    style = {**way, "weight": "normal"}
+    texts = [[[entry(number) for number in row] for row in array] for array in arrays]
+    longest = max(len(text) for array in texts for row in array for text in row)
+    cell, columns = 6.7 * longest + 10, len(texts[0][0])
+    height = 18 * sum(map(len, texts)) + 8 * len(texts)
+    write(axes, x, top, title, 13, **{**way, "weight": "bold"})
+    sides = box(axes, x, top - 12 - height / 2, cell * columns + 8, height)
+    y = sides.y1 + 4
+    for array in texts:
+        for row in array:
+            y -= 18
+            for column, text in enumerate(row, 1):
+                write(axes, sides.x0 + cell * column, y, text, 12, ha="right", **style)
+        y -= 8
+    return sides
+
+
+def two_layers() -> Figure:
+    """Draw every number of a step of the tiny network."""
+    figure, axes = sheet(470)
+    network, _, dataset = tiny()
+    found = trace(network, *dataset.train)
+    x = table(axes, 45, 455, "x", found["x"])
+    z1 = table(axes, 225, 455, "z₁ = x W₁ + b₁", found["0.z"])
+    a = table(axes, 412, 455, "a = max(z₁, 0)", found["1.a"])
+    z2 = table(axes, 578, 455, "z₂ = a W₂ + b₂", found["2.z"])
+    y = table(axes, 754, 455, "y = softmax(z₂)", found["y"])
+    W1 = table(axes, 118, 362, "W₁, b₁", found["0.W"], found["0.b"])
+    W2 = table(axes, 485, 362, "W₂, b₂", found["2.W"], found["2.b"])
+    t = table(axes, 620, 322, "t", found["t"])
+    C = box(axes, 754, 288, 100, 28)
+    write(axes, 754, 288, f"C = {found['loss']:.4f}", 13, **FORWARD)
+    dz2 = table(axes, 655, 105, "dz₂ = (y − t)/N", found["2.dz"], way=BACKWARD)
+    da = table(axes, 425, 105, "da = dz₂ W₂ᵀ", found["1.da"], way=BACKWARD)
+    dz1 = table(axes, 195, 105, "dz₁ = da · 1{z₁ > 0}", found["0.dz"], way=BACKWARD)
+    dW2 = table(axes, 485, 242, "dW₂ = aᵀ dz₂, db₂", found["2.dW"], found["2.db"], way=BACKWARD)
+    dW1 = table(axes, 118, 242, "dW₁ = xᵀ dz₁, db₁", found["0.dW"], found["0.db"], way=BACKWARD)
+    middle = (x.y0 + x.y1) / 2
+    for before, after in pairwise([x, z1, a, z2, y]):
+        arrow(axes, (before.x1 + 3, middle), (after.x0 - 3, middle))
+    for parameters in (W1, W2):
+        place = (parameters.x0 + parameters.x1) / 2
+        arrow(axes, (place, parameters.y1 + 22), (place, middle - 3))
+    arrow(axes, (754, y.y0 - 3), (754, C.y1 + 3))
+    arrow(axes, (t.x1 + 3, 288), (C.x0 - 3, 288))
+    arrow(axes, (745, C.y0 - 3), (dz2.x1 - 70, dz2.y1 + 25), BACKWARD)
+    for after, before in pairwise([dz2, da, dz1]):
+        height = (before.y0 + before.y1) / 2
+        arrow(axes, (after.x0 - 3, height), (before.x1 + 3, height), BACKWARD)
+    arrow(axes, (dz2.x0 + 10, dz2.y1 + 3), (dW2.x1 - 20, dW2.y0 - 3), BACKWARD)
+    arrow(axes, (dz1.x0 + 10, dz1.y1 + 3), (dW1.x0 + 40, dW1.y0 - 3), BACKWARD)
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {"graph": graph, "paths": paths, "two-layers": two_layers}
 
 
 def main() -> None:
@@ -16,7 +232,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, draw in FIGURES.items():
         with rc_context(STYLE):
-            draw().savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+            draw().savefig(FOLDER / f"{name}.svg", metadata={"Date": None, "Creator": None})
         print(f"docs/figures/{name}.svg")
 
 
