@@ -99,7 +99,8 @@ def test_equation_2a_the_least_cross_entropy_is_the_largest_likelihood_and_hones
     for y in rng.dirichlet(np.ones(5), 50):
         assert -(T * np.log(y)).sum() > honest
         assert (T * (np.log(y) - np.log(T))).sum() <= (y - T).sum() + 1e-15
-        assert ((y - T) ** 2).sum() > 0  # the squared error is least there, too
+        squared, least = ((T * ((each - np.eye(5)) ** 2).sum(axis=1)).sum() for each in (y, T))
+        assert squared > least
 
 
 def test_equation_2b_the_chain_rule_adds_over_all_ways() -> None:
