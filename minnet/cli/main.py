@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import minnet
-from minnet.cli import learn, runs, train
+from minnet.cli import explain, learn, runs, train
 from minnet.cli.flags import UNTYPED, Parser, add_command
 from minnet.runs.checkpoints import stopping_signals
 from minnet.runs.config import WrongUsage
@@ -22,7 +22,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="minnet", description="Train small neural networks, written from scratch in NumPy.")
     parser.add_argument("--version", action="version", version=f"minnet {minnet.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for run, arguments in {**train.COMMANDS, **runs.COMMANDS, **learn.COMMANDS}.items():
+    for run, arguments in {**train.COMMANDS, **runs.COMMANDS, **learn.COMMANDS, **explain.COMMANDS}.items():
         add_command(commands, run, arguments)
     return parser
 

@@ -231,6 +231,13 @@ class Bug:
     test: Callable[[Dataset], object] | None = None
     unscaled: bool = False
 
+    def scaled(self, dataset: Dataset, lr: float) -> tuple[Dataset, float]:
+        """Give the data set and the learning rate at which the mistake shows."""
+        if not self.unscaled:
+            return dataset, lr
+        # Gradients are 100 times larger, and so is what a step does to the logits.
+        return changed(dataset, "x", lambda x: x * UNIT), lr / 1000
+
     def check(self, dataset: Dataset) -> Report:
         """Say what `minnet check` says of the mistake; for one outside the layers, what finds it instead."""
         if self.test is None:
@@ -245,11 +252,9 @@ class Bug:
 
 def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> list[History]:
     """Train the right program and the one with the mistake, from the same seed; return both histories."""
-    lr, histories = LR, []
+    histories = []
     right_ones: Any = (Linear, ReLU, SoftmaxCrossEntropy, Unstopped)
-    if bug.unscaled:
-        dataset = changed(dataset, "x", lambda x: x * UNIT)
-        lr = LR / 1000  # gradients are 100 times larger, and so is what a step does to the logits
+    dataset, lr = bug.scaled(dataset, LR)
     for part in (Unstopped, bug.part):
         if not isinstance(part, type):
             dataset, part = part(dataset), Unstopped

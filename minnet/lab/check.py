@@ -1,6 +1,5 @@
 """Is this backward pass right, and if not, what is wrong with it? Layers, output layers and whole networks on trial."""
 
-import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ import numpy as np
 from minnet.gradient_check import ROUNDING, numeric_gradient
 from minnet.lab.extremes import check_extremes
 from minnet.lab.mistakes import MISTAKES, Comparison, Finding, diagnose
-from minnet.lab.trial import CASES, Trial, construct
+from minnet.lab.trial import CASES, Trial, construct, is_output
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support.fit import described, slots
@@ -115,7 +114,7 @@ def check_class(cls: type[Any]) -> Report:
     missing = [member for member in ("forward", "backward") if not callable(getattr(cls, member, None))]
     if missing:
         return Report(cls.__name__, findings=[Finding("protocol", f"it has no {', '.join(missing)}")])
-    output = len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
+    output = is_output(cls)
     report = Report(f"{cls.__name__}, {'output layer' if output else 'layer'}, tried in {len(CASES)} shapes")
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # overflows and the like are looked for
         trials = [Trial(cls, case, output).run() for case in CASES]

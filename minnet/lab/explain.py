@@ -1,57 +1,31 @@
-"""What happens in one real step, from the batch to the update, and do its gradients hold? All its numbers, recorded.
+"""What happens in one real step, from the batch to the update? An explanation of it, to read, to print, to point at.
 
-`record` takes one step apart, `Recorder` those of a training as they are taken, and `explain` one of your own network in
-the middle of your loop. What they find is an `Explanation`: a page, a walk through it in the terminal, or JSON.
+`explain` explains one of your own network in the middle of your loop, `explain_training` some of a training.
 """
 
-import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minnet.data.dataset import Dataset, Part
 from minnet.data.preprocessing import Preprocessing, Standardization
-from minnet.gradient_check import ROUNDING
-from minnet.lab.trace import passes
-from minnet.lab.trial import COMPLEX_STEP, OnKink, slopes, units
+from minnet.lab.record import Recorder, Step, output_name, record
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD, Optimizer
-from minnet.output import mean_loss
 from minnet.support.files import write_text
-from minnet.support.fit import described, relative_errors, shapes_of, slots
+from minnet.support.fit import described, shapes_of
+from minnet.support.text import nearest
 from minnet.training import Training
 
-TOLERANCE = {
-    "float64": 1e-9,
-    "float32": 1e-3,
-}  # of gradients in a network's dtype, relative to the largest of their kind
-LOST = {"float64": ROUNDING, "float32": 1e-6}  # of the largest gradient of all, by rounding
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
 MOST_BYTES = 3 * 2**20  # of a page
-
-
-class Step(NamedTuple):
-    """What was recorded of one step.
-
-    Attributes
-    ----------
-    number : int
-        Which step of the training it is, from 0.
-    arrays : dict of str to array
-        All of it by name, in the order of computation; see `record`.
-    right : dict of str to array
-        What the right program computes there, if the one that is explained has a mistake on purpose; else empty.
-    """
-
-    number: int
-    arrays: dict[str, Array]
-    right: dict[str, Array]
 
 
 @dataclass
@@ -71,7 +45,8 @@ class Explanation:
         The loss of each step's batch up to the last one that was recorded.
     about : dict
         "class_names", "feature_names", "picture" (height and width if a sample is one), "optimizer" (its repr, or ""),
-        "output" (the output layer), "dtype", "tolerance", and "bug" (name, meaning and what catches it).
+        "output" (the output layer), "dtype", "tolerance", "bug" (name, meaning, sign and what catches it), and
+        "hidden" (names of the arrays that are left blank).
     """
 
     title: str
@@ -87,6 +62,31 @@ class Explanation:
         ]
         named = {"title": self.title, "layers": self.layers, "steps": steps, "losses": plain(self.losses)}
         return {**named, **self.about}
+
+    def hide(self, names: Sequence[str]) -> None:
+        """Leave blanks for some arrays, by a name such as "2.dz", or "dz" for that of each layer.
+
+        Raises
+        ------
+        ValueError
+            If there is no such array.
+        """
+        known = dict.fromkeys(part for name in self.steps[0].arrays for part in (name, name.partition(".")[2] or name))
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"--hide: there is no array {name!r:.80}; there are: {', '.join(nearest(name, known)[:12])}"
+                )
+        self.about["hidden"] = list(names)
+
+    def wrong(self) -> dict[str, float]:
+        """Give the gradients that do not hold, by name, and how far off they first were."""
+        found = dict[str, float]()
+        for step in self.steps:
+            for name, array in step.arrays.items():
+                if name.endswith(".error") and not array <= self.about["tolerance"]:
+                    found.setdefault(name.removesuffix(".error"), float(array))
+        return found
 
     def page(self) -> str:
         """Give one HTML page, which asks for nothing from anywhere.
@@ -168,6 +168,7 @@ def explanation(
         "dtype": dtype,
         "tolerance": TOLERANCE[dtype],
         "bug": bug,
+        "hidden": [],
     }
     side = round(network.D**0.5)
     if side**2 == network.D and all(name.startswith("pixel") for name in about["feature_names"]):
@@ -197,190 +198,9 @@ def described_layer(network: Network, place: int, arrays: Mapping[str, Array]) -
     }
 
 
-def output_name(network: Network, place: int) -> str:
-    """Give the name of a layer's output, such as "0.z"."""
-    return f"{place}.{'z' if 'W' in shapes_of(network.layers[place]) else 'a'}"
-
-
 def summary(function: Any) -> str:
     """Give the first line of a docstring, if there is one."""
     return (function.__doc__ or "").strip().partition("\n")[0]
-
-
-def record(
-    network: Network, x: Array, t: Array, optimizer: Optimizer | None = None, sample_weight: Array | None = None
-) -> dict[str, Array]:
-    """Take one step, on a copy, and keep every array of it.
-
-    Parameters
-    ----------
-    network, x, t, sample_weight
-        As `minnet.lab.trace.passes` takes them: checked.
-    optimizer : Optimizer, optional
-        Whose step is taken, by a copy of it.
-
-    Returns
-    -------
-    dict of str to array
-        What `minnet.lab.trace.trace` gives, and
-
-        - at the output "shifted" (z less its row's maximum), "exp" and its row's "sum", where y is their softmax;
-          "losses" of the samples and their "weight" in the mean, (N, 1) each; "y-t"; and the long way, "dy" (−t/y),
-          "jacobian" (N, K, K) and "product", of each sample's own loss (eqs. 4, 7, 8);
-        - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
-          "loss_before", "loss_predicted" by ∇C · Δθ (eq. 14a), and "loss_after";
-        - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
-          how far the backward pass is from them, such as "0.dW.error".
-    """
-    found = {"x": np.copy(x)}
-    for place, name, array in passes(network, x, t, sample_weight):
-        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
-    twin = fixed(network)
-    twin.forward(x, t, False, sample_weight)
-    found |= at_the_output(twin, found)
-    if optimizer is not None:
-        found |= update(twin, x, t, copy.deepcopy(optimizer), sample_weight)
-    return found | proof(network, x, t, sample_weight, found)
-
-
-def fixed(network: Network) -> Network:
-    """Copy a network so that dropout drops what it dropped last."""
-    twin = network.at(network.theta.copy())
-    twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
-    for layer in twin.layers:
-        if hasattr(layer, "mask"):
-            layer.random = None
-    return twin
-
-
-@np.errstate(all="ignore")
-def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]:
-    """Give what happens between the logits and dz, the short way and the long."""
-    z, y, log_y = found[output_name(twin, len(twin.layers) - 1)], found["y"], found["log_y"]
-    t = getattr(twin.output, "t", found["t"])  # smoothed, if it is to be
-    w = getattr(twin.output, "w", None)
-    shifted = z - z.max(axis=-1, keepdims=True)
-    exp = np.exp(shifted)
-    total = exp.sum(axis=-1, keepdims=True)
-    steps = {"shifted": shifted, "exp": exp, "sum": total} if np.allclose(exp / total, y, equal_nan=True) else {}
-    dy = -t / y
-    jacobian = y[..., np.newaxis] * (np.eye(y.shape[-1]) - y[..., np.newaxis, :])
-    return {
-        **steps,
-        "t": t,
-        "losses": -(t * log_y).sum(axis=-1, keepdims=True),
-        "weight": np.full((len(z), 1), 1 / len(z)) if w is None else w,
-        "y-t": y - t,
-        "dy": dy,
-        "jacobian": jacobian,
-        "product": (dy[..., np.newaxis, :] @ jacobian)[..., 0, :],
-    }
-
-
-def update(twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Array | None) -> dict[str, Array]:
-    """Take the step of an optimizer from where the forward pass was done, and say what came of it."""
-    before, found = twin.theta.copy(), dict[str, Array]()
-    twin.backward()
-    optimizer.step(twin)
-    for slot in slots(twin.layers):
-        found[f"{slot.place}.{slot.name}.new"] = twin.theta[slot.entries].reshape(slot.shape).copy()
-        for name, array in optimizer.state.items():
-            if np.shape(array) == twin.theta.shape:
-                found[f"{slot.place}.{slot.name}.{name}"] = array[slot.entries].reshape(slot.shape).copy()
-    found["loss_change"] = np.asarray(twin.dtheta @ (twin.theta - before))
-    found["loss_after"] = np.asarray(twin.forward(x, t, False, sample_weight))
-    return found
-
-
-def proof(
-    network: Network, x: Array, t: Array, sample_weight: Array | None, found: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Hold every gradient against the slope of the loss, and say how far it is from that."""
-    double = fixed(network).at(network.theta.astype(np.float64))
-    last = output_name(network, len(network.layers) - 1)
-    back = ".d".join(last.split("."))
-
-    def loss(changed: Mapping[str, Array]) -> Any:
-        if "z" in changed:
-            return mean_loss(copy.copy(network.output), changed["z"], t, sample_weight)
-        return double.at(changed["theta"]).forward(x, t, False, sample_weight)
-
-    dtheta = np.concatenate([found[f"{slot.place}.d{slot.name}"].ravel() for slot in slots(network.layers)])
-    exact = exact_slopes(loss, {"z": found[last]}, {"z": found[back]})
-    exact |= exact_slopes(loss, {"theta": double.theta}, {"theta": dtheta})
-    parts = {back: exact["z"]}
-    for slot in slots(network.layers):
-        parts[f"{slot.place}.d{slot.name}"] = exact["theta"][slot.entries].reshape(slot.shape)
-    proved = {}
-    rounding = LOST[network.theta.dtype.name] * max(np.abs(exact["theta"]).max(), 1 / len(x))
-    for name, true in parts.items():
-        errors = relative_errors(found[name], true, rounding)
-        proved |= {f"{name}.exact": true, f"{name}.error": np.asarray(errors.max())}
-    return proved
-
-
-@np.errstate(all="ignore")
-def exact_slopes(
-    loss: Callable[[Mapping[str, Array]], Any], values: Mapping[str, Array], analytic: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Differentiate a loss exactly; on a kink, where left and right differ, from the side nearer to what is said."""
-    values = {name: value.astype(np.float64) for name, value in values.items()}
-    try:
-        return slopes(loss, values, np.random.default_rng(0))[0]
-    except OnKink:
-        sides = {}
-        for name, value in values.items():
-            right, left = (
-                np.reshape([loss({name: value + 1j * h * unit}).imag / h for unit in units(value.shape)], value.shape)
-                for h in (COMPLEX_STEP, -COMPLEX_STEP)
-            )
-            nearer = np.abs(right - analytic[name]) <= np.abs(left - analytic[name])
-            sides[name] = np.where(nearer, right, left)
-        return sides
-
-
-class Recorder(Training):
-    """A training that takes apart the steps that it is asked for, before it takes them, and ends after the last.
-
-    Attributes
-    ----------
-    wanted : sequence of int
-        Which steps, from 0.
-    right : callable or None
-        Makes the right network at a theta, where the one that trains has a mistake on purpose.
-    found : list of Step
-        What was found so far.
-    """
-
-    wanted: Sequence[int] = (0,)
-    right: Callable[[Array], Network] | None = None
-    found: tuple[Step, ...] = ()
-
-    def step(self, rows: Array) -> None:
-        """Record the step if it is wanted, and take it; the samples are in the order of the data."""
-        number, rows = len(self.history.batch_loss), np.sort(rows)
-        if number in self.wanted:
-            self.found += (self.recorded(number, rows),)
-        super().step(rows)
-        if number >= max(self.wanted) and not self.ended:
-            self.end("interrupted")
-
-    def recorded(self, number: int, rows: Array) -> Step:
-        """Record a step that is about to be taken."""
-        network, dataset = self.network, self.dataset
-        x, t, w = self.batch(rows)
-        ahead = network.at(network.theta.copy())
-        ahead.forward(x, t, False, w)  # drops what the step is going to drop
-        ahead.theta[...], ahead.dtheta[...] = network.theta, network.dtheta
-        arrays = record(ahead, x, t, self.optimizer, w)
-        of_data = dataset.rows["train"][rows] if "train" in dataset.rows else rows
-        arrays["row"] = of_data[:, np.newaxis] + 1
-        arrays["raw"] = x * dataset.standardization.scale + dataset.standardization.mean
-        right = {}
-        if self.right is not None:
-            right_x, right_t, right_w = Training.batch(self, rows)
-            right = record(self.right(network.theta), right_x, right_t, self.optimizer, right_w)
-        return Step(number, arrays, right)
 
 
 def explain_training(

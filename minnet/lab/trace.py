@@ -45,12 +45,9 @@ def passes(
 
     Each comes with its layer's place in the network, or −1 if it is no layer's, and its name there.
     """
-    twin = network.at(network.theta.copy())
-    twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
+    twin = fixed(network, network.theta.copy())
     outputs = ["z" if "W" in shapes_of(layer) else "a" for layer in twin.layers]
     for place, layer in enumerate(twin.layers):
-        if hasattr(layer, "mask"):
-            layer.random = None  # what was dropped is dropped again
         for name in shapes_of(layer):
             yield place, name, getattr(layer, name)
         before, x = x, layer.forward(x) if t is not None else getattr(layer, "infer", layer.forward)(x)
@@ -73,6 +70,17 @@ def passes(
             yield place, "d" + name, getattr(layer, "d" + name)
     if doutput is not None:
         yield -1, "dx", doutput
+
+
+def fixed(network: Network, theta: Array) -> Network:
+    """Give the network at another point, where dropout drops what it dropped last."""
+    twin = network.at(theta)
+    if twin.dtheta.dtype == network.dtheta.dtype:
+        twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
+    for layer in twin.layers:
+        if hasattr(layer, "mask"):
+            layer.random = None
+    return twin
 
 
 def remembered(layer: object, known: Sequence[Array]) -> Iterator[tuple[str, Array]]:

@@ -43,10 +43,20 @@ class Case(NamedTuple):
 CASES = (Case(7, 5, 4), Case(5, 3, 6), Case(4, 4, 4), Case(1, 3, 5), Case(7, 5, 4, (3,)))
 
 
+def required(cls: type[Any]) -> list[str]:
+    """Name the arguments that a constructor cannot do without."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def is_output(cls: type[Any]) -> bool:
+    """Tell whether a class is one of output layers: whose forward takes targets, too."""
+    return len(inspect.signature(cls.forward).parameters) >= 3  # self, z, t
+
+
 def construct(cls: type[Any], case: Case) -> Any:
     """Make a layer whose constructor takes nothing, (D) or (D, H)."""
-    parameters = inspect.signature(cls).parameters.values()
-    names = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    names = required(cls)
     if len(names) > 2:
         raise TypeError(f"{cls.__name__} takes {', '.join(names)}: expected nothing, (D) or (D, H)")
     sizes = {"D": case.D, "H": case.H if len(names) > 1 else case.D, "K": case.H}

@@ -132,11 +132,6 @@ def make_training(configs: Sequence[Config], datasets: Sequence[Dataset], stacke
         values = [getattr(each, name) for each in configs]
         return values if stacked and len(set(values)) > 1 else values[0]
 
-    lr, weight_decay = of("learning_rate"), of("weight_decay")
-    optimizers: dict[str, Optimizer] = {
-        "sgd": SGD(lr, of("momentum"), config.nesterov, weight_decay),
-        "adam": Adam(lr, weight_decay=weight_decay),
-    }
     schedules: dict[str, Schedule | None] = {
         "constant": None,
         "step": StepDecay(config.lr_every, config.lr_gamma),
@@ -149,9 +144,17 @@ def make_training(configs: Sequence[Config], datasets: Sequence[Dataset], stacke
         several = {"datasets": datasets, "outputs": [make_output(config, each) for each in datasets]}
         network.output = SoftmaxCrossEntropy(config.label_smoothing)  # class weights are in those of samples then
     return (FoldTraining if several else Training)(
-        network, optimizers[config.optimizer], dataset, config.epochs, config.batch_size, monitor=config.monitor,
+        network, make_optimizer(config, of), dataset, config.epochs, config.batch_size, monitor=config.monitor,
         schedule=schedules[config.schedule], clip_norm=config.clip_norm, patience=config.patience, **several,
     )  # fmt: skip
+
+
+def make_optimizer(config: Config, of: Callable[[str], Any]) -> Optimizer:
+    """Make the optimizer of a configuration, of whose settings ``of`` gives the value, or the values of a stack."""
+    lr, weight_decay = of("learning_rate"), of("weight_decay")
+    if config.optimizer == "adam":
+        return Adam(lr, weight_decay=weight_decay)
+    return SGD(lr, of("momentum"), config.nesterov, weight_decay)
 
 
 def make_stack(configs: Sequence[Config], datasets: Sequence[Dataset], stacked: bool = True) -> Network:

@@ -1,0 +1,202 @@
+"""Which numbers does one step leave, and do its gradients hold? All of them by name, of any step of a training.
+
+`record` takes one step apart, on a copy; `Recorder` those of a training that it is asked for, as they are taken.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minnet.lab.trace import fixed, passes
+from minnet.lab.trial import COMPLEX_STEP, OnKink, slopes, units
+from minnet.layers import Array
+from minnet.network import Network
+from minnet.optimizers import Optimizer
+from minnet.output import mean_loss
+from minnet.support.fit import shapes_of, slots
+from minnet.training import Training
+
+SMALL = 1e-3  # of the largest gradient: smaller ones are held against this much, since rounding is all they may be
+
+
+class Step(NamedTuple):
+    """What was recorded of one step.
+
+    Attributes
+    ----------
+    number : int
+        Which step of the training it is, from 0.
+    arrays : dict of str to array
+        All of it by name, in the order of computation; see `record`.
+    right : dict of str to array
+        What the right program computes there, if the one that is explained has a mistake on purpose; else empty.
+    """
+
+    number: int
+    arrays: dict[str, Array]
+    right: dict[str, Array]
+
+
+def record(
+    network: Network, x: Array, t: Array, optimizer: Optimizer | None = None, sample_weight: Array | None = None
+) -> dict[str, Array]:
+    """Take one step, on a copy, and keep every array of it.
+
+    Parameters
+    ----------
+    network, x, t, sample_weight
+        As `minnet.lab.trace.passes` takes them: checked.
+    optimizer : Optimizer, optional
+        Whose step is taken, by a copy of it.
+
+    Returns
+    -------
+    dict of str to array
+        What `minnet.lab.trace.trace` gives, and
+
+        - at the output "shifted" (z less its row's maximum), "exp" and its row's "sum", where y is their softmax;
+          "losses" of the samples and their "weight" in the mean, (N, 1) each; "y-t"; and the long way, "dy" (−t/y),
+          "jacobian" (N, K, K) and "product", of each sample's own loss (eqs. 4, 7, 8);
+        - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
+          "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
+        - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
+          how far the backward pass is from them, such as "0.dW.error".
+    """
+    found = {"x": np.copy(x)}
+    for place, name, array in passes(network, x, t, sample_weight):
+        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
+    twin = fixed(network, network.theta.copy())
+    twin.forward(x, t, False, sample_weight)
+    found |= at_the_output(twin, found)
+    if optimizer is not None:
+        found |= update(twin, x, t, copy.deepcopy(optimizer), sample_weight)
+    return found | proof(network, x, t, sample_weight, found)
+
+
+@np.errstate(all="ignore")
+def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]:
+    """Give what happens between the logits and dz, the short way and the long."""
+    z, y, log_y = found[output_name(twin, len(twin.layers) - 1)], found["y"], found["log_y"]
+    t = getattr(twin.output, "t", found["t"])  # smoothed, if it is to be
+    w = getattr(twin.output, "w", None)
+    there: dict[str, Array] = {"t": t, "y-t": y - t, "losses": -(t * log_y).sum(axis=-1, keepdims=True)}
+    there["weight"] = np.full((len(z), 1), 1 / len(z)) if w is None else w
+    there["dy"] = -t / y
+    there["jacobian"] = y[..., np.newaxis] * (np.eye(y.shape[-1]) - y[..., np.newaxis, :])
+    there["product"] = (there["dy"][..., np.newaxis, :] @ there["jacobian"])[..., 0, :]
+    shifted = z - z.max(axis=-1, keepdims=True)
+    exp = np.exp(shifted)
+    total = exp.sum(axis=-1, keepdims=True)
+    if np.allclose(exp / total, y, equal_nan=True):
+        there |= {"shifted": shifted, "exp": exp, "sum": total}
+    return there
+
+
+def update(twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Array | None) -> dict[str, Array]:
+    """Take the step of an optimizer from where the forward pass was done, and say what came of it."""
+    before, found = twin.theta.copy(), dict[str, Array]()
+    twin.backward()
+    optimizer.step(twin)
+    for slot in slots(twin.layers):
+        found[f"{slot.place}.{slot.name}.new"] = twin.theta[slot.entries].reshape(slot.shape).copy()
+        for name, array in optimizer.state.items():
+            if np.shape(array) == twin.theta.shape:
+                found[f"{slot.place}.{slot.name}.{name}"] = array[slot.entries].reshape(slot.shape).copy()
+    found["loss_change"] = np.asarray(twin.dtheta @ (twin.theta - before))
+    found["loss_after"] = np.asarray(twin.forward(x, t, False, sample_weight))
+    return found
+
+
+def proof(
+    network: Network, x: Array, t: Array, sample_weight: Array | None, found: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Hold every gradient against the slope of the loss, and say how far it is from that."""
+    z = output_name(network, len(network.layers) - 1)
+    dz = z.replace(".", ".d")
+    places = {f"{slot.place}.d{slot.name}": slot for slot in slots(network.layers)}
+    dtheta = np.concatenate([found[name].ravel() for name in places])
+
+    def loss_of_logits(z: Array) -> Any:
+        return mean_loss(copy.copy(network.output), z, t, sample_weight)
+
+    def loss_of_theta(theta: Array) -> Any:
+        return fixed(network, theta).forward(x, t, False, sample_weight)
+
+    exact = {dz: exact_slope(loss_of_logits, found[z], found[dz])}
+    gradient = exact_slope(loss_of_theta, network.theta, dtheta)
+    for name, slot in places.items():
+        exact[name] = gradient[slot.entries].reshape(slot.shape)
+    least = SMALL * np.abs(gradient).max()
+    for name, true in list(exact.items()):
+        size = max(np.abs(true).max(), least) or 1
+        error = np.abs(found[name] - true).max() / size
+        exact[f"{name}.error"] = np.nan_to_num(error, nan=np.inf)
+    return {name if name.endswith("error") else f"{name}.exact": array for name, array in exact.items()}
+
+
+@np.errstate(all="ignore")
+def exact_slope(loss: Callable[[Array], Any], where: Array, said: Array) -> Array:
+    """Differentiate a loss exactly; on a kink, where left and right differ, from the side nearer to what is said."""
+    where = where.astype(np.float64)
+    try:
+        return slopes(lambda changed: loss(changed["q"]), {"q": where}, np.random.default_rng(0))[0]["q"]
+    except OnKink:
+        right, left = (
+            np.reshape([loss(where + 1j * h * unit).imag / h for unit in units(where.shape)], where.shape)
+            for h in (COMPLEX_STEP, -COMPLEX_STEP)
+        )
+        return np.where(np.abs(right - said) <= np.abs(left - said), right, left)
+
+
+def output_name(network: Network, place: int) -> str:
+    """Give the name of a layer's output, such as "0.z"."""
+    return f"{place}.{'z' if 'W' in shapes_of(network.layers[place]) else 'a'}"
+
+
+class Recorder(Training):
+    """A training that takes apart the steps that it is asked for, before it takes them, and ends after the last.
+
+    Attributes
+    ----------
+    wanted : sequence of int
+        Which steps, from 0.
+    right : callable or None
+        Makes the right network at a theta, where the one that trains has a mistake on purpose.
+    found : list of Step
+        What was found so far.
+    """
+
+    wanted: Sequence[int] = (0,)
+    right: Callable[[Array], Network] | None = None
+    found: tuple[Step, ...] = ()
+
+    def step(self, rows: Array) -> None:
+        """Record the step if it is wanted, and take it; the samples are in the order of the data."""
+        number, rows = len(self.history.batch_loss), np.sort(rows)
+        if number in self.wanted:
+            self.found += (self.recorded(number, rows),)
+        super().step(rows)
+        if number >= max(self.wanted) and not self.ended:
+            self.end("interrupted")
+
+    def recorded(self, number: int, rows: Array) -> Step:
+        """Record a step that is about to be taken."""
+        network, dataset = self.network, self.dataset
+        x, t, w = self.batch(rows)
+        ahead = network.at(network.theta.copy())
+        ahead.forward(x, t, False, w)  # drops what the step is going to drop
+        ahead.theta[...], ahead.dtheta[...] = network.theta, network.dtheta
+        arrays = record(ahead, x, t, self.optimizer, w)
+        of_data = dataset.rows["train"][rows] if "train" in dataset.rows else rows
+        arrays["row"] = of_data[:, np.newaxis] + 1
+        arrays["raw"] = x * dataset.standardization.scale + dataset.standardization.mean
+        right = {}
+        if self.right is not None:
+            other = self.right(network.theta)
+            for mine, theirs in zip(other.layers, ahead.layers, strict=True):
+                vars(mine).update({"mask": theirs.mask} if hasattr(theirs, "mask") else {})
+            right_x, right_t, right_w = Training.batch(self, rows)
+            right = record(other, right_x, right_t, self.optimizer, right_w)
+        return Step(number, arrays, right)
