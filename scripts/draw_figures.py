@@ -19,11 +19,7 @@ from minnet.lab.long_way import Softmax
 from minnet.lab.trace import trace
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "minnet",
-    "font.family": "sans-serif",
-}  # text as text, the same bytes
+STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "minnet"}  # the same bytes each time
 WIDTH = 840  # pixels, for which GitHub's page has room
 INK, PAPER = "#24292f", "#f4f6f8"
 FORWARD: dict[str, Any] = {"color": "#0b5cad", "weight": "bold"}  # and solid arrows
@@ -115,7 +111,7 @@ def draw_legend(axes: Axes, x: float, y: float) -> None:
     arrow(axes, (x, y), (x + 40, y))
     write(axes, x + 52, y, "forward: each number's value", 13, **FORWARD, ha="left")
     arrow(axes, (x + 40, y - 24), (x, y - 24), BACKWARD)
-    write(axes, x + 52, y - 24, "backward: ∂C/∂(it), × the slope on each way", 13, ha="left", **BACKWARD)
+    write(axes, x + 52, y - 24, "backward: its gradient, × each arrow's slope", 13, ha="left", **BACKWARD)
 
 
 def graph() -> Figure:
@@ -192,24 +188,24 @@ def table(axes: Axes, x: float, top: float, title: str, *arrays: Any, way: Mappi
 
 def two_layers() -> Figure:
     """Draw every number of a step of the tiny network."""
-    figure, axes = sheet(470)
+    figure, axes = sheet(425)
     network, _, dataset = tiny()
     found = trace(network, *dataset.train)
-    x = table(axes, 45, 455, "x", found["x"])
-    z1 = table(axes, 225, 455, "z₁ = x W₁ + b₁", found["0.z"])
-    a = table(axes, 412, 455, "a = max(z₁, 0)", found["1.a"])
-    z2 = table(axes, 578, 455, "z₂ = a W₂ + b₂", found["2.z"])
-    y = table(axes, 754, 455, "y = softmax(z₂)", found["y"])
-    W1 = table(axes, 118, 362, "W₁, b₁", found["0.W"], found["0.b"])
-    W2 = table(axes, 485, 362, "W₂, b₂", found["2.W"], found["2.b"])
-    t = table(axes, 620, 322, "t", found["t"])
-    C = box(axes, 754, 288, 100, 28)
-    write(axes, 754, 288, f"C = {found['loss']:.4f}", 13, **FORWARD)
-    dz2 = table(axes, 655, 105, "dz₂ = (y − t)/N", found["2.dz"], way=BACKWARD)
-    da = table(axes, 425, 105, "da = dz₂ W₂ᵀ", found["1.da"], way=BACKWARD)
-    dz1 = table(axes, 195, 105, "dz₁ = da · 1{z₁ > 0}", found["0.dz"], way=BACKWARD)
-    dW2 = table(axes, 485, 242, "dW₂ = aᵀ dz₂, db₂", found["2.dW"], found["2.db"], way=BACKWARD)
-    dW1 = table(axes, 118, 242, "dW₁ = xᵀ dz₁, db₁", found["0.dW"], found["0.db"], way=BACKWARD)
+    x = table(axes, 45, 410, "x", found["x"])
+    z1 = table(axes, 225, 410, "z₁ = x W₁ + b₁", found["0.z"])
+    a = table(axes, 412, 410, "a = max(z₁, 0)", found["1.a"])
+    z2 = table(axes, 578, 410, "z₂ = a W₂ + b₂", found["2.z"])
+    y = table(axes, 754, 410, "y = softmax(z₂)", found["y"])
+    W1 = table(axes, 118, 317, "W₁, b₁", found["0.W"], found["0.b"])
+    W2 = table(axes, 485, 317, "W₂, b₂", found["2.W"], found["2.b"])
+    t = table(axes, 620, 277, "t", found["t"])
+    C = box(axes, 754, 243, 100, 28)
+    write(axes, 754, 243, f"C = {found['loss']:.4f}", 13, **FORWARD)
+    dz2 = table(axes, 655, 60, "dz₂ = (y − t)/N", found["2.dz"], way=BACKWARD)
+    da = table(axes, 425, 60, "da = dz₂ W₂ᵀ", found["1.da"], way=BACKWARD)
+    dz1 = table(axes, 195, 60, "dz₁ = da · 1{z₁ > 0}", found["0.dz"], way=BACKWARD)
+    dW2 = table(axes, 485, 197, "dW₂ = aᵀ dz₂, db₂", found["2.dW"], found["2.db"], way=BACKWARD)
+    dW1 = table(axes, 118, 197, "dW₁ = xᵀ dz₁, db₁", found["0.dW"], found["0.db"], way=BACKWARD)
     middle = (x.y0 + x.y1) / 2
     for before, after in pairwise([x, z1, a, z2, y]):
         arrow(axes, (before.x1 + 3, middle), (after.x0 - 3, middle))
@@ -217,7 +213,7 @@ def two_layers() -> Figure:
         place = (parameters.x0 + parameters.x1) / 2
         arrow(axes, (place, parameters.y1 + 22), (place, middle - 3))
     arrow(axes, (754, y.y0 - 3), (754, C.y1 + 3))
-    arrow(axes, (t.x1 + 3, 288), (C.x0 - 3, 288))
+    arrow(axes, (t.x1 + 3, 243), (C.x0 - 3, 243))
     arrow(axes, (745, C.y0 - 3), (dz2.x1 - 70, dz2.y1 + 25), BACKWARD)
     for after, before in pairwise([dz2, da, dz1]):
         height = (before.y0 + before.y1) / 2

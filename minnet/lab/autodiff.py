@@ -131,7 +131,7 @@ def gradients(output: Value) -> dict[Value, float]:
         It gives 0 for a value that no path leads from.
     """
     found = defaultdict(float, {output: 1.0})
-    for value in from_the_end(output):  # what comes after a value has been visited: its sum is complete
+    for value in from_the_end(output):  # by now its own sum is complete
         for each, slope in value.inputs:
             found[each] += found[value] * slope
     return found

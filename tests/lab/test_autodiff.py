@@ -24,6 +24,7 @@ from minnet import (
     Tanh,
 )  # fmt: skip
 from minnet.lab.autodiff import Value, from_the_end, gradients, values
+from minnet.lab.explain import tiny
 from minnet.layers import Array, Layer, Normalization
 from minnet.network import bind
 from minnet.output import mean_loss
@@ -127,6 +128,7 @@ def by_backward(layers: list[Any], output: Any, theta: Array, x: Array, *targets
     loss = loss_of(layers, output, x, *targets)
     doutput = output.backward()
     for layer in reversed(layers):
+        layer.needs_dx = True  # which a network turns off in its first layer
         doutput = layer.backward(doutput)
     return {"loss": loss, "dtheta": dtheta, "dx": doutput}
 
@@ -213,6 +215,12 @@ def test_the_dtheta_of_a_network_is_found_as_well() -> None:
     assert found["loss"] == pytest.approx(network.forward(X, ONE_HOT), rel=1e-12)
     network.backward()
     np.testing.assert_allclose(found["dtheta"], network.dtheta, rtol=1e-12, atol=1e-13)
+
+
+def test_the_tiny_networks_gradients_are_found_as_well() -> None:
+    network, _, dataset = tiny()
+    x, t, _ = network.check(*dataset.train)
+    agree(network.layers, network.output, network.theta, x, t, None)
 
 
 def test_a_wrong_backward_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
