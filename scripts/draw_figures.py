@@ -297,6 +297,11 @@ def chart(x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def power_of_ten(number: float, _: float) -> str:
+    """Write 0.01 as 10⁻²."""
+    return "10" + str(round(np.log10(number))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def vanishing() -> Figure:
     """Draw how large each layer's gradient is in networks of 20 hidden layers, before any training."""
     figure, axes = chart("layer, counted from the input", "norm of dW, geometric mean of 10 networks")
@@ -310,6 +315,7 @@ def vanishing() -> Figure:
         axes.text(*place, activation.__name__, color=color, weight="bold", ha="center", va="center")
     axes.set_xticks([1, 5, 10, 15, 20, 21], ["1", "5", "10", "15", "20", "21"])
     axes.set_ylim(1e-13, 1e2)
+    axes.yaxis.set_major_formatter(power_of_ten)
     return figure
 
 
@@ -335,6 +341,7 @@ def squared_error() -> Figure:
     ):
         axes.plot(z, gradient[:, 0], color=color)
         axes.text(*place, text, color=color, weight="bold", va="center")
+    axes.set_xticks(range(-10, 11, 5))
     axes.text(-9.9, -0.5, "sure and wrong")
     axes.text(9.9, -0.5, "sure and right", ha="right")
     return figure
@@ -365,6 +372,8 @@ def difference_quotient() -> Figure:
     axes.loglog(h, 2.0**-53 * here / h, ":", color=INK)
     axes.text(3e-13, 1e-2, "rounding alone, f / (2⁵³ h)", color=INK)
     axes.set_ylim(5e-18, 10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(power_of_ten)
     return figure
 
 
