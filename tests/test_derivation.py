@@ -748,6 +748,13 @@ def test_every_equation_has_its_test_and_every_test_its_equation() -> None:
     assert len(re.findall("```math", DERIVATION)) == len(equations)
 
 
+def test_every_symbol_has_one_meaning() -> None:
+    table = re.findall(r"^\| (\$`.*?) \| .* \|$", DERIVATION, re.M)
+    symbols = [symbol.strip() for row in table for symbol in re.sub(r"[$`]", "", row).split(",")]
+    assert {"m", "k", "E", "r", r"\gamma", r"\varepsilon", r"\mu", "u"} < set(symbols)
+    assert len(set(symbols)) == len(symbols)
+
+
 def test_every_equation_names_its_code_and_the_codes_docstring_names_it() -> None:
     sections = re.split(r"^### \((\w+)\)", DERIVATION, flags=re.MULTILINE)
     for number, section in zip(sections[1::2], sections[2::2], strict=True):
