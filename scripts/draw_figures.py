@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.transforms import Bbox
 
+from minnet import Linear, Network, ReLU, Sigmoid, Tanh, load_dataset
 from minnet.lab.autodiff import Value, gradients
 from minnet.lab.explain import tiny
+from minnet.lab.long_way import Softmax
 from minnet.lab.trace import trace
 
 FOLDER = Path(__file__).parent.parent / "docs" / "figures"
@@ -22,6 +24,7 @@ WIDTH = 840  # pixels, for which GitHub's page has room
 INK, PAPER = "#24292f", "#f4f6f8"
 FORWARD: dict[str, Any] = {"color": "#0b5cad", "weight": "bold"}  # and solid arrows
 BACKWARD: dict[str, Any] = {"color": "#b03a06", "style": "italic"}  # and dashed arrows
+BLUE, RED, GREEN = "#0b5cad", "#b03a06", "#1a7f37"  # of curves
 SIDE = 43  # half a node's width
 
 Point = tuple[float, float]
@@ -220,7 +223,170 @@ def two_layers() -> Figure:
     return figure
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {"graph": graph, "paths": paths, "two-layers": two_layers}
+def heat(axes: Axes, left: float, top: float, array: Any, cell: Point = (64, 30), titles: Any = ((), ())) -> Bbox:
+    """Draw a matrix as cells, red above 0 and blue below, with its numbers; titles are those of columns and of rows."""
+    (width, height), largest = cell, np.abs(array).max()
+    for (row, column), number in np.ndenumerate(array):
+        corner = left + width * column, top - height * (row + 1)
+        color = colormaps["RdBu_r"](0.5 + 0.3 * number / largest)
+        axes.add_patch(Rectangle(corner, width, height, facecolor=color, edgecolor="white"))
+        write(axes, corner[0] + width / 2, corner[1] + height / 2, entry(number), 13)
+    columns, rows = titles
+    for i, text in enumerate(columns):
+        write(axes, left + width * (i + 0.5), top + 12, text, 13)
+    for i, text in enumerate(rows):
+        write(axes, left - 8, top - height * (i + 0.5), text, 13, ha="right")
+    tall, wide = array.shape
+    return Bbox.from_extents(left, top - height * tall, left + width * wide, top)
+
+
+def caption(axes: Axes, sides: Bbox, title: str, shape: str, room: float = 12) -> None:
+    """Write a matrix's name above it, and its shape below it."""
+    middle = (sides.x0 + sides.x1) / 2
+    write(axes, middle, sides.y1 + room, title, 14, weight="bold")
+    write(axes, middle, sides.y0 - 16, shape, 13)
+
+
+def jacobian() -> Figure:
+    """Draw the long way of one sample: a row of derivatives, times the Jacobian, is the row y − t."""
+    figure, axes = sheet(205)
+    network, _, dataset = tiny()
+    found = trace(network, *dataset.train)
+    softmax, t = Softmax(), found["t"][:1]
+    y = softmax.forward(found["2.z"][:1])
+    dy = -t / y
+    classes = "ABC"
+    row = 105
+    sides = heat(axes, 10, row, dy, titles=([f"k = {k}" for k in classes], ()))
+    caption(axes, sides, "∂C/∂yₖ = −tₖ/yₖ", "1 × 3", 34)
+    write(axes, 218, row - 15, "·", 24)
+    titles = [f"i = {i}" for i in classes], [f"k = {k}" for k in classes]
+    sides = heat(axes, 282, row + 30, softmax.jacobian[0], (104, 30), titles)
+    caption(axes, sides, "∂yₖ/∂zᵢ = yₖ (1{k = i} − yᵢ), the Jacobian", "3 × 3", 34)
+    write(axes, 614, row - 15, "=", 20)
+    sides = heat(axes, 638, row, softmax.backward(dy), titles=(titles[0], ()))
+    caption(axes, sides, "∂C/∂zᵢ = yᵢ − tᵢ", "1 × 3", 34)
+    return figure
+
+
+def outer_products() -> Figure:
+    """Draw the weight's gradient of the tiny network's last layer as the sum of a multiplication table a sample."""
+    figure, axes = sheet(190)
+    network, _, dataset = tiny()
+    found = trace(network, *dataset.train)
+    a, dz, dW = found["1.a"], found["2.dz"], found["2.dW"]
+    for n, left in enumerate((6, 316)):
+        row = heat(axes, left + 70, 160, dz[n : n + 1])
+        column = heat(axes, left, 124, a[n : n + 1].T)
+        product = heat(axes, left + 70, 124, np.outer(a[n], dz[n]))
+        caption(axes, row, f"dz₂, row {n + 1}", "", 14)
+        caption(axes, column, f"a, row {n + 1}", "3 × 1", 50)
+        caption(axes, product, "", "(3 × 1) · (1 × 3) = 3 × 3")
+        write(axes, product.x1 + 24, 79, "+="[n], 22)
+    sides = heat(axes, 640, 124, dW)
+    caption(axes, sides, "dW₂ = aᵀ dz₂", "(3 × 2) · (2 × 3) = 3 × 3", 14)
+    return figure
+
+
+def chart(x: str, y: str) -> tuple[Figure, Axes]:
+    """Give an empty chart with the names of its axes."""
+    figure = Figure(figsize=(WIDTH / 96, 340 / 96), layout="constrained")
+    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def power_of_ten(number: float, _: float) -> str:
+    """Write 0.01 as 10⁻²."""
+    return "10" + str(round(np.log10(number))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def vanishing() -> Figure:
+    """Draw how large each layer's gradient is in networks of 20 hidden layers, before any training."""
+    figure, axes = chart("layer, counted from the input", "norm of dW, geometric mean of 10 networks")
+    x, t = load_dataset("digits").train
+    for activation, color in ((ReLU, GREEN), (Tanh, BLUE), (Sigmoid, RED)):
+        norms = gradient_norms(activation, x[:256], t[:256])
+        layers = np.arange(1, len(norms) + 1)
+        axes.fill_between(layers, norms.min(axis=1), norms.max(axis=1), color=color, alpha=0.15, linewidth=0)
+        axes.semilogy(layers, np.exp(np.log(norms).mean(axis=1)), "o-", color=color, markersize=4)
+        place = (12, {"ReLU": 12, "Tanh": 0.025, "Sigmoid": 1e-8}[activation.__name__])
+        axes.text(*place, activation.__name__, color=color, weight="bold", ha="center", va="center")
+    axes.set_xticks([1, 5, 10, 15, 20, 21], ["1", "5", "10", "15", "20", "21"])
+    axes.set_ylim(1e-13, 1e2)
+    axes.yaxis.set_major_formatter(power_of_ten)
+    return figure
+
+
+def gradient_norms(activation: Callable[[], Any], x: Any, t: Any) -> Any:
+    """Measure the norm of dW of each linear layer, 20 hidden ones and the last, of 10 networks: an array (21, 10)."""
+    hidden = [layer for _ in range(20) for layer in (Linear(64, 64), activation())]
+    network = Network([*hidden, Linear(64, 10)], seed=range(10), dtype="float64")
+    network.forward(x, t)
+    network.backward()
+    return np.stack([np.linalg.norm(layer.dW, axis=(-2, -1)) for layer in network.layers if isinstance(layer, Linear)])
+
+
+def squared_error() -> Figure:
+    """Draw the gradient at the right class's logit, behind softmax, of cross-entropy and of the squared error."""
+    figure, axes = chart("logit of the right class, above that of the only other one", "∂C/∂z of the right class")
+    z = np.linspace(-10, 10, 401)
+    t = np.eye(2)[np.zeros(len(z), int)]
+    softmax = Softmax()
+    y = softmax.forward(np.stack([z, 0 * z], axis=1))
+    for gradient, color, text, place in (
+        (softmax.backward(-t / y), BLUE, "cross-entropy: y − t", (-9.9, -0.94)),
+        (softmax.backward(y - t), RED, "squared error:\n(y − t) times the Jacobian", (-9.9, -0.15)),
+    ):
+        axes.plot(z, gradient[:, 0], color=color)
+        axes.text(*place, text, color=color, weight="bold", va="center")
+    axes.set_xticks(range(-10, 11, 5))
+    axes.text(-9.9, -0.5, "sure and wrong")
+    axes.text(9.9, -0.5, "sure and right", ha="right")
+    return figure
+
+
+def difference_quotient() -> Figure:
+    """Draw the errors of three approximations of one derivative against h, with what theory says of them."""
+    figure, axes = chart("step h", "error of ∂C/∂W₁₁")
+    network, _, dataset = tiny()
+    x, t, _ = network.check(*dataset.train)
+
+    def C(step: Any) -> Any:
+        theta = np.repeat(network.theta[np.newaxis], len(step), axis=0).astype(step.dtype)
+        theta[:, 0] += step
+        return network.at(theta).forward(x, t, False)
+
+    h = np.logspace(-16, -1, 61)
+    exact = (C(1e-30j * np.ones(1)).imag / 1e-30).item()
+    here = C(np.zeros(1)).item()
+    for quotient, color, marker, place, text in (
+        ((C(h) - here) / h, RED, "o", (1e-4, 6e-3), "(f(θ + h) − f(θ)) / h"),
+        ((C(h) - C(-h)) / (2 * h), GREEN, "s", (3e-11, 1e-9), "(f(θ + h) − f(θ − h)) / 2h"),
+        (C(1j * h).imag / h, BLUE, "^", (1e-11, 8e-16), "Im f(θ + ih) / h, the complex step"),
+    ):
+        error = np.maximum(np.abs(quotient - exact), 2e-17)  # 0 has no place on this axis
+        axes.loglog(h, error, color=color, marker=marker, markersize=4, linewidth=1)
+        axes.text(*place, text, color=color, weight="bold", ha="center", va="bottom")
+    axes.loglog(h, 2.0**-53 * here / h, ":", color=INK)
+    axes.text(3e-13, 1e-2, "rounding alone, f / (2⁵³ h)", color=INK)
+    axes.set_ylim(5e-18, 10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(power_of_ten)
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "graph": graph,
+    "paths": paths,
+    "two-layers": two_layers,
+    "jacobian": jacobian,
+    "outer-products": outer_products,
+    "squared-error": squared_error,
+    "vanishing": vanishing,
+    "difference-quotient": difference_quotient,
+}
 
 
 def main() -> None:

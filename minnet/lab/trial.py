@@ -82,7 +82,7 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: "np.random.Genera
     Returns
     -------
     gradients : dict of str to array
-        By complex steps (eq. 15), or by central differences.
+        By complex steps (eq. 15), or by central differences (eq. 14k).
     problem : str
         Why not by complex steps, if the loss does not take complex numbers, or disagrees with central differences.
 

@@ -225,6 +225,6 @@ def test_the_tiny_networks_gradients_are_found_as_well() -> None:
 
 def test_a_wrong_backward_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = NETWORKS["two layers"]
-    monkeypatch.setattr(ReLU, "backward", lambda self, da: da * (self.x >= -1))
+    monkeypatch.setattr(ReLU, "backward", lambda self, da: da * (self.z >= -1))
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         agree(layers, SoftmaxCrossEntropy(), random_theta(layers), X, ONE_HOT, None)
