@@ -182,6 +182,7 @@ def test_a_run_is_explained_at_its_weights(folder: Path, capsys: pytest.CaptureF
         ("iris --out missing/page.html", 1, "cannot write missing/page.html"),
         ("digits --hidden 300,300", 1, "got 112,810 parameters in 4 steps: explain fewer"),
         (".", 1, "config.json"),
+        ("runs/none", 1, "runs/none"),
         ("no.csv --target x", 1, "no.csv"),
     ],
 )
