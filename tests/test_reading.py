@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from minnet.lab import check
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "reading-the-code.md").read_text(encoding="utf-8")
 LESSON = ("layers", "output", "network", "optimizers", "schedules", "training", "history", "gradient_check")
+BASH = shutil.which("bash") or "bash"
 NUMBER = r"(?<![\w.])[-−]?\d+(?:\.\d+)?(?:e[-+]\d+)?(?!\w)"
 ROUNDING = 1e-10  # what is smaller differs from machine to machine
 
@@ -95,7 +97,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     programs.mkdir(parents=True)
     (programs / "activate").touch()
     for name, arguments in (("python", ""), ("minnet", "-m minnet")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -W error {arguments} "$@"\n', encoding="utf-8")
+        (programs / name).write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -W error {arguments} "$@"\n', encoding="utf-8"
+        )
         (programs / name).chmod(0o755)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
@@ -111,7 +115,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def in_terminal(commands: str, quoted: str) -> str:
     """Run commands line by line, each of which must work, and return what the last one prints."""
     for line in commands.splitlines():
-        run = subprocess.run(["bash", "-c", line], check=False, capture_output=True, text=True, timeout=60)
+        run = subprocess.run([BASH, "-c", line], check=False, capture_output=True, text=True)
         fails = "minnet check" in line and "WRONG" in quoted
         assert run.returncode == fails, f"{line}\n{run.stdout}{run.stderr}"
     return run.stdout
