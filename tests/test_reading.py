@@ -106,6 +106,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.syspath_prepend(tmp_path)
+    in_terminal("minnet train digits --quiet --no-baseline", "")
     modules = set(sys.modules)
     yield tmp_path
     for name in {block.file.removesuffix(".py") for block in blocks()} - modules:
