@@ -114,12 +114,14 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def in_terminal(commands: str, quoted: str) -> str:
-    """Run commands line by line, each of which must work, and return what the last one prints."""
+    """Run commands line by line, each of which must work, and return what they print."""
+    printed = ""
     for line in commands.splitlines():
         run = subprocess.run([BASH, "-c", line], check=False, capture_output=True, text=True)
         fails = "minnet check" in line and "WRONG" in quoted
         assert run.returncode == fails, f"{line}\n{run.stdout}{run.stderr}"
-    return run.stdout
+        printed += run.stdout
+    return printed
 
 
 def in_python(console: code.InteractiveConsole, lines: str) -> str:
