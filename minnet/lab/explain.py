@@ -26,6 +26,7 @@ from minnet.training import Training
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
 MOST_BYTES = 3 * 2**20  # of a page
+SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "page.js")  # one after another
 
 
 @dataclass
@@ -97,9 +98,9 @@ class Explanation:
             If it would have more than 3 MiB.
         """
         parts = files("minnet.lab") / "page"
-        page, style, script = ((parts / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+        page, style, *scripts = ((parts / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS))
         data = json.dumps(self.content(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        for place, text in (("STYLE", style), ("SCRIPT", script), ("DATA", data.replace("<", "\\u003c"))):
+        for place, text in (("STYLE", style), ("SCRIPT", "\n".join(scripts)), ("DATA", data.replace("<", "\\u003c"))):
             page = page.replace(f"/*{place}*/", text)
         size = len(page.encode())
         if size > MOST_BYTES:
