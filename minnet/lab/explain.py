@@ -26,7 +26,7 @@ from minnet.training import Training
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
 MOST_BYTES = 3 * 2**20  # of a page
-SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "page.js")  # one after another
+SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "sections.js", "page.js")
 
 
 @dataclass
