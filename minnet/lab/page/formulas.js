@@ -98,6 +98,7 @@ function formulasOfLoss() {
   formulas.loss = () => sum(range(N()).map((n) => [entry('weight', n, 0), entry('losses', n, 0)]));
   formulas['y-t'] = (n, k) => written(at('y', n, k) - at('t', n, k), entry('y', n, k), ' − ', entry('t', n, k));
   formulas[gradient(last)] = (n, k) => sum([[entry('weight', n, 0), entry('y-t', n, k)]]);
+  formulas[`${gradient(last)}.share`] = formulas[gradient(last)];
   for (const name of ['y', 't', 'y-t', gradient(last)]) {
     formulas[`${name}.sum`] = (n) => sum(classes().map((k) => [entry(name, n, k)]));
   }

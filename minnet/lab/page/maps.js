@@ -42,9 +42,10 @@ function math(tag, ...children) {
 /** "dW₂" as mathematics: d and W, and 2 below. */
 function letters(name) {
   const [, word, index, primes] = /^(.*?)([₀-₉]*)(′*)$/u.exec(symbol(name));
-  const single = word.length < 4 ? word.match(/\P{M}\p{M}*/gu).map((letter) => math('mi', letter)) : [math('mtext', word)];
+  const single = word.match(/\P{M}\p{M}*/gu).map((letter) => math('mi', letter));
   const below = [...index].map((digit) => '₀₁₂₃₄₅₆₇₈₉'.indexOf(digit)).join('');
-  const whole = below ? math('msub', math('mrow', ...single), math('mn', below)) : math('mrow', ...single);
+  const base = math('mrow', ...(word.length < 4 ? single : [math('mtext', word)]));
+  const whole = below ? math('msub', base, math('mn', below)) : base;
   return primes ? math('msup', whole, math('mo', primes)) : whole;
 }
 
@@ -84,7 +85,7 @@ function extent(name) {
   const { place, q } = parts(name);
   if (['y', 't', 'y-t', 'product'].includes(q)) return 1;
   if (q === 'a' && ['ReLU', 'LeakyReLU', 'Dropout'].includes(layers[place].kind)) return extent(input(place));
-  const shared = name.replace(/\.(exact|outer|new)$/, '');
+  const shared = name.replace(/\.(exact|outer|new|share)$/, '');
   const key = `${state.step}|${shared}`;
   if (!extents.has(key)) {
     const alike = [now().arrays[shared], now().arrays[`${shared}.exact`], now().right[shared]];
@@ -123,21 +124,22 @@ const whole = (name) => () => ({
 });
 
 /** A map of an array with its caption, and with it the right program's, where the two differ. */
-function map(name, { layout = whole(name), caption = symbol(name) } = {}) {
+function map(name, { layout = whole(name), caption = symbol(name), beside = true } = {}) {
   const figure = el('figure', { id: linked.has(name) ? undefined : `at-${name}`, tabindex: -1 });
   linked.add(name);
   const legend = el('figcaption');
-  const other = steps.some((step) => name in step.right) ? grid(name, layout, 'right') : undefined;
-  figure.append(legend, grid(name, layout, 'arrays'), ...(other ? [other] : []));
+  const other = beside && steps.some((step) => name in step.right) ? grid(name, layout, 'right') : undefined;
+  figure.append(legend, el('div', { class: 'versions' }, grid(name, layout, 'arrays'), other));
   live(() => {
     const error = has(`${name}.error`) ? scalar(`${name}.error`) : 0;
     const wrong = !(error <= data.tolerance);
-    const unlike = differs(name);
+    const unlike = Boolean(other) && differs(name);
     figure.classList.toggle('wrong', wrong || unlike);
+    for (const each of figure.querySelectorAll('.version')) each.hidden = !unlike;
     if (other) other.hidden = !unlike;
     legend.replaceChildren(el('b', {}, caption), ...described(name, caption));
     if (wrong) legend.append(el('strong', {}, ` ✗ wrong, relative error ${text(error, 2)}`));
-    if (unlike) legend.append(el('strong', {}, ` ✗ with ${data.bug?.name ?? 'the mistake'}; below it, what is right`));
+    else if (unlike) legend.append(el('strong', {}, ' ✗ not what it should be'));
   });
   return figure;
 }
@@ -153,13 +155,14 @@ function described(name, caption) {
 function grid(name, layout, version = 'arrays', picture = false) {
   const right = version === 'right';
   const table = el('table', { role: 'grid', 'data-array': name, 'data-version': right ? version : undefined });
-  const box = el('div', { class: 'scroll' }, right ? el('p', { class: 'right' }, 'right') : undefined, table);
+  const words = right ? 'right' : `with ${data.bug?.name ?? 'the mistake'}`;
+  const box = el('div', { class: 'scroll' }, el('p', { class: 'version', hidden: '' }, words), table);
   const { rows: lines, columns: labels } = layout();
   const made = { name, layout, version, picture, table, cells: new Map(), form: '', stale: true, seen: false };
   made.large = lines.length * labels.length > LARGE;
   maps.push(made);
   if (made.large) {
-    box.style.minHeight = `${lines.length * (lines.length > 40 ? 8 : 12) + 2}px`;
+    box.style.minHeight = `min(${lines.length * (lines.length > 40 ? 8 : 12) + 2}px, 34rem)`;
     box.grid = made;
     whenSeen.observe(box);
   } else draw(made);

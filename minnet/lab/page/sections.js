@@ -94,8 +94,7 @@ function showHeart() {
   find('#heart .one').append(one);
   find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign('· w →'), map(dz)));
   live(() => {
-    const expected = (n, k) => at('weight', n, 0) * at('y-t', n, k);
-    find('#differs').hidden = range(N()).every((n) => classes().every((k) => agree(at(dz, n, k), expected(n, k), 1 / N())));
+    find('#differs').hidden = !isOther();
     find('#differs').textContent = scalar(`${dz}.error`) <= data.tolerance
       ? `This output layer has another loss, whose gradient is not w · (y − t). It is right all the same.`
       : `✗ The ${symbol(dz)} that was computed here is not w · (y − t).`;
@@ -103,30 +102,38 @@ function showHeart() {
   showTheLongWay();
 }
 
+const share = (n, k) => at('weight', n, 0) * at('y-t', n, k);
+
+/** Whether dz is something else than w · (y − t). */
+function isOther() {
+  const dz = gradient(last);
+  return range(N()).some((n) => classes().some((k) => !agree(at(dz, n, k), share(n, k), 1 / N())));
+}
+
 /** The chosen sample: what was said, what was right, and what that makes, under one another. */
 function fourRows() {
   const n = state.sample;
-  const dz = symbol(gradient(last));
   const even = range(N()).every((m) => agree(at('weight', m, 0), 1 / N()));
-  const share = even ? `(y − t) / ${N()}` : `${text(at('weight', n, 0))} (y − t)`;
-  const row = (name, label) => {
-    const cells = classes().map((k) => entry(name, n, k));
+  const words = even ? `(y − t)/${N()}` : `${text(at('weight', n, 0))} (y − t)`;
+  const dz = gradient(last);
+  const row = (name, label, value = () => undefined) => {
+    const cells = classes().map((k) => entry(name, n, k, { value: value(k) }));
     const values = cells.map((cell) => valueOf(cell));
     const all = values.reduce((a, b) => a + b);
-    const value = agree(all, 0, Math.max(...values.map(Math.abs))) ? 0 : all;
-    cells.push(entry(`${name}.sum`, n, values.length, { value, plain: true }));
+    const rounded = agree(all, 0, Math.max(...values.map(Math.abs))) ? 0 : all;
+    cells.push(entry(`${name}.sum`, n, values.length, { value: rounded, plain: true }));
     return { label, spoken: `sample ${n + 1}`, cells };
   };
-  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t'), row(gradient(last), `${dz} = ${share}`)];
+  const result = isOther() ? [row(`${dz}.share`, words, (k) => share(n, k)), row(dz, `but ${symbol(dz)}`)] : [row(dz, words)];
+  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t'), ...result];
   return { columns: [...data.class_names, 'sum'], rows: lines };
 }
 
 function showTheLongWay() {
   const K = data.class_names.length;
-  const spoken = () => `sample ${state.sample + 1}`;
   const row = (name) => () => {
     const cells = classes().map((k) => entry(name, state.sample, k));
-    return { columns: data.class_names, rows: [{ label: '', spoken: spoken(), cells }] };
+    return { columns: data.class_names, rows: [{ label: `sample ${state.sample + 1}`, cells }] };
   };
   const square = () => ({
     columns: data.class_names.map((name) => `z of ${name}`),
@@ -246,8 +253,8 @@ function showProof() {
   };
   live(() => find('#proof .facts tbody').replaceChildren(...proved.map(line)));
   for (const name of proved) {
-    const said = map(name, { caption: `${symbol(name)}, backward pass` });
-    const exact = map(`${name}.exact`, { caption: `${symbol(name)}, complex step` });
+    const said = map(name, { caption: `${symbol(name)}, backward pass`, beside: false });
+    const exact = map(`${name}.exact`, { caption: `${symbol(name)}, complex step`, beside: false });
     find('#proof .maps').append(flow(said, exact));
   }
 }
