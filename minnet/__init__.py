@@ -4,6 +4,8 @@ from minnet.data import Dataset
 from minnet.data.named import load_dataset
 from minnet.gradient_check import check_gradients
 from minnet.history import History
+from minnet.lab.explain import explain
+from minnet.lab.trace import trace
 from minnet.layers import BatchNorm, Dropout, LayerNorm, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import SGD, Adam
@@ -17,5 +19,5 @@ __version__ = "0.2.0"
 __all__ = [
     "SGD", "Adam", "BatchNorm", "CosineDecay", "Dataset", "Dropout", "History", "LayerNorm", "LeakyReLU", "Linear",
     "Model", "Network", "ReLU", "ReduceOnPlateau", "Sigmoid", "SoftmaxCrossEntropy", "StepDecay", "Tanh",
-    "check_gradients", "evaluate", "load", "load_dataset", "save", "train",
+    "check_gradients", "evaluate", "explain", "load", "load_dataset", "save", "trace", "train",
 ]  # fmt: skip

@@ -48,9 +48,9 @@ class Layer(Protocol):
 
         Before a layer with a gain, such as a `ReLU`, which silences half of its inputs: W ~ Normal(0, σ²). With
         σ² = gain/D the activations keep their size on the way forward, with σ² = gain/H the gradients theirs on the
-        way back (He et al. 2015, eqs. 10 and 14); the smaller of the two is taken, so that neither grows. Otherwise
-        W ~ Uniform(−r, r) with r = √(6/(D + H)), the compromise between the two ways for units without a kink (Glorot
-        and Bengio 2010, eq. 16). ``following`` is the layer that takes this one's output.
+        way back (eqs. 13i, 13j; He et al. 2015); the smaller of the two is taken, so that neither grows. Otherwise
+        W ~ Uniform(−r, r) with r = √(6/(D + H)), the compromise between the two ways for units without a kink
+        (eq. 13k; Glorot and Bengio 2010). ``following`` is the layer that takes this one's output.
         """
         for name, shape in fit.shapes_of(self).items():
             parameter: Array = getattr(self, name)
@@ -118,22 +118,22 @@ class Linear(Layer):
 
 
 class ReLU(Layer):
-    """The rectifier a = max(x, 0), elementwise. Its gradient at exactly 0 is taken to be 0."""
+    """The rectifier a = max(z, 0), elementwise. Its gradient at exactly 0 is taken to be 0."""
 
     gain = 2.0
 
-    def forward(self, x: Array) -> Array:
-        """a = max(x, 0); x and a have the same shape."""
-        self.x = x
-        return np.maximum(x, 0)
+    def forward(self, z: Array) -> Array:
+        """a = max(z, 0); z and a have the same shape."""
+        self.z = z
+        return np.maximum(z, 0)
 
     def backward(self, da: Array) -> Array:
-        """dx = da where x > 0, else 0 (eq. 13a)."""
-        return da * (self.x > 0)
+        """dz = da where z > 0, else 0 (eq. 13a)."""
+        return da * (self.z > 0)
 
 
 class LeakyReLU(Layer):
-    """The leaky rectifier: a = x where x > 0, else slope · x, elementwise. No unit is ever quite dead.
+    """The leaky rectifier: a = z where z > 0, else slope · z, elementwise. No unit is ever quite dead.
 
     Parameters
     ----------
@@ -149,42 +149,42 @@ class LeakyReLU(Layer):
     def __repr__(self) -> str:
         return f"LeakyReLU({self.slope})"
 
-    def forward(self, x: Array) -> Array:
-        """a = x where x > 0, else slope · x; x and a have the same shape."""
-        self.x = x
-        return np.where(x > 0, x, self.slope * x)
+    def forward(self, z: Array) -> Array:
+        """a = z where z > 0, else slope · z; z and a have the same shape."""
+        self.z = z
+        return np.where(z > 0, z, self.slope * z)
 
     def backward(self, da: Array) -> Array:
-        """dx = da where x > 0, else slope · da (eq. 13d)."""
-        return np.where(self.x > 0, da, self.slope * da)
+        """dz = da where z > 0, else slope · da (eq. 13d)."""
+        return np.where(self.z > 0, da, self.slope * da)
 
 
 class Tanh(Layer):
-    """The hyperbolic tangent a = tanh(x), elementwise."""
+    """The hyperbolic tangent a = tanh(z), elementwise."""
 
-    def forward(self, x: Array) -> Array:
-        """a = tanh(x); x and a have the same shape."""
-        self.a = np.tanh(x)
+    def forward(self, z: Array) -> Array:
+        """a = tanh(z); z and a have the same shape."""
+        self.a = np.tanh(z)
         return self.a
 
     def backward(self, da: Array) -> Array:
-        """dx = da (1 − a²) (eq. 13b)."""
-        dx: Array = da * (1 - self.a * self.a)
-        return dx
+        """dz = da (1 − a²) (eq. 13b)."""
+        dz: Array = da * (1 - self.a * self.a)
+        return dz
 
 
 class Sigmoid(Layer):
-    """The logistic function a = 1 / (1 + e^-x), elementwise."""
+    """The logistic function a = 1 / (1 + e^-z), elementwise."""
 
-    def forward(self, x: Array) -> Array:
-        """a = 1 / (1 + e^-x) = (1 + tanh(x/2)) / 2, the form in which no exponential can overflow."""
-        self.a = 0.5 + 0.5 * np.tanh(0.5 * x)
+    def forward(self, z: Array) -> Array:
+        """a = 1 / (1 + e^-z) = (1 + tanh(z/2)) / 2, the form in which no exponential can overflow."""
+        self.a = 0.5 + 0.5 * np.tanh(0.5 * z)
         return self.a
 
     def backward(self, da: Array) -> Array:
-        """dx = da a (1 − a) (eq. 13c)."""
-        dx: Array = da * self.a * (1 - self.a)
-        return dx
+        """dz = da a (1 − a) (eq. 13c)."""
+        dz: Array = da * self.a * (1 - self.a)
+        return dz
 
 
 class Dropout(Layer):
@@ -232,7 +232,7 @@ class Dropout(Layer):
 
 
 class Normalization(Layer):
-    """What `BatchNorm` and `LayerNorm` share: x̂ with mean 0 and variance 1 along an axis, then a scale and shift.
+    """What `BatchNorm` and `LayerNorm` share: x̂ with mean 0 and variance almost 1 along an axis, then scale and shift.
 
     Attributes
     ----------
@@ -262,7 +262,7 @@ class Normalization(Layer):
         self.gamma[...], self.beta[...] = 1, 0
 
     def forward(self, x: Array) -> Array:
-        """a = γ x̂ + β with x̂ = (x − μ)/√(σ² + ε); x and a have shape (..., N, D) (eqs. 13f, 13h)."""
+        """a = γ x̂ + β with x̂ = (x − x̄)/√(σ² + ε); x and a have shape (..., N, D) (eqs. 13f, 13h)."""
         mean = x.mean(axis=self.axis, keepdims=True)
         centred = x - mean
         variance = (centred * centred).mean(axis=self.axis, keepdims=True)

@@ -213,7 +213,7 @@ class Network:
         return mean_loss(self.output, x, t, sample_weight)
 
     def backward(self) -> None:
-        """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned.
+        """∇C(theta): fill ``dtheta`` with the gradient of the loss that the last ``forward`` returned (eq. 12d).
 
         Nothing accumulates: a second call leaves the same ``dtheta``.
         """

@@ -44,16 +44,16 @@ class Optimizer(Protocol):
 
 @dataclass(eq=False)
 class SGD(Optimizer):
-    """Stochastic gradient descent: v ← m·v + g, θ ← θ − lr·v, where g = ∇C(θ) + weight_decay·W.
+    """Stochastic gradient descent: u ← μ·u + g, θ ← θ − lr·u, where g = ∇C(θ) + weight_decay·W.
 
     Parameters
     ----------
     lr : float or array of shape (S,)
         The learning rate, above 0. It may be changed between steps.
     momentum : float or array of shape (S,), default 0
-        m, at least 0 and below 1.
+        μ, at least 0 and below 1.
     nesterov : bool, default False
-        Look ahead along the velocity: θ ← θ − lr·(g + m·v) (Sutskever et al. 2013, in the form in which the gradient
+        Look ahead along the velocity: θ ← θ − lr·(g + μ·u) (Sutskever et al. 2013, in the form in which the gradient
         is taken at θ itself). Needs momentum.
     weight_decay : float or array of shape (S,), default 0
         λ, at least 0; see `Optimizer`.
@@ -61,7 +61,7 @@ class SGD(Optimizer):
     Attributes
     ----------
     state : dict of str to array
-        "velocity": v, of the shape of theta.
+        "velocity": u, of the shape of theta.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class SGD(Optimizer):
             raise ValueError("SGD momentum: expected one above 0 with nesterov=True, to look ahead along the velocity")
 
     def step(self, network: Network) -> None:
-        """θ ← θ − lr·v with v ← m·v + g (eqs. 14a, 14b), or θ ← θ − lr·(g + m·v) (eq. 14c), g = ∇C + λW (eq. 14d).
+        """θ ← θ − lr·u with u ← μ·u + g (eqs. 14a, 14b), or θ ← θ − lr·(g + μ·u) (eq. 14c), g = ∇C + λW (eq. 14d).
 
         Raises
         ------
@@ -89,16 +89,16 @@ class SGD(Optimizer):
             If an earlier step was for a network with another number of parameters.
         """
         theta = network.theta
-        lr, m, decay = columns(theta, self.lr, self.momentum, self.weight_decay)
-        g, v = gradient(network, decay), expect.state(self, "velocity", theta)
-        v *= m
-        v += g
-        theta -= lr * (g + m * v) if self.nesterov else lr * v
+        lr, mu, decay = columns(theta, self.lr, self.momentum, self.weight_decay)
+        g, u = gradient(network, decay), expect.state(self, "velocity", theta)
+        u *= mu
+        u += g
+        theta -= lr * (g + mu * u) if self.nesterov else lr * u
 
 
 @dataclass(eq=False)
 class Adam(Optimizer):
-    """Adam: steps of about lr in each entry, whatever the size of its gradient (Kingma and Ba 2015, algorithm 1).
+    """Adam: steps of about lr in each entry, unless its gradient is as tiny as ε (Kingma and Ba 2015, algorithm 1).
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class SoftmaxCrossEntropy:
     Parameters
     ----------
     label_smoothing : float, default 0
-        ε, from 0 to below 1: each target gives away the share ε, evenly to all classes (eq. 10b; Szegedy et al. 2016,
+        α, from 0 to below 1: each target gives away the share α, evenly to all classes (eq. 10b; Szegedy et al. 2016,
         section 7).
     class_weight : sequence of K floats, optional
         How much a sample of each class counts, at least 0 and not all 0: twice the weight is twice the sample
@@ -68,7 +68,7 @@ class SoftmaxCrossEntropy:
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in settings.items() if value)})"
 
     def forward(self, z: Array, t: Array, sample_weight: Array | None = None) -> Array:
-        """C = −Σ_n w_n Σ_k t_nk log y_nk (eqs. 2, 10, 10a if weighted, 10b if smoothed).
+        """C = −Σ_n w_n Σ_k t_nk log y_nk (eqs. 2, 2a, 10, 10a if weighted, 10b if smoothed).
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class SoftmaxCrossEntropy:
         return shares[..., np.newaxis]
 
     def backward(self) -> Array:
-        """dz = (y − t)/N, of shape (..., N, K) (eqs. 3, 4, 5, 6, 7, 8, 9 lead to y − t; eq. 10 divides it by N).
+        """dz = (y − t)/N, of shape (..., N, K) (eq. 9 is y − t, eq. 10 divides it by N; the long way is in the lab).
 
         y − t is the gradient of the *summed* loss, and holds because each row of t sums to 1; of the mean loss it is
         1/N of that, and of a weighted mean w_n (eq. 10a). This is the only place where a gradient is divided by N.
@@ -120,7 +120,7 @@ class SoftmaxCrossEntropy:
         return dz
 
     def probabilities(self, z: Array) -> Array:
-        """y = softmax(z), over the last axis (eq. 1)."""
+        """y = softmax(z), over the last axis (eqs. 1, 1a)."""
         y: Array = np.exp(log_softmax(z))
         return y
 

@@ -57,7 +57,7 @@ class StepDecay:
         expect.number("StepDecay gamma", self.gamma, above=0, most=1)
 
     def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
-        """γ^⌊e/every⌋, after e epochs (eq. 14g)."""
+        """q^⌊E/every⌋ after E epochs, with q = gamma (eq. 14g)."""
         return np.full(steps, self.gamma ** (epoch // self.every))
 
 
@@ -77,11 +77,11 @@ class CosineDecay:
         expect.integer("CosineDecay warmup", self.warmup, least=0)
 
     def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
-        """(i + 1)/w for the first w steps i, then ½ (1 + cos π (i − w)/(T − w)), T being all steps (eq. 14h)."""
+        """τ/τ₀ in the τ₀ steps of the warm-up, then ½ (1 + cos π (τ − 1 − τ₀)/(τ₁ − τ₀)), of τ₁ in all (eq. 14h)."""
         i = np.arange(epoch * steps, (epoch + 1) * steps)
-        w, T = self.warmup * steps, epochs * steps
-        fall = 0.5 * (1 + np.cos(np.pi * (i - w) / max(T - w, 1)))
-        return np.where(i < w, (i + 1) / max(w, 1), fall)
+        warm, total = self.warmup * steps, epochs * steps
+        fall = 0.5 * (1 + np.cos(np.pi * (i - warm) / max(total - warm, 1)))
+        return np.where(i < warm, (i + 1) / max(warm, 1), fall)
 
 
 @dataclass(eq=False)
@@ -107,7 +107,7 @@ class ReduceOnPlateau:
         expect.number("ReduceOnPlateau gamma", self.gamma, above=0, most=1)
 
     def factors(self, epoch: int, steps: int, epochs: int, validation_losses: Losses) -> Array:
-        """γ^r, where r is how often ``patience`` epochs in a row brought no new lowest loss (eq. 14i)."""
+        """q^R with q = gamma, R being how often ``patience`` epochs in a row brought no new lowest loss (eq. 14i)."""
         r = self.reductions(validation_losses)
         return np.full((steps, *np.shape(r)), self.gamma**r)
 

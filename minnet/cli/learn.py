@@ -30,6 +30,8 @@ def load_class(target: str) -> type[Any]:
         If it cannot be imported, or has no such class.
     """
     file_name, _, class_name = target.rpartition(":")
+    if not file_name:
+        raise ValueError(f"expected FILE.py:Class, the name of a file and of a class in it, got {target!r:.80}")
     sys.path.insert(0, str(Path(file_name).parent.absolute()))  # so that the file may import its neighbours
     try:
         content = runpy.run_path(file_name)

@@ -318,7 +318,7 @@ ALL_BUGS = (
         "caller-array-changed",
         "nothing, until somebody else needs that array",
         ReLU,
-        backward=lambda self, da: np.multiply(da, self.x > 0, out=da),
+        backward=lambda self, da: np.multiply(da, self.z > 0, out=da),
     ),
     Bug(
         "integer-arrays",

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ from minnet.network import Network
 from minnet.optimizers import SGD, Optimizer
 from minnet.support.files import write_text
 from minnet.support.fit import described, shapes_of
-from minnet.support.text import nearest
+from minnet.support.text import counted, nearest
 from minnet.training import Training
 
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
 MOST_BYTES = 3 * 2**20  # of a page
 SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "sections.js", "page.js")
+REMEDY = "explain fewer steps, fewer samples, or a smaller network"
+MOST_ENTRIES = 30_000  # of theta, in all steps: about as many as fit into a page
 
 
 @dataclass
@@ -65,19 +65,18 @@ class Explanation:
         return {**named, **self.about}
 
     def hide(self, names: Sequence[str]) -> None:
-        """Leave blanks for some arrays, by a name such as "2.dz", or "dz" for that of each layer.
+        """Leave blanks for some arrays, by a name such as "2.dz", or by its end, such as "dz" for that of each layer.
 
         Raises
         ------
         ValueError
             If there is no such array.
         """
-        known = dict.fromkeys(part for name in self.steps[0].arrays for part in (name, name.partition(".")[2] or name))
+        known = dict.fromkeys(end for name in self.steps[0].arrays for end in ends(name))
         for name in names:
             if name not in known:
-                raise ValueError(
-                    f"--hide: there is no array {name!r:.80}; there are: {', '.join(nearest(name, known)[:12])}"
-                )
+                near = ", ".join(nearest(name, known)[:12])
+                raise ValueError(f"hide: expected the names of arrays, got {name!r:.80}; there are {near}, …")
         self.about["hidden"] = list(names)
 
     def wrong(self) -> dict[str, float]:
@@ -97,6 +96,8 @@ class Explanation:
         ValueError
             If it would have more than 3 MiB.
         """
+        from importlib.resources import files
+
         parts = files("minnet.lab") / "page"
         page, style, *scripts = ((parts / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS))
         data = json.dumps(self.content(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -104,8 +105,7 @@ class Explanation:
             page = page.replace(f"/*{place}*/", text)
         size = len(page.encode())
         if size > MOST_BYTES:
-            remedy = "explain fewer steps, fewer samples, or a smaller network"
-            raise ValueError(f"expected a page of at most 3 MiB, got {size / 2**20:.1f}: {remedy}")
+            raise ValueError(f"expected a page of at most 3 MiB, got {size / 2**20:.1f}: {REMEDY}")
         return page
 
     def save(self, path: str | Path) -> None:
@@ -121,6 +121,12 @@ class Explanation:
     def __repr__(self) -> str:
         numbers = ", ".join(str(step.number) for step in self.steps)
         return f"<Explanation of {self.title}, steps {numbers}: .save('page.html') writes the page>"
+
+
+def ends(name: str) -> list[str]:
+    """Give what an array may be called: "2.W.new", "W.new" or "new"."""
+    parts = name.split(".")
+    return [".".join(parts[k:]) for k in range(len(parts))]
 
 
 def explain(
@@ -149,9 +155,18 @@ def explain(
     """
     if network.theta.ndim > 1:
         raise TypeError(f"explain: expected a single network, got a stack: take one of it, network[0], of {network!r}")
+    check_size(network, 1)
     x, t, sample_weight = network.check(x, t, sample_weight)
     arrays = record(network, x, t, optimizer, sample_weight)
     return explanation("your network", network, [Step(0, arrays, {})], [float(arrays["loss"])], optimizer)
+
+
+def check_size(network: Network, steps: int) -> None:
+    """Raise ValueError, before any work is done, if so many steps of a network are too much to be read."""
+    entries = network.theta.size * steps
+    if entries > MOST_ENTRIES:
+        has = f"{network.theta.size:,} parameters in {counted(steps, 'step')}"
+        raise ValueError(f"expected a network and steps of at most {MOST_ENTRIES:,} entries, got {has}: {REMEDY}")
 
 
 def explanation(
@@ -167,7 +182,7 @@ def explanation(
         "optimizer": repr(optimizer) if optimizer else "",
         "output": described(network.output),
         "dtype": dtype,
-        "tolerance": TOLERANCE[dtype],
+        "tolerance": max(float(step.arrays["tolerance"]) for step in steps),
         "bug": bug,
         "hidden": [],
     }
@@ -233,6 +248,7 @@ def explain_training(
     Explanation
         Of fewer steps, if the training diverged before.
     """
+    check_size(network, len(steps))
     recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples)
     recorder.wanted, recorder.right = sorted(steps), right
     with np.errstate(all="ignore" if bug else "warn"):

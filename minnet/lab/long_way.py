@@ -28,7 +28,7 @@ class Softmax(Layer):
 
     @property
     def jacobian(self) -> Array:
-        """∂y_k/∂z_i = y_k (1{k = i} − y_i) at [..., n, k, i], of shape (..., N, K, K) (eqs. 5, 6, 7)."""
+        """∂y_k/∂z_i = y_k (1{k = i} − y_i) at [..., n, k, i], of shape (..., N, K, K) (eqs. 5, 6, 7, 7a)."""
         y = self.y
         y_k, y_i = y[..., :, np.newaxis], y[..., np.newaxis, :]
         same = np.eye(y.shape[-1], dtype=y.dtype)
@@ -36,7 +36,7 @@ class Softmax(Layer):
         return jacobian
 
     def backward(self, dy: Array) -> Array:
-        """dz_i = Σ_k dy_k ∂y_k/∂z_i: each sample's row dy times its Jacobian, of shape (..., N, K) (eq. 8)."""
+        """dz_i = Σ_k dy_k ∂y_k/∂z_i: each sample's row dy times its Jacobian (eqs. 2b, 7a, 8, 9b)."""
         dz: Array = dy[..., np.newaxis, :] @ self.jacobian
         return dz[..., 0, :]
 

@@ -4,13 +4,15 @@
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minnet.lab.long_way import Softmax
 from minnet.lab.trace import fixed, passes
-from minnet.lab.trial import COMPLEX_STEP, OnKink, slopes, units
+from minnet.lab.trial import COMPLEX_STEP, units
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.optimizers import Optimizer
@@ -18,6 +20,8 @@ from minnet.output import mean_loss
 from minnet.support.fit import shapes_of, slots
 from minnet.training import Training
 
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
+DIFFERENCE = 6e-6  # the step of a difference quotient with the least error: the cube root of the rounding unit
 SMALL = 1e-3  # of the largest gradient: smaller ones are held against this much, since rounding is all they may be
 
 
@@ -62,7 +66,8 @@ def record(
         - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
           "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
         - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
-          how far the backward pass is from them, such as "0.dW.error".
+          how far the backward pass is from them, such as "0.dW.error"; NaN where there is none, on a kink; and the
+          "tolerance" of such errors.
     """
     found = {"x": np.copy(x)}
     for place, name, array in passes(network, x, t, sample_weight):
@@ -84,8 +89,9 @@ def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]
     there: dict[str, Array] = {"t": t, "y-t": y - t, "losses": -(t * log_y).sum(axis=-1, keepdims=True)}
     there["weight"] = np.full((len(z), 1), 1 / len(z)) if w is None else w
     there["dy"] = -t / y
-    there["jacobian"] = y[..., np.newaxis] * (np.eye(y.shape[-1]) - y[..., np.newaxis, :])
-    there["product"] = (there["dy"][..., np.newaxis, :] @ there["jacobian"])[..., 0, :]
+    softmax = Softmax()
+    softmax.y = y
+    there |= {"jacobian": softmax.jacobian, "product": softmax.backward(there["dy"])}
     shifted = z - z.max(axis=-1, keepdims=True)
     exp = np.exp(shifted)
     total = exp.sum(axis=-1, keepdims=True)
@@ -124,30 +130,72 @@ def proof(
     def loss_of_theta(theta: Array) -> Any:
         return fixed(network, theta).forward(x, t, False, sample_weight)
 
-    exact = {dz: exact_slope(loss_of_logits, found[z], found[dz])}
-    gradient = exact_slope(loss_of_theta, network.theta, dtheta)
+    true_dz, doubt_of_dz = exact_slope(loss_of_logits, found[z], found[dz])
+    gradient, doubt = exact_slope(loss_of_theta, network.theta, dtheta)
+    least = SMALL * largest(gradient)
+    proved = {f"{dz}.exact": true_dz, f"{dz}.error": error(found[dz], true_dz, least)}
     for name, slot in places.items():
-        exact[name] = gradient[slot.entries].reshape(slot.shape)
-    least = SMALL * np.abs(gradient).max()
-    for name, true in list(exact.items()):
-        size = max(np.abs(true).max(), least) or 1
-        error = np.abs(found[name] - true).max() / size
-        exact[f"{name}.error"] = np.nan_to_num(error, nan=np.inf)
-    return {name if name.endswith("error") else f"{name}.exact": array for name, array in exact.items()}
+        true = gradient[slot.entries].reshape(slot.shape)
+        proved[f"{name}.exact"] = true
+        proved[f"{name}.error"] = error(found[name], true, least)
+    tolerance = max(TOLERANCE[network.theta.dtype.name], doubt, doubt_of_dz)
+    return {**proved, "tolerance": np.asarray(tolerance)}
+
+
+def largest(array: Array) -> float:
+    """Find the largest absolute number, those left out that are none."""
+    return float(np.abs(array).max(where=~np.isnan(array), initial=0))
+
+
+def error(said: Array, true: Array, least: float) -> Array:
+    """Compute how far a gradient is off at most, relative to its largest entry, or to the least that counts."""
+    size = max(largest(true), least) or 1
+    compared = np.where(np.isnan(true), 0, said - true)
+    return np.asarray(np.nan_to_num(np.abs(compared).max() / size, nan=np.inf))
 
 
 @np.errstate(all="ignore")
-def exact_slope(loss: Callable[[Array], Any], where: Array, said: Array) -> Array:
-    """Differentiate a loss exactly; on a kink, where left and right differ, from the side nearer to what is said."""
+def exact_slope(loss: Callable[[Array], Any], where: Array, said: Array) -> tuple[Array, float]:
+    """Differentiate a loss by complex steps (eq. 15), or if something on the way takes none, by central differences.
+
+    On a kink, where the slopes to the right and to the left differ, there is none: NaN, unless one of them is said.
+
+    Returns
+    -------
+    gradient : array of the shape of where, float64
+    error : float
+        What it may be off by, relative to its largest entry.
+    """
     where = where.astype(np.float64)
+    h = COMPLEX_STEP
     try:
-        return slopes(lambda changed: loss(changed["q"]), {"q": where}, np.random.default_rng(0))[0]["q"]
-    except OnKink:
-        right, left = (
-            np.reshape([loss(where + 1j * h * unit).imag / h for unit in units(where.shape)], where.shape)
-            for h in (COMPLEX_STEP, -COMPLEX_STEP)
-        )
-        return np.where(np.abs(right - said) <= np.abs(left - said), right, left)
+        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
+            right = along_each(lambda unit: loss(where + 1j * h * unit).imag / h, where.shape)
+            if close(right, said):
+                return right, 0.0
+            left = along_each(lambda unit: loss(where - 1j * h * unit).imag / -h, where.shape)
+    except Exception:  # a learner's code may raise anything
+        right = left = np.full(where.shape, np.inf)
+    h = DIFFERENCE
+    difference = along_each(lambda unit: (loss(where + h * unit) - loss(where - h * unit)) / (2 * h), where.shape)
+    size = largest(difference)
+    on_kink = np.abs(right - left) > 1e-6 * size
+    off = np.minimum(np.abs(right - said), np.abs(left - said))
+    on_kink_said = np.where(off <= 1e-9 * size, said, np.nan)
+    agree = np.abs(right - difference) <= 1e-4 * size
+    if np.all(on_kink | agree):
+        return np.where(on_kink, on_kink_said, right), 0.0
+    return np.where(on_kink, on_kink_said, difference), 1e-6
+
+
+def along_each(slope: Callable[[Array], Any], shape: tuple[int, ...]) -> Array:
+    """Compute a slope along each entry in turn."""
+    return np.reshape([slope(unit) for unit in units(shape)], shape)
+
+
+def close(left: Array, right: Array) -> bool:
+    """Tell whether two arrays are the same, but for rounding."""
+    return bool(np.abs(left - right).max() <= 1e-9 * np.abs(left).max())
 
 
 def output_name(network: Network, place: int) -> str:

@@ -67,7 +67,7 @@ class OnKink(Exception):
     """There is no gradient where a layer was tried: the slopes to the left and to the right differ."""
 
 
-def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generator) -> tuple[dict[str, Array], str]:
+def slopes(loss: Callable[[Values], Any], values: Values, rng: "np.random.Generator") -> tuple[dict[str, Array], str]:
     """Differentiate a loss numerically with respect to each of its arguments.
 
     Parameters
@@ -82,7 +82,7 @@ def slopes(loss: Callable[[Values], Any], values: Values, rng: np.random.Generat
     Returns
     -------
     gradients : dict of str to array
-        By complex steps (eq. 15), or by central differences.
+        By complex steps (eq. 15), or by central differences (eq. 14k).
     problem : str
         Why not by complex steps, if the loss does not take complex numbers, or disagrees with central differences.
 

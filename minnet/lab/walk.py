@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minnet.lab.explain import Explanation
+from minnet.lab.explain import Explanation, ends
 from minnet.lab.record import Step
 from minnet.layers import Array
 from minnet.support.text import printable
@@ -188,7 +188,7 @@ class Walk:
 
     def number(self, name: str, value: Any, decimals: int = 4) -> str:
         """Format a number, unless it is to be found out."""
-        hidden = {name, name.rpartition(".")[2]} & set(self.about["hidden"])
+        hidden = not {*ends(name)}.isdisjoint(self.about["hidden"])
         if hidden and not self.show:
             return BLANK
         text = figure(float(value), decimals)
