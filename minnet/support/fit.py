@@ -38,9 +38,13 @@ def slots(layers: Sequence[object]) -> Iterator[Slot]:
             start = stop
 
 
-def check_views(views: Sequence[tuple[Slot, str, Any]]) -> None:
+def check_views(network: Any, views: Sequence[tuple[Slot, str, Any]]) -> None:
     """Raise ValueError if a layer's parameter or gradient is another array than the view that it was given."""
     for slot, name, view in views:
+        whole = name.removesuffix(slot.name) + "theta"
+        if not np.may_share_memory(view, getattr(network, whole)):
+            replaced = f"network.{whole} is another array now, unknown to the layers"
+            raise ValueError(f"{replaced}; write network.{whole}[...] = … instead, or make a new Network")
         if getattr(slot.layer, name) is not view:
             whose = f"layer {slot.place}, {described(slot.layer)}: {name} is another array now, unknown to the network"
             entries = f"{name}[...] = …"
@@ -58,6 +62,20 @@ def summary(layers: Sequence[object], output: object, theta: Any) -> str:
     header, *lines, total = table(rows, "<<>")
     rule = "─" * len(header)
     return "\n".join([header, rule, *lines, rule, total])
+
+
+def independent(network: Any, theta: Any) -> Any:
+    """Give the same network at another point, with copies of all that its layers hold."""
+    other = copy.copy(network)
+    other.layers, other.output = copy.deepcopy((network.layers, network.output))
+    return other.at(theta)
+
+
+def first_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
+    """Give the first N samples in double precision, as `Network.forward` takes them without a check."""
+    x, t = (np.asarray(array[..., :N, :], np.float64) for array in (x, t))
+    w = None if sample_weight is None else np.asarray(sample_weight[..., :N], np.float64)
+    return x, t / t.sum(axis=-1, keepdims=True), False, w
 
 
 def described(part: object) -> str:

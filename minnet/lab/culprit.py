@@ -1,0 +1,212 @@
+"""Is a gradient that looks wrong really wrong, and which layer is at fault? Layer by layer, from the loss back.
+
+What complex steps say against a layer may be the layer's way of computing: it may lose imaginary parts, or stand on a
+kink. So a gradient is wrong only if difference quotients deny it as well, wherever it is tried.
+"""
+
+import copy
+import inspect
+import os
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from minnet.gradient_check import NUDGE, DirectionCheck
+from minnet.lab.check import check_class
+from minnet.lab.mistakes import MISTAKES
+from minnet.network import Network
+from minnet.output import mean_loss
+from minnet.support.fit import described, first_samples, independent, shapes_of
+from minnet.support.stack import Array
+
+TRIES = 3
+STEPS = (1e-2, 1e-3, 1e-4)  # of difference quotients: how far they disagree tells how far to believe them
+DENIED = 1e-5  # relative to the gradient; layers that add 1e-8 to what they take the logarithm of are no mistake
+BESIDE = 1e-9  # of the largest slope so far: so little is not compared
+SATURATED = 1e-7  # no output's gradient, times N, is larger: y − t has lost most of its digits
+
+Quantity = tuple[int, str]  # a layer's place, and which gradient
+
+
+def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> DirectionCheck | None:
+    """Say which layer's gradient is wrong; or that none is, if that can be said.
+
+    Returns
+    -------
+    DirectionCheck or None
+        The largest error of difference quotients; None if nothing can be compared.
+
+    Raises
+    ------
+    ValueError
+        If a gradient is wrong, or a layer's W or dW is not the network's.
+    """
+    tries, state = [], np.random.get_state()  # noqa: NPY002 - a learner's layer may draw from it
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            for seed in range(TRIES):
+                tries.append(Attempt(network, x, t, sample_weight, seed))
+                tries[-1].compare()
+                if not tries[-1].denied:
+                    break
+    except Unclear:
+        return None
+    except Exception:  # a learner's code may raise anything; what matters training will meet, too
+        replaced = tries and tries[-1].double
+        if replaced:
+            tries[-1].double.check_views()
+        return None
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+    always = [quantity for quantity in tries[0].denied if all(quantity in each.denied for each in tries)]
+    if always:
+        raise ValueError(accusation(network, *always[0], tries[0].denied[always[0]]))
+    return DirectionCheck(tries[-1].error, 1, x.shape[-2], len(tries) - 1, "difference quotients")
+
+
+class Unclear(Exception):
+    """Nothing can be compared: the loss is another one each time, or is as good as it gets."""
+
+
+class Attempt:
+    """A step in double precision, whose every gradient is held against the slope of the loss.
+
+    Attributes
+    ----------
+    double : Network
+        A copy whose weights were moved off any kink.
+    denied : dict of Quantity to tuple of two floats
+        The gradients that slopes deny, from the loss back: what the layer says along a direction, and what is true.
+    error : float
+        The largest error of those that were not denied.
+    """
+
+    def __init__(self, network: Network, x: Array, t: Array, sample_weight: Any, seed: int) -> None:
+        self.rng = np.random.default_rng([1, seed])
+        self.theta = network.theta + self.rng.uniform(-NUDGE, NUDGE, network.theta.shape)
+        self.double = independent(network, self.theta.copy())
+        self.output = copy.deepcopy(self.double.output)
+        self.before, self.batch = x, (x, t, sample_weight)
+        self.lead = network.theta.ndim - 1
+        self.denied: dict[Quantity, tuple[float, float]] = {}
+        self.error = self.largest = 0.0
+
+    def compare(self) -> None:
+        """Go through two batches, forward and backward, and compare the gradients of the second, from the loss back."""
+        N = self.batch[0].shape[-2]
+        self.double.forward(*first_samples(N, *self.batch))
+        self.double.backward()
+        self.double.check_views()
+        x, self.t, _, self.w = first_samples(max(N - 1, 2), *self.batch)
+        self.inputs, self.alone, values = [x], [], []
+        layers = self.double.layers
+        for layer in layers:
+            self.alone.append(without_parameters(layer))
+            values.append({name: np.copy(getattr(layer, name)) for name in shapes_of(layer)})
+            self.inputs.append(np.copy(layer.forward(self.inputs[-1].copy())))
+        self.values = values
+        loss = mean_loss(self.double.output, self.inputs[-1].copy(), self.t, self.w)
+        again = self.loss(0, self.inputs[0])
+        if not (np.isfinite(loss).all() and np.array_equal(loss, again)):
+            raise Unclear
+        last, first = len(layers), next(place for place, layer in enumerate(layers) if shapes_of(layer))
+        gradient = self.double.output.backward()
+        self.hold((last, "dz"), gradient, self.inputs[-1])
+        if self.largest * self.t.shape[-2] < SATURATED:
+            raise Unclear
+        for place in reversed(range(first, last)):
+            layer = layers[place]
+            gradient = layer.backward(gradient)
+            self.double.check_views()
+            for name, value in values[place].items():
+                moved = not name.startswith("running_") and not np.array_equal(getattr(layer, name), value)
+                if moved:
+                    self.denied[place, name] = (0.0, 0.0)
+                self.hold((place, "d" + name), getattr(layer, "d" + name), value)
+            if place > first:
+                self.hold((place, "dx"), gradient, self.inputs[place])
+
+    def loss(self, place: int, x: Array, **values: Array) -> Any:
+        """Compute the loss from a layer's input on, with that layer's parameters replaced."""
+        for k in range(place, len(self.alone)):
+            layer = copy.deepcopy(self.alone[k])
+            for name, value in (self.values[k] | (values if k == place else {})).items():
+                setattr(layer, name, value.copy())
+            x = layer.forward(x.copy())
+        return mean_loss(copy.deepcopy(self.output), x, self.t, self.w)
+
+    def hold(self, quantity: Quantity, gradient: Any, value: Array) -> None:
+        """Hold a gradient, along a random direction of length 1, against complex steps and difference quotients."""
+        place, name = quantity
+        v = self.rng.uniform(-1, 1, value.shape)
+        v /= np.linalg.norm(v)
+
+        def at(step: complex) -> Any:
+            moved = value + step * v
+            if place == len(self.alone) or name == "dx":
+                return self.loss(place, moved)
+            return self.loss(place, self.inputs[place], **{name[1:]: moved})
+
+        product = np.broadcast_to(gradient, value.shape) * v
+        said = product.sum(axis=tuple(range(self.lead, product.ndim)))
+        slopes = np.array([(at(h) - at(-h)) / (2 * h) for h in STEPS])
+        doubt = np.ptp(slopes, axis=0)
+        size = np.maximum(np.abs(slopes).max(axis=0), np.sqrt((product * product).sum(axis=tuple(range(self.lead, product.ndim)))))
+        self.largest = max(self.largest, float(size.max()))
+        errors = (np.abs(said - slopes).min(axis=0) - doubt) / size
+        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
+            try:
+                errors = np.minimum(errors, np.abs(said - at(1e-30j).imag * 1e30) / size)
+            except Exception:  # a learner's layer may take no complex numbers
+                pass
+        wrong = (errors > DENIED) & (size > BESIDE * self.largest)
+        if wrong.any():
+            worst = np.unravel_index(np.argmax(np.where(wrong, errors, 0)), np.shape(errors))
+            self.denied[quantity] = float(said[worst]), float(slopes[-1][worst])
+        else:
+            self.error = max(self.error, float(np.max(errors, initial=0)))
+
+
+def without_parameters(layer: Any) -> Any:
+    """Copy a layer with all that it holds, as it is before its forward, but for its parameters."""
+    light = copy.copy(layer)
+    for name in shapes_of(layer):
+        delattr(light, name)
+        delattr(light, "d" + name)
+    return copy.deepcopy(light)
+
+
+def accusation(network: Network, place: int, quantity: str, found: tuple[float, float]) -> str:
+    """Say what is wrong, how it is written, and how to find out more."""
+    of_output = place == len(network.layers)
+    part: Any = network.output if of_output else network.layers[place]
+    who = f"the output layer, {described(part)}" if of_output else f"layer {place}, {described(part)}"
+    said, true = found
+    if not quantity.startswith("d"):
+        what, write = f"backward changes {quantity}", f"write self.d{quantity}[...] = … only: the step is the optimizer's"
+    else:
+        what = f"backward gives a wrong {quantity}: along a random direction {said:.6g}, where the loss has {true:.6g}"
+        right = f"return ∂C/∂{quantity[1:]}" if quantity in ("dx", "dz") else f"self.{quantity}[...] = ∂C/∂{quantity[1:]}"
+        write = f"its backward should have: {right}"
+    return f"{who}: {what}; {write}{named(type(part))}; nothing was trained; next: {next_step(type(part))}"
+
+
+def named(cls: type[Any]) -> str:
+    """Name the mistake, if it is a classic one."""
+    try:
+        found = [finding.name for finding in check_class(cls).findings if MISTAKES[finding.name].equation]
+    except Exception:  # it is not made with (D, H), say
+        return ""
+    return f"; it looks like {found[0]}: {MISTAKES[found[0]].meaning}" if found else ""
+
+
+def next_step(cls: type[Any]) -> str:
+    """Give the command that checks a class by itself, if its file has it."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if file and getattr(module, cls.__qualname__, None) is cls:
+        path = os.path.relpath(file)
+        return f"minnet check {file if path.startswith('..') else path}:{cls.__name__}"
+    return f"print(minnet.lab.check.check_class({cls.__name__}))"
