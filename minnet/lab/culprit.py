@@ -4,8 +4,8 @@ What complex steps say against a layer may be the layer's way of computing: it m
 kink. So a gradient is wrong only if difference quotients deny it as well, wherever it is tried.
 """
 
+import contextlib
 import copy
-import inspect
 import os
 import sys
 import warnings
@@ -18,15 +18,18 @@ from minnet.lab.check import check_class
 from minnet.lab.mistakes import MISTAKES
 from minnet.network import Network
 from minnet.output import mean_loss
-from minnet.support.fit import described, first_samples, independent, shapes_of
+from minnet.support.fit import first_samples, independent, shapes_of
 from minnet.support.stack import Array
 
 TRIES = 3
 STEPS = (1e-2, 1e-3, 1e-4)  # of difference quotients: how far they disagree tells how far to believe them
 DENIED = 1e-5  # relative to the gradient; layers that add 1e-8 to what they take the logarithm of are no mistake
 BESIDE = 1e-9  # of the largest slope so far: so little is not compared
+AGREE = 1e-3  # a complex step that is as near to a difference quotient is believed
+SINGLE = 1.2e-7  # of the loss: as much is lost by a layer that computes in single precision
 SATURATED = 1e-7  # no output's gradient, times N, is larger: y − t has lost most of its digits
 
+INPUT = ""  # the gradient at a layer's input, which backward returns
 Quantity = tuple[int, str]  # a layer's place, and which gradient
 
 
@@ -62,7 +65,7 @@ def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> Di
         np.random.set_state(state)  # noqa: NPY002
     always = [quantity for quantity in tries[0].denied if all(quantity in each.denied for each in tries)]
     if always:
-        raise ValueError(accusation(network, *always[0], tries[0].denied[always[0]]))
+        raise ValueError(accusation(network, *always[0], *tries[0].denied[always[0]]))
     return DirectionCheck(tries[-1].error, 1, x.shape[-2], len(tries) - 1, "difference quotients")
 
 
@@ -88,7 +91,7 @@ class Attempt:
         self.theta = network.theta + self.rng.uniform(-NUDGE, NUDGE, network.theta.shape)
         self.double = independent(network, self.theta.copy())
         self.output = copy.deepcopy(self.double.output)
-        self.before, self.batch = x, (x, t, sample_weight)
+        self.network, self.batch = network, (x, t, sample_weight)
         self.lead = network.theta.ndim - 1
         self.denied: dict[Quantity, tuple[float, float]] = {}
         self.error = self.largest = 0.0
@@ -107,13 +110,12 @@ class Attempt:
             values.append({name: np.copy(getattr(layer, name)) for name in shapes_of(layer)})
             self.inputs.append(np.copy(layer.forward(self.inputs[-1].copy())))
         self.values = values
-        loss = mean_loss(self.double.output, self.inputs[-1].copy(), self.t, self.w)
-        again = self.loss(0, self.inputs[0])
-        if not (np.isfinite(loss).all() and np.array_equal(loss, again)):
+        self.here = mean_loss(self.double.output, self.inputs[-1].copy(), self.t, self.w)
+        if not (np.isfinite(self.here).all() and np.array_equal(self.here, self.loss(0, x))):
             raise Unclear
         last, first = len(layers), next(place for place, layer in enumerate(layers) if shapes_of(layer))
         gradient = self.double.output.backward()
-        self.hold((last, "dz"), gradient, self.inputs[-1])
+        self.hold((last, INPUT), gradient, self.inputs[-1])
         if self.largest * self.t.shape[-2] < SATURATED:
             raise Unclear
         for place in reversed(range(first, last)):
@@ -126,7 +128,20 @@ class Attempt:
                     self.denied[place, name] = (0.0, 0.0)
                 self.hold((place, "d" + name), getattr(layer, "d" + name), value)
             if place > first:
-                self.hold((place, "dx"), gradient, self.inputs[place])
+                self.hold((place, INPUT), gradient, self.inputs[place])
+        if self.denied and not self.steady():
+            raise Unclear
+
+    def steady(self) -> bool:
+        """Tell whether the gradient is more than rounding: samples that are all the same, normalised, are not."""
+        gradients = []
+        for factor in (1, 1 + 1e-12):
+            double = independent(self.network, self.theta * factor)
+            double.forward(*first_samples(self.t.shape[-2], *self.batch))
+            double.backward()
+            gradients.append(double.dtheta)
+        here, beside = gradients
+        return bool(np.linalg.norm(here - beside) <= 1e-3 * np.linalg.norm(here))
 
     def loss(self, place: int, x: Array, **values: Array) -> Any:
         """Compute the loss from a layer's input on, with that layer's parameters replaced."""
@@ -145,22 +160,23 @@ class Attempt:
 
         def at(step: complex) -> Any:
             moved = value + step * v
-            if place == len(self.alone) or name == "dx":
+            if name == INPUT:
                 return self.loss(place, moved)
             return self.loss(place, self.inputs[place], **{name[1:]: moved})
 
         product = np.broadcast_to(gradient, value.shape) * v
-        said = product.sum(axis=tuple(range(self.lead, product.ndim)))
+        axes = tuple(range(self.lead, product.ndim))
+        said, length = product.sum(axis=axes), np.sqrt((product * product).sum(axis=axes))
         slopes = np.array([(at(h) - at(-h)) / (2 * h) for h in STEPS])
-        doubt = np.ptp(slopes, axis=0)
-        size = np.maximum(np.abs(slopes).max(axis=0), np.sqrt((product * product).sum(axis=tuple(range(self.lead, product.ndim)))))
+        doubt, complex_slope = np.ptp(slopes, axis=0), np.full_like(said, np.nan)
+        with contextlib.suppress(Exception), warnings.catch_warnings(action="error"):  # it may take no complex numbers
+            complex_slope = at(1e-30j).imag * 1e30
+        believed = np.abs(complex_slope - slopes).min(axis=0) < AGREE * np.abs(complex_slope)
+        doubt = doubt + np.where(believed, 0, SINGLE * np.abs(self.here) / STEPS[0])
+        size = np.maximum(np.abs(slopes).max(axis=0), length)
         self.largest = max(self.largest, float(size.max()))
         errors = (np.abs(said - slopes).min(axis=0) - doubt) / size
-        with warnings.catch_warnings(action="error", category=np.exceptions.ComplexWarning):
-            try:
-                errors = np.minimum(errors, np.abs(said - at(1e-30j).imag * 1e30) / size)
-            except Exception:  # a learner's layer may take no complex numbers
-                pass
+        errors = np.fmin(errors, np.abs(said - complex_slope) / size)
         wrong = (errors > DENIED) & (size > BESIDE * self.largest)
         if wrong.any():
             worst = np.unravel_index(np.argmax(np.where(wrong, errors, 0)), np.shape(errors))
@@ -178,19 +194,23 @@ def without_parameters(layer: Any) -> Any:
     return copy.deepcopy(light)
 
 
-def accusation(network: Network, place: int, quantity: str, found: tuple[float, float]) -> str:
+def accusation(network: Network, place: int, asked: str, said: float, true: float) -> str:
     """Say what is wrong, how it is written, and how to find out more."""
     of_output = place == len(network.layers)
     part: Any = network.output if of_output else network.layers[place]
-    who = f"the output layer, {described(part)}" if of_output else f"layer {place}, {described(part)}"
-    said, true = found
+    who = f"the output layer, {type(part).__name__}" if of_output else f"layer {place}, {type(part).__name__}"
+    quantity = asked or ("dz" if of_output else "dx")
     if not quantity.startswith("d"):
-        what, write = f"backward changes {quantity}", f"write self.d{quantity}[...] = … only: the step is the optimizer's"
+        what, write = (
+            f"backward changes {quantity}",
+            f"write self.d{quantity}[...] = … and leave the step to the optimizer",
+        )
     else:
-        what = f"backward gives a wrong {quantity}: along a random direction {said:.6g}, where the loss has {true:.6g}"
-        right = f"return ∂C/∂{quantity[1:]}" if quantity in ("dx", "dz") else f"self.{quantity}[...] = ∂C/∂{quantity[1:]}"
-        write = f"its backward should have: {right}"
-    return f"{who}: {what}; {write}{named(type(part))}; nothing was trained; next: {next_step(type(part))}"
+        what = f"{quantity} is wrong: along a random direction {said:.4g}, where the loss has the slope {true:.4g}"
+        right = f"return {quantity}" if asked == INPUT else f"self.{quantity}[...] = ∂C/∂{quantity[1:]}"
+        write = f"its backward should say {right}"
+    told = f"{who}: {what}; {write}{named(type(part))}; see: {next_step(type(part))}"
+    return f"{told}; nothing was trained (prove=False trains all the same)"
 
 
 def named(cls: type[Any]) -> str:
