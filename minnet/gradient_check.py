@@ -6,8 +6,6 @@ is the derivative, without the subtraction that spoils a difference quotient, so
 direction v gives dtheta · v, in which every gradient has its part: so `train` proves its network before it begins.
 """
 
-import contextlib
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,6 @@ from minnet.layers import Array
 from minnet.network import Network
 from minnet.support import expect, fit
 
-PROVEN = 1e-10  # a slope that misses dtheta · v by no more, relative to the larger, proves the gradient
 NUDGE = 1e-3  # moves parameters off a kink, where there is no gradient
 ROUNDING = 1e-14  # of the network's largest gradient, or of a sample's share of it: lost on the way, and no error
 
@@ -189,29 +186,3 @@ def check_directions(
     said, true = np.swapaxes(pairs, 0, 1)
     largest = np.maximum(np.abs(pairs).max(axis=(0, 1)), np.finfo(float).tiny)
     return DirectionCheck(float((np.abs(said - true) / largest).max()), directions, N, seed)
-
-
-def prove(network: Network, x: Array, t: Array, sample_weight: Any = None) -> DirectionCheck | None:
-    """Check a few directions; where they disagree, or complex numbers will not do, ask which layer is at fault.
-
-    Returns
-    -------
-    DirectionCheck or None
-        None if nothing can be said: the loss is not finite or its gradient 0, or two calls of forward differ.
-
-    Raises
-    ------
-    ValueError
-        If the gradient is wrong. The message names layer and parameter, and says what to do.
-    """
-    state = np.random.get_state()  # noqa: NPY002 - a learner's layer may draw from it
-    try:  # a learner's code may raise anything
-        with contextlib.suppress(Exception), np.errstate(all="ignore"), warnings.catch_warnings(action="error"):
-            check = check_directions(network, x, t, sample_weight)
-            if check.error <= PROVEN:
-                return check
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-    from minnet.lab.culprit import judge  # only now: right networks do not need it
-
-    return judge(network, x, t, sample_weight)

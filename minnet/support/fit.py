@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -69,6 +70,17 @@ def independent(network: Any, theta: Any) -> Any:
     other = copy.copy(network)
     other.layers, other.output = copy.deepcopy((network.layers, network.output))
     return other.at(theta)
+
+
+@contextlib.contextmanager
+def on_trial() -> Iterator[None]:
+    """Run a learner's layers so that nothing is seen of it: no warning, no random number of NumPy's gone."""
+    state = np.random.get_state()  # noqa: NPY002 - layers may draw from there, in place of RandomNumbers
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def first_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
