@@ -14,6 +14,7 @@ from minnet.layers import Array
 from minnet.network import Network
 from minnet.support import expect, fit
 
+COARSE = 1e-6  # the step of difference quotients, which tell only whether complex steps can be believed
 NUDGE = 1e-3  # moves parameters off a kink, where there is no gradient
 ROUNDING = 1e-14  # of the network's largest gradient, or of a sample's share of it: lost on the way, and no error
 
@@ -153,7 +154,7 @@ def check_directions(
     """Compare dtheta · v with imag C(θ + ih v) / h for a few random directions v (eq. 15), each on a batch of its own.
 
     The batches have different sizes, and the layers see them one after the other as in training: so a wrong 1/N shows,
-    and what was left of the batch before. Only two forward passes and a backward one are needed for each direction.
+    and what was left of the batch before. A direction takes four forward passes and one backward.
 
     Parameters
     ----------
@@ -169,20 +170,23 @@ def check_directions(
     Raises
     ------
     ValueError
-        If a layer's W or dW is not the network's.
+        If a layer's W or dW is not the network's; or if complex steps cannot be believed.
     """
     rng, N, h = np.random.default_rng(seed), x.shape[-2], 1e-30
     theta = network.theta + rng.uniform(-NUDGE, NUDGE, network.theta.shape)
     double = fit.independent(network, theta.copy())
-    pairs = []
+    found = []
     for k in range(directions):
-        batch = fit.first_samples(max(N - k, 2), x, t, sample_weight)
+        batch = fit.last_samples(max(N - k, 2), x, t, sample_weight)
         v = rng.uniform(-1, 1, theta.shape)
-        twin = double.at(theta + 1j * h * v)  # now, so that dropout drops the same
+        twins = [double.at(theta + step * v) for step in (1j * h, COARSE, -COARSE)]  # they drop what it will drop
         double.forward(*batch)
         double.backward()
         double.check_views()
-        pairs.append((np.vecdot(double.dtheta, v), twin.forward(*batch).imag / h))
-    said, true = np.swapaxes(pairs, 0, 1)
-    largest = np.maximum(np.abs(pairs).max(axis=(0, 1)), np.finfo(float).tiny)
+        at, right, left = (twin.forward(*batch) for twin in twins)
+        found.append((np.vecdot(double.dtheta, v), at.imag / h, (right - left) / (2 * COARSE)))
+    said, true, about = np.swapaxes(found, 0, 1)
+    largest = np.maximum(np.abs(found).max(axis=(0, 1)), np.finfo(float).tiny)
+    if not (np.abs(true - about) <= 1e-3 * largest).all():
+        raise ValueError("complex steps and difference quotients disagree: a layer may lose imaginary parts")
     return DirectionCheck(float((np.abs(said - true) / largest).max()), directions, N, seed)

@@ -8,6 +8,8 @@ import contextlib
 import copy
 import os
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from minnet.lab.check import check_class
 from minnet.lab.mistakes import MISTAKES
 from minnet.network import Network
 from minnet.output import mean_loss
-from minnet.support.fit import first_samples, independent, shapes_of
+from minnet.support.fit import independent, last_samples, shapes_of
 from minnet.support.stack import Array
 
 TRIES = 3
@@ -57,9 +59,12 @@ def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> Di
         if tries:
             tries[-1].double.check_views()
         return None
-    always = [quantity for quantity in tries[0].denied if all(quantity in each.denied for each in tries)]
-    if always:
-        raise ValueError(accusation(network, *always[0], *tries[0].denied[always[0]]))
+    times = Counter(quantity for each in tries for quantity in each.denied)
+    if TRIES in times.values():
+        mostly = [quantity for quantity, denied in times.items() if denied > TRIES / 2]
+        place, name = min(mostly, key=lambda quantity: (-quantity[0], quantity[1] == INPUT))  # the nearest to the loss
+        said, true = next(each.denied[place, name] for each in tries if (place, name) in each.denied)
+        raise ValueError(accusation(network, place, name, said, true))
     return DirectionCheck(tries[-1].error, 1, x.shape[-2], len(tries) - 1, "difference quotients")
 
 
@@ -93,10 +98,10 @@ class Attempt:
     def compare(self) -> None:
         """Go through two batches, forward and backward, and compare the gradients of the second, from the loss back."""
         N = self.batch[0].shape[-2]
-        self.double.forward(*first_samples(N, *self.batch))
+        self.double.forward(*last_samples(N, *self.batch))
         self.double.backward()
         self.double.check_views()
-        x, self.t, _, self.w = first_samples(max(N - 1, 2), *self.batch)
+        x, self.t, _, self.w = last_samples(max(N - 1, 2), *self.batch)
         self.inputs, self.alone, values = [x], [], []
         layers = self.double.layers
         for layer in layers:
@@ -104,6 +109,10 @@ class Attempt:
             values.append({name: np.copy(getattr(layer, name)) for name in shapes_of(layer)})
             self.inputs.append(np.copy(layer.forward(self.inputs[-1].copy())))
         self.values = values
+        beside = [
+            {name: value + self.rng.uniform(-1e-4, 1e-4, value.shape) for name, value in of.items()} for of in values
+        ]
+        self.beside = self.through(0, x, beside)
         self.here = mean_loss(self.double.output, self.inputs[-1].copy(), self.t, self.w)
         if not (np.isfinite(self.here).all() and np.array_equal(self.here, self.loss(0, x))):
             raise Unclear
@@ -131,7 +140,7 @@ class Attempt:
         gradients = []
         for factor in (1, 1 + 1e-12):
             double = independent(self.network, self.theta * factor)
-            double.forward(*first_samples(self.t.shape[-2], *self.batch))
+            double.forward(*last_samples(self.t.shape[-2], *self.batch))
             double.backward()
             gradients.append(double.dtheta)
         here, beside = gradients
@@ -139,18 +148,25 @@ class Attempt:
 
     def loss(self, place: int, x: Array, **values: Array) -> Any:
         """Compute the loss from a layer's input on, with that layer's parameters replaced."""
-        for k in range(place, len(self.alone)):
-            layer = copy.deepcopy(self.alone[k])
-            for name, value in (self.values[k] | (values if k == place else {})).items():
+        replaced = [of | values if k == place else of for k, of in enumerate(self.values)]
+        return mean_loss(copy.deepcopy(self.output), self.through(place, x, replaced)[-1], self.t, self.w)
+
+    def through(self, place: int, x: Array, values: Sequence[dict[str, Array]]) -> list[Any]:
+        """Compute the inputs of a layer and of all after it, and the logits, with these parameters."""
+        inputs = [x]
+        for layer, own in zip(copy.deepcopy(self.alone[place:]), values[place:], strict=True):
+            for name, value in own.items():
                 setattr(layer, name, value.copy())
-            x = layer.forward(x.copy())
-        return mean_loss(copy.deepcopy(self.output), x, self.t, self.w)
+            inputs.append(layer.forward(inputs[-1].copy()))
+        return inputs
 
     def hold(self, quantity: Quantity, gradient: Any, value: Array) -> None:
         """Hold a gradient, along a random direction of length 1, against complex steps and difference quotients."""
         place, name = quantity
         v = self.rng.uniform(-1, 1, value.shape)
-        v /= np.linalg.norm(v)
+        if name == INPUT:  # a way that the layers before can move it: what they keep at 0 may be on a kink
+            v = np.asarray(self.beside[place] - value, np.float64)
+        v /= np.linalg.norm(v) or 1
 
         def at(step: complex) -> Any:
             moved = value + step * v
@@ -162,20 +178,21 @@ class Attempt:
         axes = tuple(range(self.lead, product.ndim))
         said, length = product.sum(axis=axes), np.sqrt((product * product).sum(axis=axes))
         slopes = np.array([(at(h) - at(-h)) / (2 * h) for h in STEPS])
-        doubt, complex_slope = np.ptp(slopes, axis=0), np.full_like(said, np.nan)
+        complex_slope = np.full_like(said, np.nan)
         with contextlib.suppress(Exception):  # it may take no complex numbers
             complex_slope = at(1e-30j).imag * 1e30
         believed = np.abs(complex_slope - slopes).min(axis=0) < AGREE * np.abs(complex_slope)
-        doubt = doubt + np.where(believed, 0, SINGLE * np.abs(self.here) / STEPS[0])
+        doubt = np.ptp(slopes[1:], axis=0) + np.where(believed, 0, SINGLE * np.abs(self.here) / STEPS[0])
         size = np.maximum(np.abs(slopes).max(axis=0), length)
         self.largest = max(self.largest, float(size.max()))
         errors = (np.abs(said - slopes).min(axis=0) - doubt) / size
-        errors = np.fmin(errors, np.abs(said - complex_slope) / size)
+        errors = np.fmin(errors, np.where(complex_slope == 0, np.inf, np.abs(said - complex_slope) / size))  # 0 if lost
         if place == len(self.alone):  # dz is y − t, of which few digits are left where the two are alike
             self.clear = size * value.shape[-2] > 10 * np.finfo(value.dtype).eps / DENIED
-        wrong = (errors > DENIED) & (size > BESIDE * self.largest) & self.clear
+        errors = np.where((size > BESIDE * self.largest) & self.clear, errors, 0)
+        wrong = errors > DENIED
         if wrong.any():
-            worst = np.unravel_index(np.argmax(np.where(wrong, errors, 0)), np.shape(errors))
+            worst = np.unravel_index(np.argmax(errors), np.shape(errors))
             self.denied[quantity] = float(said[worst]), float(slopes[-1][worst])
         else:
             self.error = max(self.error, float(np.max(errors, initial=0)))

@@ -83,10 +83,10 @@ def on_trial() -> Iterator[None]:
         np.random.set_state(state)  # noqa: NPY002
 
 
-def first_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
-    """Give the first N samples in double precision, as `Network.forward` takes them without a check."""
-    x, t = (np.asarray(array[..., :N, :], np.float64) for array in (x, t))
-    w = None if sample_weight is None else np.asarray(sample_weight[..., :N], np.float64)
+def last_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
+    """Give the last N samples in double precision, as `Network.forward` takes them without a check."""
+    x, t = (np.asarray(array[..., -N:, :], np.float64) for array in (x, t))
+    w = None if sample_weight is None else np.asarray(sample_weight[..., -N:], np.float64)
     return x, t / t.sum(axis=-1, keepdims=True), False, w
 
 
