@@ -64,9 +64,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def explained(command: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
     """Run a command and return what it printed, which is on stdout or, if it failed, one line on stderr."""
     try:
-        assert main(["explain", *command.split()]) == code
+        ended: Any = main(["explain", *command.split()])
     except SystemExit as stop:
-        assert stop.code == code
+        ended = stop.code
+    assert ended == code
     out, err = capsys.readouterr()
     assert (out == "" and err.count("\n") == 1) if code else err == ""
     return out or err
