@@ -13,6 +13,7 @@ import numpy as np
 from minnet.layers import Array
 from minnet.network import Network
 from minnet.support import expect, fit
+from minnet.support.stack import plain
 
 COARSE = 1e-6  # the step of difference quotients, which tell only whether complex steps can be believed
 NUDGE = 1e-3  # moves parameters off a kink, where there is no gradient
@@ -131,7 +132,7 @@ class DirectionCheck(NamedTuple):
 
     Attributes
     ----------
-    error : float
+    error : float, or array of shape (S,) for a stack
         The largest |dtheta · v − slope|, relative to the largest of these numbers of the same network.
     directions, samples : int
         How many were tried.
@@ -141,7 +142,7 @@ class DirectionCheck(NamedTuple):
         How the slopes were found; layers that do not take complex numbers leave difference quotients only.
     """
 
-    error: float
+    error: Any
     directions: int
     samples: int
     seed: int
@@ -173,20 +174,24 @@ def check_directions(
         If a layer's W or dW is not the network's; or if complex steps cannot be believed.
     """
     rng, N, h = np.random.default_rng(seed), x.shape[-2], 1e-30
-    theta = network.theta + rng.uniform(-NUDGE, NUDGE, network.theta.shape)
+    n = network.theta.shape[-1]  # networks of a stack are moved alike, whatever others are in it
+    theta = network.theta + rng.uniform(-NUDGE, NUDGE, n)
     double = fit.independent(network, theta.copy())
     found = []
     for k in range(directions):
         batch = fit.last_samples(max(N - k, 2), x, t, sample_weight)
-        v = rng.uniform(-1, 1, theta.shape)
+        v = rng.uniform(-1, 1, n)
         twins = [double.at(theta + step * v) for step in (1j * h, COARSE, -COARSE)]  # they drop what it will drop
         double.forward(*batch)
         double.backward()
         double.check_views()
-        at, right, left = (twin.forward(*batch) for twin in twins)
-        found.append((np.vecdot(double.dtheta, v), at.imag / h, (right - left) / (2 * COARSE)))
-    said, true, about = np.swapaxes(found, 0, 1)
+        said, true = np.vecdot(double.dtheta, v), twins[0].forward(*batch).imag / h
+        found.append((said, true))
+        if k == 0:
+            right, left = (twin.forward(*batch) for twin in twins[1:])
+            about = (right - left) / (2 * COARSE)
+            if not (np.abs(true - about) <= 1e-3 * np.maximum(np.abs(said), np.abs(about))).all():
+                raise ValueError("complex steps and difference quotients disagree: a layer may lose imaginary parts")
     largest = np.maximum(np.abs(found).max(axis=(0, 1)), np.finfo(float).tiny)
-    if not (np.abs(true - about) <= 1e-3 * largest).all():
-        raise ValueError("complex steps and difference quotients disagree: a layer may lose imaginary parts")
-    return DirectionCheck(float((np.abs(said - true) / largest).max()), directions, N, seed)
+    errors = np.abs(np.diff(found, axis=1)).max(axis=(0, 1)) / largest
+    return DirectionCheck(plain(errors), directions, N, seed)

@@ -138,7 +138,8 @@ class Training:
     interrupted : bool
         Set it, from a signal handler say, and `run` returns after the step that is being taken.
     proof : DirectionCheck or None
-        How well the gradient agreed with the slope of the loss; None if nothing was compared.
+        How well the gradient agreed with the slope of the loss, of a stack that of its first network; None if nothing
+        was compared.
     kept_theta : array of the shape of theta
         The weights of the epoch that is kept, which `keep` gives the network.
 
@@ -219,8 +220,8 @@ class Training:
         with fit.on_trial():
             with contextlib.suppress(Exception):  # a learner's layer may not take complex numbers
                 check = check_directions(few, *batch)
-                if check.error <= PROVEN:  # of a stack a bound, the same however networks are grouped into stacks
-                    return check._replace(error=PROVEN) if self.stack else check
+                if np.max(check.error) <= PROVEN:
+                    return check._replace(error=float(np.ravel(check.error)[0]))
             from minnet.lab.culprit import judge  # only now: it may be right all the same
 
             return judge(few, *batch)

@@ -205,8 +205,7 @@ def join(results: Sequence[Result]) -> Result:
     ended = min((result.ended for result in results), key=lambda each: order.index(each.reason))
     if ended.reason != "interrupted":
         ended = ended._replace(epoch=len(history.epoch))
-    worst = max((result.proof for result in results if result.proof), default=None)
-    return Result(np.concatenate([result.theta for result in results]), history, ended, proof=worst)
+    return Result(np.concatenate([result.theta for result in results]), history, ended, proof=results[0].proof)
 
 
 def sweep(
