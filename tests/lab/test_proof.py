@@ -464,11 +464,11 @@ def test_a_view_replaced_in_a_layer_stops_training(seed: Any, iris: Dataset) -> 
 @pytest.mark.parametrize("make", [*LEARNERS.values(), MINNETS["all"]], ids=[*LEARNERS, "all"])
 def test_the_proof_leaves_no_trace(make: Any, iris: Dataset) -> None:
     thetas = []
-    for prove in (True, False):
+    for proves in (True, False):
         np.random.seed(0)  # noqa: NPY002
         network = Network(make(4, 3), seed=3)
         with warnings.catch_warnings(action="error"):
-            history = train(network, SGD(0.1, 0.9), iris, 2, prove=prove)
+            history = train(network, SGD(0.1, 0.9), iris, 2, prove=proves)
         layer: Any = network.layers[1]
         thetas.append((network.theta.copy(), history.train_loss, np.copy(getattr(layer, "mean", 0))))
     for one, other in zip(*thetas, strict=True):
