@@ -2,8 +2,7 @@
 
 For an analytic function of real coefficients, f(θ + ih) = f(θ) + ih f'(θ) + O(h²): the imaginary part, divided by h,
 is the derivative, without the subtraction that spoils a difference quotient, so that h can be tiny (Squire and Trapp
-1998). With ``theta`` stacked, row k with h on entry k, one forward pass gives every derivative. A step along a random
-direction v gives dtheta · v, in which every gradient has its part: so `train` proves its network before it begins.
+1998). With ``theta`` stacked, row k with h on entry k, one forward pass gives every derivative.
 """
 
 from typing import Any, NamedTuple
@@ -14,8 +13,6 @@ from minnet.layers import Array
 from minnet.network import Network
 from minnet.support import expect, fit
 
-COARSE = 1e-6  # the step of difference quotients, which tell only whether complex steps can be believed
-NUDGE = 1e-3  # moves parameters off a kink, where there is no gradient
 ROUNDING = 1e-14  # of the network's largest gradient, or of a sample's share of it: lost on the way, and no error
 
 
@@ -124,69 +121,3 @@ def check_gradients(network: Network, x: Array, t: Array, sample_weight: Any = N
         entry = tuple(map(int, worst[network.theta.ndim - 1 :]))
         found.append(GradientCheck(error, slot.place, slot.name, entry, said, is_true))
     return max(found)
-
-
-class DirectionCheck(NamedTuple):
-    """How well ``dtheta`` agrees with the slopes of the loss along random directions.
-
-    Attributes
-    ----------
-    error : float
-        The largest |dtheta · v − slope|, relative to the largest of these numbers of the same network.
-    directions, samples : int
-        How many were tried.
-    seed : int
-        What the directions were drawn with.
-    by : {"complex steps", "difference quotients"}
-        How the slopes were found; layers that do not take complex numbers leave difference quotients only.
-    """
-
-    error: float
-    directions: int
-    samples: int
-    seed: int
-    by: str = "complex steps"
-
-
-def check_directions(
-    network: Network, x: Array, t: Array, sample_weight: Any = None, directions: int = 3, seed: int = 0
-) -> DirectionCheck:
-    """Compare dtheta · v with imag C(θ + ih v) / h for a few random directions v (eq. 15), each on a batch of its own.
-
-    The batches have different sizes, and the layers see them one after the other as in training: so a wrong 1/N shows,
-    and what was left of the batch before. A direction takes four forward passes and one backward.
-
-    Parameters
-    ----------
-    network : Network
-        Or a stack. It is not changed; the check runs on a copy in double precision, of weights moved by up to 0.001.
-    x, t, sample_weight : arrays of shape (…, N, D), (…, N, K), (…, N)
-        A batch, as `Network.forward` takes it without a check.
-    directions : int, default 3
-        How many.
-    seed : int, default 0
-        What they are drawn with.
-
-    Raises
-    ------
-    ValueError
-        If a layer's W or dW is not the network's; or if complex steps cannot be believed.
-    """
-    rng, N, h = np.random.default_rng(seed), x.shape[-2], 1e-30
-    theta = network.theta + rng.uniform(-NUDGE, NUDGE, network.theta.shape)
-    double = fit.independent(network, theta.copy())
-    found = []
-    for k in range(directions):
-        batch = fit.last_samples(max(N - k, 2), x, t, sample_weight)
-        v = rng.uniform(-1, 1, theta.shape)
-        twins = [double.at(theta + step * v) for step in (1j * h, COARSE, -COARSE)]  # they drop what it will drop
-        double.forward(*batch)
-        double.backward()
-        double.check_views()
-        at, right, left = (twin.forward(*batch) for twin in twins)
-        found.append((np.vecdot(double.dtheta, v), at.imag / h, (right - left) / (2 * COARSE)))
-    said, true, about = np.swapaxes(found, 0, 1)
-    largest = np.maximum(np.abs(found).max(axis=(0, 1)), np.finfo(float).tiny)
-    if not (np.abs(true - about) <= 1e-3 * largest).all():
-        raise ValueError("complex steps and difference quotients disagree: a layer may lose imaginary parts")
-    return DirectionCheck(float((np.abs(said - true) / largest).max()), directions, N, seed)

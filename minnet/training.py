@@ -4,7 +4,6 @@
 if it had not: where it stands follows from its history, and the order of samples from seed and epoch.
 """
 
-import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from minnet.data.dataset import Dataset
-from minnet.gradient_check import DirectionCheck, check_directions
 from minnet.history import EarlyStopping, History
 from minnet.layers import Array
 from minnet.network import ORDER, Network, Seed, random_numbers
@@ -26,8 +24,6 @@ from minnet.support.finite import Overflows
 from minnet.support.scores import MONITORS, class_scores
 from minnet.support.stack import plain
 
-PROOF_SAMPLES, PROOF_NETWORKS = 8, 3  # on which the gradient is proved; all networks of a stack run the same lines
-PROVEN = 1e-10  # the error up to which it is; beyond it, a closer look is taken
 EVALUATION_ROWS = 512  # for which the layers' outputs are in memory at a time
 
 
@@ -127,7 +123,7 @@ class Training:
         As `EarlyStopping` takes them; without patience all epochs are done, and the last one's weights kept. A network
         of a stack that would have stopped keeps its best weights, whatever comes after.
     prove : bool, default True
-        Whether to hold the network's gradient against complex steps before the first step (`minnet.gradient_check`).
+        Whether to hold the network's gradient against complex steps before the first step (`minnet.lab.proof`).
 
     Attributes
     ----------
@@ -137,8 +133,9 @@ class Training:
         Why training ended, once it has.
     interrupted : bool
         Set it, from a signal handler say, and `run` returns after the step that is being taken.
-    proof : DirectionCheck or None
-        How well the gradient agreed with the slope of the loss; None if nothing was compared.
+    proof : dict or None
+        How well the gradient agreed with the slope of the loss, as `minnet.lab.proof.prove` says; None if nothing was
+        compared.
     kept_theta : array of the shape of theta
         The weights of the epoch that is kept, which `keep` gives the network.
 
@@ -179,7 +176,7 @@ class Training:
         self.history = History()
         self.kept_theta = network.theta.copy()
         self.ended: Any = None
-        self.proof: DirectionCheck | None = None
+        self.proof: dict[str, Any] | None = None
         self.interrupted = False
         self.overflows = Overflows(network, self.optimizer)
         self.seconds = 0.0  # that an interrupted epoch has taken
@@ -196,7 +193,9 @@ class Training:
         self.ended = self.over()
         self.network.check_views()
         if self.prove and self.place == (0, 0):
-            self.proof = self.prove_gradient()
+            from minnet.lab.proof import prove  # only now: the loop itself knows nothing of the lab
+
+            self.proof = prove(self)
         with self.overflows.watched():
             while not self.ended:
                 for rows in self.rest_of_epoch():  # where a checkpoint left it
@@ -207,23 +206,6 @@ class Training:
                 if on_epoch is not None:
                     on_epoch(self.history)
                     self.network.check_views()
-
-    def prove_gradient(self) -> DirectionCheck | None:
-        """Hold the gradient of the first samples against slopes of their loss; raise ValueError if it is wrong."""
-        few, rows = self.network, self.order(0)[..., :PROOF_SAMPLES]
-        if self.stack:
-            few, rows = few.at(few.theta[:PROOF_NETWORKS]), rows[:PROOF_NETWORKS]
-            few.random.generators = few.random.generators[:PROOF_NETWORKS]
-        x, t, w = self.batch(rows)
-        batch = x, t, None if w is None else 1 + w  # those of weight 0 count here, too
-        with fit.on_trial():
-            with contextlib.suppress(Exception):  # a learner's layer may not take complex numbers
-                check = check_directions(few, *batch)
-                if check.error <= PROVEN:  # of a stack a bound, the same however networks are grouped into stacks
-                    return check._replace(error=PROVEN) if self.stack else check
-            from minnet.lab.culprit import judge  # only now: it may be right all the same
-
-            return judge(few, *batch)
 
     @property
     def place(self) -> tuple[int, int]:

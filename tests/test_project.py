@@ -43,10 +43,10 @@ STANDS_ON = {  # each room on those named, and on what these stand on
     "cli": ("__init__",),
     "__main__": ("cli",),
 }
-MAY_ASK = {  # the lab: where what trained diverged, and which layer's gradient is wrong
+MAY_ASK = {  # the lab: where what trained diverged, and whether its gradient is right
     ("runs.job", "", "lab.trace"),
     ("training", "train", "lab.trace"),
-    ("training", "prove_gradient", "lab.culprit"),
+    ("training", "run", "lab.proof"),
 }
 
 

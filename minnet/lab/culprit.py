@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from minnet.gradient_check import NUDGE, DirectionCheck
 from minnet.lab.check import check_class
 from minnet.lab.mistakes import MISTAKES
 from minnet.network import Network
 from minnet.output import mean_loss
-from minnet.support.fit import independent, last_samples, shapes_of
+from minnet.support.fit import shapes_of
 from minnet.support.stack import Array
 
+NUDGE = 1e-3  # moves parameters off a kink, where there is no gradient
 TRIES = 3
 STEPS = (1e-2, 1e-3, 1e-4)  # of difference quotients: how far they disagree tells how far to believe them
 DENIED = 1e-5  # relative to the gradient; layers that add 1e-8 to what they take the logarithm of are no mistake
@@ -33,13 +33,13 @@ INPUT = ""  # the gradient at a layer's input, which backward returns
 Quantity = tuple[int, str]  # a layer's place, and which gradient
 
 
-def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> DirectionCheck | None:
+def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> dict[str, Any] | None:
     """Say which layer's gradient is wrong; or that none is, if that can be said.
 
     Returns
     -------
-    DirectionCheck or None
-        The largest error of difference quotients; None if nothing can be compared.
+    dict or None
+        As `minnet.lab.proof.prove` returns it, by difference quotients; None if nothing can be compared.
 
     Raises
     ------
@@ -65,7 +65,8 @@ def judge(network: Network, x: Array, t: Array, sample_weight: Any = None) -> Di
         place, name = min(mostly, key=lambda quantity: (-quantity[0], quantity[1] == INPUT))  # the nearest to the loss
         said, true = next(each.denied[place, name] for each in tries if (place, name) in each.denied)
         raise ValueError(accusation(network, place, name, said, true))
-    return DirectionCheck(tries[-1].error, 1, x.shape[-2], len(tries) - 1, "difference quotients")
+    tried = {"directions": 1, "samples": x.shape[-2], "seed": len(tries) - 1}
+    return {"error": tries[-1].error, **tried, "by": "difference quotients"}
 
 
 class Unclear(Exception):
@@ -243,3 +244,17 @@ def next_step(cls: type[Any]) -> str:
         path = os.path.relpath(file)
         return f"minnet check {file if path.startswith('..') else path}:{cls.__name__}"
     return f"print(minnet.lab.check.check_class({cls.__name__}))"
+
+
+def independent(network: Any, theta: Any) -> Any:
+    """Give the same network at another point, with copies of all that its layers hold."""
+    other = copy.copy(network)
+    other.layers, other.output = copy.deepcopy((network.layers, network.output))
+    return other.at(theta)
+
+
+def last_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
+    """Give the last N samples in double precision, as `Network.forward` takes them without a check."""
+    x, t = (np.asarray(array[..., -N:, :], np.float64) for array in (x, t))
+    w = None if sample_weight is None else np.asarray(sample_weight[..., -N:], np.float64)
+    return x, t / t.sum(axis=-1, keepdims=True), False, w

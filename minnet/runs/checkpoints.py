@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from minnet.gradient_check import DirectionCheck
 from minnet.history import History
 from minnet.support.files import read_arrays, refusing, replacing, write_arrays
 from minnet.support.stack import Array
@@ -37,8 +36,7 @@ def state(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
         dtype = np.int64 if name in INTEGERS else np.float64
         arrays[f"history.{name}"] = np.array(column, dtype).reshape(len(column), *entry)
     random = [generator.bit_generator.state for generator in training.network.random.generators]
-    proof = training.proof and training.proof._asdict()
-    return arrays, {"seconds": training.seconds, "random": random, "proof": proof}
+    return arrays, {"seconds": training.seconds, "random": random, "proof": training.proof}
 
 
 def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
@@ -75,7 +73,6 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
     for generator, random_state in zip(generators, values["random"], strict=True):
         generator.bit_generator.state = random_state
     seconds, proof = float(values["seconds"]), values.get("proof")  # which earlier versions did not write
-    proof = DirectionCheck(**proof) if proof else None
 
     theta[...], training.kept_theta[...] = arrays["theta"], arrays["kept_theta"]
     own = {name: array for name, array in arrays.items() if name.startswith("optimizer.")}

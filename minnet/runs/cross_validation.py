@@ -283,7 +283,7 @@ def results(found: CrossValidation, ending: dict[str, Any]) -> dict[str, Any]:
         content["ranking"] = [fared(setting, found.means(setting), means) for setting in found.ranking]
     _, classes = found.classes()
     content |= {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
-    return {**content, "proof": found.result.proof and found.result.proof._asdict()}
+    return {**content, "proof": found.result.proof}
 
 
 def fared(setting: Setting, means: Mapping[str, Array], names: Iterable[str]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.data.dataset import Dataset
-from minnet.gradient_check import DirectionCheck
 from minnet.history import History
 from minnet.network import Network
 from minnet.runs.build import first_width, make_network, make_training
@@ -134,7 +133,7 @@ class Result(NamedTuple):
     history: History
     ended: Ending
     found: dict[str, Any] | None = None
-    proof: DirectionCheck | None = None
+    proof: dict[str, Any] | None = None
 
 
 class Group(NamedTuple):
@@ -205,8 +204,7 @@ def join(results: Sequence[Result]) -> Result:
     ended = min((result.ended for result in results), key=lambda each: order.index(each.reason))
     if ended.reason != "interrupted":
         ended = ended._replace(epoch=len(history.epoch))
-    worst = max((result.proof for result in results if result.proof), default=None)
-    return Result(np.concatenate([result.theta for result in results]), history, ended, proof=worst)
+    return Result(np.concatenate([result.theta for result in results]), history, ended, proof=results[0].proof)
 
 
 def sweep(

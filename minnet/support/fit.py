@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -63,31 +62,6 @@ def summary(layers: Sequence[object], output: object, theta: Any) -> str:
     header, *lines, total = table(rows, "<<>")
     rule = "─" * len(header)
     return "\n".join([header, rule, *lines, rule, total])
-
-
-def independent(network: Any, theta: Any) -> Any:
-    """Give the same network at another point, with copies of all that its layers hold."""
-    other = copy.copy(network)
-    other.layers, other.output = copy.deepcopy((network.layers, network.output))
-    return other.at(theta)
-
-
-@contextlib.contextmanager
-def on_trial() -> Iterator[None]:
-    """Run a learner's layers so that nothing is seen of it: no warning, no random number of NumPy's gone."""
-    state = np.random.get_state()  # noqa: NPY002 - layers may draw from there, in place of RandomNumbers
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
-def last_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:
-    """Give the last N samples in double precision, as `Network.forward` takes them without a check."""
-    x, t = (np.asarray(array[..., -N:, :], np.float64) for array in (x, t))
-    w = None if sample_weight is None else np.asarray(sample_weight[..., -N:], np.float64)
-    return x, t / t.sum(axis=-1, keepdims=True), False, w
 
 
 def described(part: object) -> str:
