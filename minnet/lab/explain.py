@@ -110,7 +110,7 @@ class Explanation:
 
         parts = files("minnet.lab") / "page"
         page, style, *scripts = ((parts / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS))
-        data = json.dumps(self.content(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        data = json.dumps(self.content(), allow_nan=False, separators=(",", ":"))
         for place, text in (("STYLE", style), ("SCRIPT", "\n".join(scripts)), ("DATA", data.replace("<", "\\u003c"))):
             page = page.replace(f"/*{place}*/", text)
         size = len(page.encode())

@@ -14,6 +14,7 @@ from minnet.output import SoftmaxCrossEntropy, log_softmax, mean_loss
 from minnet.support.fit import described, shapes_of
 from minnet.support.stack import Array
 
+KINDS = ("new", "exact", "error")  # of which there is one of a parameter, such as "0.W.new" (lab/record.py)
 LARGE_FEATURE = 1e3  # a standardised feature beyond it is no longer harmless
 
 
@@ -123,10 +124,15 @@ def copied(network: Network, theta: Array) -> Network:
 
 def remembered(layer: object, known: Sequence[Array]) -> Iterator[tuple[str, Array]]:
     """Give the arrays of numbers that a layer holds, those left out that are known or have the name of another."""
-    named = {"x", *(name for quantity in (output_of(layer), *shapes_of(layer)) for name in (quantity, "d" + quantity))}
+    named = {
+        "x",
+        "dx",
+        *KINDS,
+        *(name for quantity in (output_of(layer), *shapes_of(layer)) for name in (quantity, "d" + quantity)),
+    }
     for name, array in getattr(layer, "__dict__", {}).items():
         is_numbers = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-        if is_numbers and name not in named | {"dx"} and not any(array is each for each in known):
+        if is_numbers and name.isidentifier() and name not in named and not any(array is each for each in known):
             yield name, array
 
 

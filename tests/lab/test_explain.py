@@ -313,3 +313,11 @@ def test_an_optimizer_that_is_none_and_a_single_name_to_hide() -> None:
     explained = explain(network, x, t)
     explained.hide("dz")
     assert explained.about["hidden"] == ["dz"]
+
+
+def test_a_name_that_utf_8_cannot_hold_is_written_all_the_same(tmp_path: Path) -> None:
+    explained = explain(networks()["plain"], IRIS.train.x[:3], IRIS.train.t[:3])
+    explained.title = "\udcff.csv"  # as Python reads a file's name that is no UTF-8
+    explained.save(tmp_path / "page.html")
+    data = re.findall('id="data">(.*?)</script>', (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert json.loads(data[0])["title"] == explained.title

@@ -113,6 +113,27 @@ class Single(Layer):
         return da * (1 - self.a**2)
 
 
+class StraightThrough(Layer):
+    """Its slope is 0, and it says 1, so that something can be learned."""
+
+    def forward(self, x: Array) -> Any:
+        return np.round(x.real)
+
+    def backward(self, da: Array) -> Any:
+        return da
+
+
+class Halves(Layer):
+    """It computes in half precision inside, of small numbers."""
+
+    def forward(self, x: Array) -> Any:
+        self.a = np.tanh(x.real.astype(np.float16) / 4).astype(np.float32)
+        return self.a
+
+    def backward(self, da: Array) -> Any:
+        return da * (1 - self.a**2) / 4
+
+
 class GlobalNumbers(Layer):
     def forward(self, x: Array) -> Any:
         self.mask = (np.random.rand(*x.shape) > 0.3) / 0.7  # noqa: NPY002 - as people write it
@@ -229,6 +250,15 @@ def test_right_layers_that_complex_numbers_do_not_suit_train(name: str, dtype: s
         if name in ("Absolute", "Real", "Raising", "OneNetworkOnly"):
             assert training.proof is not None
             assert training.proof["by"] == "difference quotients"
+
+
+@pytest.mark.parametrize("seed", [0, 1, [2, 3]])
+def test_layers_that_round_have_whatever_gradient_they_are_given_on_purpose(seed: Any) -> None:
+    kinds = (lambda h: StraightThrough(), lambda h: Halves())
+    for rounds, dtype in itertools.product(kinds, ("float32", "float64")):
+        data = load_dataset("digits", dtype=dtype)
+        network = Network(deep(rounds, depth=3)(64, 10), seed=seed, dtype=dtype)
+        train(network, SGD(0.01), data, 1)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3])

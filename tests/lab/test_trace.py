@@ -78,6 +78,8 @@ class Fused(Linear):
         self.z = super().forward(x)
         self.others = np.array([None, {}]), np.array(["text"])
         self.objects, self.text = self.others
+        self.error = self.exact = self.new = np.ones(3)
+        setattr(self, "W.error", np.ones(3))
         return np.tanh(self.z)
 
     def backward(self, dz: Array) -> Any:
