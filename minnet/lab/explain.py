@@ -67,17 +67,24 @@ class Explanation:
     def hide(self, names: Sequence[str]) -> None:
         """Leave blanks for some arrays, by a name such as "2.dz", or by its end, such as "dz" for that of each layer.
 
+        What would give a hidden gradient away is hidden, too: its parameter after the step, and the optimizer's state.
+
         Raises
         ------
         ValueError
             If there is no such array.
         """
-        known = dict.fromkeys(end for name in self.steps[0].arrays for end in ends(name))
+        arrays = self.steps[0].arrays
+        known = dict.fromkeys(end for name in arrays for end in ends(name) if "." not in end)
         for name in names:
-            if name not in known:
+            if not any(name in ends(each) for each in arrays):
                 near = ", ".join(nearest(name, known)[:12])
                 raise ValueError(f"hide: expected the names of arrays, got {name!r:.80}; there are {near}, …")
-        self.about["hidden"] = list(names)
+        hidden = [each for each in arrays if not {*ends(each)}.isdisjoint(names)]
+        for gradient in tuple(hidden):
+            place, _, name = gradient.partition(".d")
+            hidden += [each for each in arrays if each.startswith(f"{place}.{name}.")]
+        self.about["hidden"] = list(dict.fromkeys(hidden))
 
     def wrong(self) -> dict[str, float]:
         """Give the gradients that do not hold, by name, and how far off they first were."""
