@@ -50,10 +50,14 @@ function showBug() {
   box.hidden = false;
   box.append(el('strong', {}, `With a mistake on purpose, ${name}: `), `${meaning}. `,
     seen ? `What one sees of it: ${seen}. ` : '', `What catches it: ${by}. `);
-  const found = steps.flatMap((step, s) => names().filter((array) => differs(array, step)).map((array) => [s, array]));
-  if (!found.length) return box.append('In the steps recorded here it changes nothing.');
+  const shown = names().filter((array) => linked.has(array));
+  const found = steps.flatMap((step, s) => shown.filter((array) => differs(array, step)).map((array) => [s, array]));
+  const compared = steps.some(({ right }) => Object.keys(right).length > 0);
+  if (compared && !found.length) box.append('In the steps recorded here it changes nothing.');
+  if (!found.length) return;
   const [s, array] = found[0];
-  const jump = el('a', { href: `#at-${array}`, id: 'first' }, `It first shows in ${symbol(array)}, step ${steps[s].number}`);
+  const words = `It first shows in ${symbol(array)}, step ${steps[s].number}`;
+  const jump = el('a', { href: `#at-${array}`, id: 'first' }, words);
   jump.addEventListener('click', () => chooseStep(s));
   box.append(jump, '.');
 }

@@ -49,7 +49,7 @@ function writeOut(formula, { name, i, j, value: computed }, hidden) {
   if (formula.terms) writeTerms(box, formula);
   else formula.parts.reduce((role, part) => role + put(box, part, role), 1);
   const value = formula.terms ? formula.sign * total(formula.terms) : formula.value;
-  const size = formula.terms ? formula.terms.reduce((sofar, term) => sofar + Math.abs(total([term])), 0) : 0;
+  const size = formula.size ?? (formula.terms ?? []).reduce((sofar, term) => sofar + Math.abs(product(term)), 0);
   const holds = agree(value, recorded, size);
   box.append(hidden ? ' = ?' : ` = ${text(value, 6)}`);
   find('#sum').append(box);
@@ -73,7 +73,7 @@ function put(box, part, role) {
 
 /** The largest terms of a sum in their order, and of the others how many there are and what they make. */
 function writeTerms(box, { terms, sign: before }) {
-  const sizes = terms.map((term) => Math.abs(total([term])));
+  const sizes = terms.map((term) => Math.abs(product(term)));
   const least = [...sizes].sort((a, b) => b - a)[MOST_TERMS - 1];
   const all = terms.length <= MOST_TERMS + 2;
   const kept = all ? terms : terms.filter((_, k) => sizes[k] >= least).slice(0, MOST_TERMS);
@@ -98,16 +98,18 @@ function writeTerms(box, { terms, sign: before }) {
 function proofOf({ name, i, j }) {
   const exact = `${withoutExact(name)}.exact`;
   const gradients = names().filter((other) => /\.d(?!z|a).*\.exact$/.test(other));
-  const largest = (array) => now().arrays[array].flat().reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const largest = (array) => now().arrays[array].flat().reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
   const size = Math.max(largest(exact), 1e-3 * Math.max(0, ...gradients.map(largest))); // as in minnet/lab/record.py
   const [said, slope] = [at(withoutExact(name), i, j), at(exact, i, j)];
-  const holds = agree(said, slope, size);
+  const none = Number.isNaN(slope); // on a kink
+  const holds = none || agree(said, slope, size);
+  const words = none ? 'On a kink there is no slope.' : holds ? '✓ They agree.' : '✗ They differ.';
   const line = (words, value) => el('p', { class: 'digits' }, el('span', {}, words), el('span', {}, value));
   return [
     line('backward pass', text(said, 15)),
     line('complex step', text(slope, 15)),
     line('difference', text(said - slope, 3)),
-    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, holds ? '✓ They agree.' : '✗ They differ.'),
+    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, words),
   ];
 }
 

@@ -124,8 +124,9 @@ function fourRows() {
     cells.push(entry(`${name}.sum`, n, values.length, { value: rounded, plain: true }));
     return { label, spoken: `sample ${n + 1}`, cells };
   };
-  const result = isOther() ? [row(`${dz}.share`, words, (k) => share(n, k)), row(dz, `but ${symbol(dz)}`)] : [row(dz, words)];
-  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t'), ...result];
+  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t')];
+  if (isOther()) lines.push(row(`${dz}.share`, words, (k) => share(n, k)), row(dz, `but ${symbol(dz)}`));
+  else lines.push(row(dz, words));
   return { columns: [...data.class_names, 'sum'], rows: lines };
 }
 
