@@ -74,7 +74,7 @@ function showCurve() {
     return (k + (step - numbers[k]) / (numbers[k + 1] - numbers[k])) / (numbers.length - 1);
   };
   const all = data.losses.map((loss, step) => [step, number(loss)]);
-  const losses = all.filter(([step, loss]) => step >= numbers[0] && Number.isFinite(loss));
+  const losses = all.filter(([step, loss]) => step >= numbers[0] && step <= numbers.at(-1) && Number.isFinite(loss));
   const most = losses.reduce((sofar, [, loss]) => Math.max(sofar, loss), 0) || 1;
   const every = Math.ceil(losses.length / 800);
   const drawn = losses.filter(([step]) => step % every === 0 || numbers.includes(step));

@@ -1,6 +1,6 @@
 /* What stands in each of the seven sections? Their words and equations are in page.html; here they get their maps. */
 
-const describe = (n) => `sample ${n + 1}: ${classOf(n)}${has('row') ? `, row ${at('row', n, 0)}` : ''}`;
+const describe = (n) => `sample ${n + 1}: class ${classOf(n)}${has('row') ? `, row ${at('row', n, 0)}` : ''}`;
 const layerBox = (place, ...pieces) =>
   el('article', { 'data-layer': place }, el('h3', {}, `Layer ${place}: ${layers[place].name}`), ...pieces);
 const learned = (parameters) => parameters.filter((name) => !name.startsWith('running_'));
