@@ -1,6 +1,6 @@
-"""Write the pages of docs/ that show a step to whoever has no Python: explain-tiny.html, explain-digits.html, a picture.
+"""Write the pages of docs/ that show a step to whoever has no Python, explain-tiny.html and explain-digits.html.
 
-The picture, docs/explain.png, takes Playwright and a Chromium; without them it stays as it is.
+And a picture for the README, docs/explain.png, which takes Playwright and a Chromium; without them it stays as it is.
 """
 
 import shutil
@@ -20,6 +20,7 @@ def photograph(page: Path, picture: Path) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 960, "height": 800})
         tab.goto(page.as_uri())
+        tab.add_style_tag(content="#bar { position: static }")  # which would lie on the section
         tab.locator("#heart").screenshot(path=picture)
         browser.close()
 

@@ -249,7 +249,7 @@ def explain_training(
         Of fewer steps, if the training diverged before.
     """
     check_size(network, len(steps))
-    recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples)
+    recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples, prove=False)
     recorder.wanted, recorder.right = sorted(steps), right
     with np.errstate(all="ignore" if bug else "warn"):
         recorder.run()
