@@ -160,11 +160,10 @@ function listen() {
     const cell = event.target.closest?.('td[data-j]');
     if (cell) handler(cell, event);
   };
-  let place = '';
-  document.addEventListener('pointermove', onCell((cell, { screenX, screenY }) => {
-    const moved = place !== `${screenX} ${screenY}`; // and not the page under a pointer at rest
-    place = `${screenX} ${screenY}`;
-    if (moved && !state.held && cell !== state.pointed) point(cell);
+  let rest = ''; // where the pointer was last; if it still is, the page has moved under it
+  document.addEventListener('pointermove', ({ screenX, screenY }) => { rest = `${screenX} ${screenY}`; });
+  document.addEventListener('pointerover', onCell((cell, { screenX, screenY }) => {
+    if (!state.held && rest !== `${screenX} ${screenY}`) point(cell);
   }));
   document.addEventListener('focusin', onCell(point));
   document.addEventListener('click', onCell(press));
