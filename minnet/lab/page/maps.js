@@ -222,7 +222,7 @@ function paint(made, cell, shown, where) {
   cell.classList.toggle('hidden', hidden);
   cell.classList.toggle('negative', value < 0);
   cell.classList.toggle('odd', !hidden && !Number.isFinite(value));
-  cell.style.setProperty('--share', share.toFixed(3));
+  cell.style.setProperty('--share', +share.toFixed(3));
   if (made.numbers) cell.textContent = hidden ? '?' : text(value);
   cell.setAttribute('aria-label', `${where}: ${hidden ? 'hidden' : text(value, 6)}`);
 }

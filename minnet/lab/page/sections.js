@@ -17,7 +17,7 @@ function showBatch() {
 function showSample(n) {
   const button = el('button', { type: 'button' });
   button.addEventListener('click', () => chooseSample(n));
-  const picture = data.picture && has('raw') ? grid('raw', pixels(n), 'arrays', true) : undefined;
+  const picture = data.picture && has('raw') ? el('figure', {}, grid('raw', pixels(n), 'arrays', true)) : undefined;
   const item = el('li', {}, picture, button);
   find('#batch .samples').append(item);
   live(() => {
