@@ -121,7 +121,8 @@ function fourRows() {
     const values = cells.map((cell) => valueOf(cell));
     const all = values.reduce((a, b) => a + b);
     const rounded = agree(all, 0, Math.max(...values.map(Math.abs))) ? 0 : all;
-    cells.push(entry(`${name}.row`, n, 'sum', { value: rounded, plain: true }));
+    const recorded = !name.endsWith('.share');
+    cells.push(recorded ? entry(`${name}.row`, n, 'sum', { value: rounded, plain: true }) : null);
     return { label, spoken: `sample ${n + 1}`, cells };
   };
   const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t')];
