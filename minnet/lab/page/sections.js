@@ -89,7 +89,7 @@ function showHeart() {
   const dz = gradient(last);
   const next = [...layers[last].parameters.map((q) => `${last}.d${q}`), ...(has(handedOn(last)) ? [handedOn(last)] : [])];
   find('#goes').append(...next.flatMap((name, k) => [k ? ', ' : '', link(name)]));
-  const one = map('y-t', { layout: fourRows });
+  const one = map('y-t', { layout: fourRows, beside: false });
   live(() => find('figcaption', one).replaceChildren(describe(state.sample)));
   find('#heart .one').append(one);
   find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign('· w →'), map(dz)));
