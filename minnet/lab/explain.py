@@ -18,8 +18,9 @@ from minnet.lab.record import Recorder, Step, output_name, record
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD, Optimizer
+from minnet.support import expect
 from minnet.support.files import write_text
-from minnet.support.fit import described, shapes_of
+from minnet.support.fit import check_part, described, shapes_of
 from minnet.support.text import counted, nearest
 from minnet.training import Training
 
@@ -137,7 +138,12 @@ def ends(name: str) -> list[str]:
 
 
 def explain(
-    network: Network, x: Array, t: Array, optimizer: Optimizer | None = None, sample_weight: Array | None = None
+    network: Network,
+    x: Array,
+    t: Array,
+    optimizer: Optimizer | None = None,
+    sample_weight: Array | None = None,
+    step: int = 0,
 ) -> Explanation:
     """Show one step of your network on your batch, with every number of it.
 
@@ -149,6 +155,8 @@ def explain(
         A batch, as `Network.forward` takes it; a few samples are enough.
     optimizer : Optimizer, optional
         It is not changed, either. Without one no update is shown.
+    step : int, default 0
+        Which step of your training it is, for the title.
 
     Returns
     -------
@@ -163,9 +171,17 @@ def explain(
     if network.theta.ndim > 1:
         raise TypeError(f"explain: expected a single network, got a stack: take one of it, network[0], of {network!r}")
     check_size(network, 1)
+    if optimizer is not None:
+        check_part("explain optimizer", optimizer, "SGD(0.1)", "step")
     x, t, sample_weight = network.check(x, t, sample_weight)
     arrays = record(network, x, t, optimizer, sample_weight)
-    return explanation("your network", network, [Step(0, arrays, {})], [float(arrays["loss"])], optimizer)
+    return explanation(
+        "your network",
+        network,
+        [Step(expect.integer("explain step", step, 0), arrays, {})],
+        [float(arrays["loss"])],
+        optimizer,
+    )
 
 
 def check_size(network: Network, steps: int) -> None:

@@ -165,8 +165,15 @@ class Walk:
             self.console.print(f"  {about}", style="dim")
 
     def matrices(self, *names: str) -> None:
-        """Print arrays side by side."""
-        self.print({name: self.arrays[name] for name in names if name in self.arrays})
+        """Print arrays side by side; where a mistake changed one, the right one beside it."""
+        shown = dict[str, Array]()
+        for name in names:
+            if name in self.arrays:
+                shown[name] = array = self.arrays[name]
+                right = self.step.right.get(name, array)
+                if right.shape == array.shape and not np.allclose(right, array, rtol=1e-9, atol=0, equal_nan=True):
+                    shown[f"{name}, right"] = right
+        self.print(shown)
 
     def print(self, arrays: dict[str, Array]) -> None:
         """Print arrays side by side, as many as there is room for."""
@@ -197,7 +204,7 @@ class Walk:
 
     def number(self, name: str, value: Any, decimals: int = 4) -> str:
         """Format a number, unless it is to be found out."""
-        hidden = name in self.about["hidden"]
+        hidden = name.removesuffix(", right") in self.about["hidden"]
         if hidden and not self.show:
             return BLANK
         text = figure(float(value), decimals)

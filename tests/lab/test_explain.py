@@ -235,4 +235,4 @@ def test_stacks_and_unknown_names_are_refused_with_what_to_do() -> None:
     with pytest.raises(ValueError, match="got 'dv'; there are dz"):
         explained.hide(["dv"])
     explained.hide(["dz", "0.dW"])
-    assert explained.content()["hidden"] == ["dz", "0.dW"]
+    assert explained.content()["hidden"] == ["0.dz", "0.dW"]
