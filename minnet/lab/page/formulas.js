@@ -4,8 +4,11 @@ const formulas = {}; // by an array's name: what makes its entry i, j
 
 const sum = (terms, sign = 1) => ({ terms, sign }); // a list of terms, each a list of factors
 const written = (value, ...parts) => ({ value, parts }); // words, numbers and entries, and what they make
+const isNumber = (part) => typeof part !== 'string';
+const difference = (value, ...parts) => ({ ...written(value, ...parts), size: sizeOf(parts) }); // rounded as its parts are
 const factor = (part) => (typeof part === 'number' ? part : valueOf(part));
 const product = (term) => term.reduce((sofar, part) => sofar * factor(part), 1);
+const sizeOf = (parts) => Math.max(...parts.filter(isNumber).map((part) => Math.abs(factor(part))));
 const total = (terms) => terms.reduce((sofar, term) => sofar + product(term), 0);
 
 function formulasOfLinear(place) {
@@ -30,7 +33,7 @@ const ACTIVATIONS = {
 /** And how the gradient at its output meets its slope. */
 const SLOPES = {
   ReLU: (da, z) => written(factor(z) > 0 ? factor(da) : 0, da, ' · 1{', z, ' > 0}'),
-  LeakyReLU: (da, z, a, s) => written(factor(da) * (factor(z) > 0 ? 1 : s), da, ' · ', factor(z) > 0 ? 1 : s, ', at ', z),
+  LeakyReLU: (da, z, a, s) => sum([[da, factor(z) > 0 ? 1 : s]]),
   Tanh: (da, z, a) => written(factor(da) * (1 - factor(a) ** 2), da, ' · (1 − ', a, '²)'),
   Sigmoid: (da, z, a) => written(factor(da) * factor(a) * (1 - factor(a)), da, ' · ', a, ' · (1 − ', a, ')'),
 };
@@ -62,7 +65,7 @@ function formulasOfNormalization(place, { kind }) {
   formulas[normalized] = (n, j) => {
     const middle = mean(n, j, (m, k) => at(x, m, k));
     const value = (at(x, n, j) - middle) * factor(scaled(n, j));
-    return written(value, '(', entry(x, n, j), ' − ', middle, ') · ', scaled(n, j));
+    return difference(value, '(', entry(x, n, j), ' − ', middle, ') · ', scaled(n, j));
   };
   formulas[output(place)] = (n, j) => sum([[entry(gamma, 0, j), entry(normalized, n, j)], [entry(beta, 0, j)]]);
   formulas[`${place}.dgamma`] = (_, j) => sum(range(N()).map((n) => [entry(da, n, j), entry(normalized, n, j)]));
@@ -81,14 +84,14 @@ function formulasOfSoftmax() {
   const z = output(last);
   formulas.shifted = (n, k) => {
     const most = classes().reduce((best, j) => (at(z, n, j) > at(z, n, best) ? j : best), 0);
-    return written(at(z, n, k) - at(z, n, most), entry(z, n, k), ' − ', entry(z, n, most));
+    return difference(at(z, n, k) - at(z, n, most), entry(z, n, k), ' − ', entry(z, n, most));
   };
   formulas.exp = (n, k) => written(Math.exp(at('shifted', n, k)), 'exp(', entry('shifted', n, k), ')');
   formulas.sum = (n) => sum(classes().map((k) => [entry('exp', n, k)]));
   formulas.y = (n, k) => written(at('exp', n, k) / at('sum', n, 0), entry('exp', n, k), ' / ', entry('sum', n, 0));
   formulas.log_y = (n, k) => {
     const value = at('shifted', n, k) - Math.log(at('sum', n, 0));
-    return written(value, entry('shifted', n, k), ' − log ', entry('sum', n, 0));
+    return difference(value, entry('shifted', n, k), ' − log ', entry('sum', n, 0));
   };
 }
 
@@ -96,11 +99,11 @@ function formulasOfLoss() {
   const right = (n) => classes().filter((k) => at('t', n, k) !== 0);
   formulas.losses = (n) => sum(right(n).map((k) => [entry('t', n, k), entry('log_y', n, k)]), -1);
   formulas.loss = () => sum(range(N()).map((n) => [entry('weight', n, 0), entry('losses', n, 0)]));
-  formulas['y-t'] = (n, k) => written(at('y', n, k) - at('t', n, k), entry('y', n, k), ' − ', entry('t', n, k));
+  formulas['y-t'] = (n, k) => difference(at('y', n, k) - at('t', n, k), entry('y', n, k), ' − ', entry('t', n, k));
   formulas[gradient(last)] = (n, k) => sum([[entry('weight', n, 0), entry('y-t', n, k)]]);
   formulas[`${gradient(last)}.share`] = formulas[gradient(last)];
   for (const name of ['y', 't', 'y-t', gradient(last)]) {
-    formulas[`${name}.sum`] = (n) => sum(classes().map((k) => [entry(name, n, k)]));
+    formulas[`${name}.row`] = (n) => sum(classes().map((k) => [entry(name, n, k)]));
   }
 }
 
@@ -124,7 +127,7 @@ function formulasOfUpdate() {
     const [theta, v] = [name.replace('.new', ''), name.replace('.new', '.velocity')];
     formulas[name] = (i, j) => {
       const value = at(theta, i, j) - lr * at(v, i, j);
-      return written(value, entry(theta, i, j), ' − ', lr, ' · ', entry(v, i, j));
+      return difference(value, entry(theta, i, j), ' − ', lr, ' · ', entry(v, i, j));
     };
   }
 }

@@ -10,6 +10,7 @@ Hooks for tests:
   table[role=grid][data-array="2.dW"]    a map; [data-version="right"] is the right program's beside a bug's
   td[data-array][data-i][data-j]         an entry, from 0 (of a Jacobian within its sample); its text is the number with
                                          4 digits (none in large maps, .colours), its aria-label names it with 6
+                                         (.outer, .share and .row, with data-j="sum", are made here of what was recorded)
   td.pointed .lit1 .lit2 .hidden; tr.chosen; figure.wrong     what is pointed at, what made it, blanks, the sample
   #step, [name=sample], #where, #theme   the bar; #hide [name=hide][value="dz"], #show-all
   #long-way, #long                       the switch in #heart and what it shows
@@ -50,10 +51,14 @@ function showBug() {
   box.hidden = false;
   box.append(el('strong', {}, `With a mistake on purpose, ${name}: `), `${meaning}. `,
     seen ? `What one sees of it: ${seen}. ` : '', `What catches it: ${by}. `);
-  const found = steps.flatMap((step, s) => names().filter((array) => differs(array, step)).map((array) => [s, array]));
-  if (!found.length) return box.append('In the steps recorded here it changes nothing.');
+  const shown = names().filter((array) => linked.has(array));
+  const found = steps.flatMap((step, s) => shown.filter((array) => differs(array, step)).map((array) => [s, array]));
+  const compared = steps.some(({ right }) => Object.keys(right).length > 0);
+  if (compared && !found.length) box.append('In the steps recorded here it changes nothing.');
+  if (!found.length) return;
   const [s, array] = found[0];
-  const jump = el('a', { href: `#at-${array}`, id: 'first' }, `It first shows in ${symbol(array)}, step ${steps[s].number}`);
+  const words = `It first shows in ${symbol(array)}, step ${steps[s].number}`;
+  const jump = el('a', { href: `#at-${array}`, id: 'first' }, words);
   jump.addEventListener('click', () => chooseStep(s));
   box.append(jump, '.');
 }
@@ -70,7 +75,7 @@ function showCurve() {
     return (k + (step - numbers[k]) / (numbers[k + 1] - numbers[k])) / (numbers.length - 1);
   };
   const all = data.losses.map((loss, step) => [step, number(loss)]);
-  const losses = all.filter(([step, loss]) => step >= numbers[0] && Number.isFinite(loss));
+  const losses = all.filter(([step, loss]) => step >= numbers[0] && step <= numbers.at(-1) && Number.isFinite(loss));
   const most = losses.reduce((sofar, [, loss]) => Math.max(sofar, loss), 0) || 1;
   const every = Math.ceil(losses.length / 800);
   const drawn = losses.filter(([step]) => step % every === 0 || numbers.includes(step));

@@ -43,14 +43,15 @@ function showSum(cell) {
 }
 
 /** Write out what makes an entry, and say if it makes something else than what was recorded. */
-function writeOut(formula, { name, i, j, value: computed }, hidden) {
-  const recorded = computed ?? at(withoutExact(name), i, j);
+function writeOut(formula, shown, hidden) {
+  const recorded = valueOf(shown);
   const box = el('p', { class: 'written' });
   if (formula.terms) writeTerms(box, formula);
   else formula.parts.reduce((role, part) => role + put(box, part, role), 1);
   const value = formula.terms ? formula.sign * total(formula.terms) : formula.value;
-  const size = formula.terms ? formula.terms.reduce((sofar, term) => sofar + Math.abs(total([term])), 0) : 0;
-  const holds = agree(value, recorded, size);
+  const size = formula.size ?? (formula.terms ?? []).reduce((sofar, term) => sofar + Math.abs(product(term)), 0);
+  const onKink = shown.name.endsWith('.exact') && Number.isNaN(recorded);
+  const holds = onKink || agree(value, recorded, size);
   box.append(hidden ? ' = ?' : ` = ${text(value, 6)}`);
   find('#sum').append(box);
   find('#sum').dataset.holds = holds;
@@ -73,7 +74,7 @@ function put(box, part, role) {
 
 /** The largest terms of a sum in their order, and of the others how many there are and what they make. */
 function writeTerms(box, { terms, sign: before }) {
-  const sizes = terms.map((term) => Math.abs(total([term])));
+  const sizes = terms.map((term) => Math.abs(product(term)));
   const least = [...sizes].sort((a, b) => b - a)[MOST_TERMS - 1];
   const all = terms.length <= MOST_TERMS + 2;
   const kept = all ? terms : terms.filter((_, k) => sizes[k] >= least).slice(0, MOST_TERMS);
@@ -98,16 +99,18 @@ function writeTerms(box, { terms, sign: before }) {
 function proofOf({ name, i, j }) {
   const exact = `${withoutExact(name)}.exact`;
   const gradients = names().filter((other) => /\.d(?!z|a).*\.exact$/.test(other));
-  const largest = (array) => now().arrays[array].flat().reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const largest = (array) => now().arrays[array].flat().reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
   const size = Math.max(largest(exact), 1e-3 * Math.max(0, ...gradients.map(largest))); // as in minnet/lab/record.py
   const [said, slope] = [at(withoutExact(name), i, j), at(exact, i, j)];
-  const holds = agree(said, slope, size);
+  const none = Number.isNaN(slope); // on a kink
+  const holds = none || agree(said, slope, size);
+  const words = none ? 'On a kink there is no slope.' : holds ? '✓ They agree.' : '✗ They differ.';
   const line = (words, value) => el('p', { class: 'digits' }, el('span', {}, words), el('span', {}, value));
   return [
     line('backward pass', text(said, 15)),
     line('complex step', text(slope, 15)),
     line('difference', text(said - slope, 3)),
-    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, holds ? '✓ They agree.' : '✗ They differ.'),
+    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, words),
   ];
 }
 
@@ -147,6 +150,7 @@ function onKey(event) {
   const cell = event.target.closest('td[data-j]');
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
   const next = neighbour(cell, event.key);
+  if (next?.entry && state.held) point(state.held = next);
   if (next?.entry) moveTo(next);
   if (event.key === 'Enter' || event.key === ' ') press(cell);
   if (event.key === 'c' && !find('#check').hidden) find('#check').click();
@@ -158,13 +162,12 @@ function listen() {
     const cell = event.target.closest?.('td[data-j]');
     if (cell) handler(cell, event);
   };
-  let place = '';
-  document.addEventListener('pointermove', onCell((cell, { screenX, screenY }) => {
-    const moved = place !== `${screenX} ${screenY}`; // and not the page under a pointer at rest
-    place = `${screenX} ${screenY}`;
-    if (moved && !state.held && cell !== state.pointed) point(cell);
+  let rest = ''; // where the pointer was last; if it still is, the page has moved under it
+  document.addEventListener('pointermove', ({ screenX, screenY }) => { rest = `${screenX} ${screenY}`; });
+  document.addEventListener('pointerover', onCell((cell, { screenX, screenY }) => {
+    if (!state.held && rest !== `${screenX} ${screenY}`) point(cell);
   }));
-  document.addEventListener('focusin', onCell(point));
+  document.addEventListener('focusin', onCell((cell) => state.held || point(cell)));
   document.addEventListener('click', onCell(press));
   document.addEventListener('keydown', onKey);
   find('#close').addEventListener('click', letGo);

@@ -1,6 +1,6 @@
 /* What stands in each of the seven sections? Their words and equations are in page.html; here they get their maps. */
 
-const describe = (n) => `sample ${n + 1}: ${classOf(n)}${has('row') ? `, row ${at('row', n, 0)}` : ''}`;
+const describe = (n) => `sample ${n + 1}: class ${classOf(n)}${has('row') ? `, row ${at('row', n, 0)}` : ''}`;
 const layerBox = (place, ...pieces) =>
   el('article', { 'data-layer': place }, el('h3', {}, `Layer ${place}: ${layers[place].name}`), ...pieces);
 const learned = (parameters) => parameters.filter((name) => !name.startsWith('running_'));
@@ -17,7 +17,7 @@ function showBatch() {
 function showSample(n) {
   const button = el('button', { type: 'button' });
   button.addEventListener('click', () => chooseSample(n));
-  const picture = data.picture && has('raw') ? grid('raw', pixels(n), 'arrays', true) : undefined;
+  const picture = data.picture && has('raw') ? el('figure', {}, grid('raw', pixels(n), 'arrays', true)) : undefined;
   const item = el('li', {}, picture, button);
   find('#batch .samples').append(item);
   live(() => {
@@ -89,7 +89,7 @@ function showHeart() {
   const dz = gradient(last);
   const next = [...layers[last].parameters.map((q) => `${last}.d${q}`), ...(has(handedOn(last)) ? [handedOn(last)] : [])];
   find('#goes').append(...next.flatMap((name, k) => [k ? ', ' : '', link(name)]));
-  const one = map('y-t', { layout: fourRows });
+  const one = map('y-t', { layout: fourRows, beside: false });
   live(() => find('figcaption', one).replaceChildren(describe(state.sample)));
   find('#heart .one').append(one);
   find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign('· w →'), map(dz)));
@@ -121,11 +121,13 @@ function fourRows() {
     const values = cells.map((cell) => valueOf(cell));
     const all = values.reduce((a, b) => a + b);
     const rounded = agree(all, 0, Math.max(...values.map(Math.abs))) ? 0 : all;
-    cells.push(entry(`${name}.sum`, n, values.length, { value: rounded, plain: true }));
+    const recorded = !name.endsWith('.share');
+    cells.push(recorded ? entry(`${name}.row`, n, 'sum', { value: rounded, plain: true }) : null);
     return { label, spoken: `sample ${n + 1}`, cells };
   };
-  const result = isOther() ? [row(`${dz}.share`, words, (k) => share(n, k)), row(dz, `but ${symbol(dz)}`)] : [row(dz, words)];
-  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t'), ...result];
+  const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t')];
+  if (isOther()) lines.push(row(`${dz}.share`, words, (k) => share(n, k)), row(dz, `but ${symbol(dz)}`));
+  else lines.push(row(dz, words));
   return { columns: [...data.class_names, 'sum'], rows: lines };
 }
 
