@@ -26,6 +26,7 @@ from minnet.training import Training
 MOST_BYTES = 3 * 2**20  # of a page
 REMEDY = "explain fewer steps, fewer samples, or a smaller network"
 MOST_ENTRIES = 30_000  # of theta, in all steps: about as many as fit into a page
+SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "page.js")  # one after another
 
 
 @dataclass
@@ -98,9 +99,9 @@ class Explanation:
         from importlib.resources import files
 
         parts = files("minnet.lab") / "page"
-        page, style, script = ((parts / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+        page, style, *scripts = ((parts / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS))
         data = json.dumps(self.content(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        for place, text in (("STYLE", style), ("SCRIPT", script), ("DATA", data.replace("<", "\\u003c"))):
+        for place, text in (("STYLE", style), ("SCRIPT", "\n".join(scripts)), ("DATA", data.replace("<", "\\u003c"))):
             page = page.replace(f"/*{place}*/", text)
         size = len(page.encode())
         if size > MOST_BYTES:
