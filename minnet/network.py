@@ -91,7 +91,7 @@ class Network:
             rng = random_numbers(each, WEIGHTS)
             for layer, following in zip(self.layers, [*self.layers[1:], self.output], strict=True):
                 getattr(layer, "initialize", Layer.initialize.__get__(layer))(rng, following)
-            fit.check_views(self._views)
+            self.check_views()
         self.D, self.K = fit.widths(self.layers, np.dtype(dtype))
         class_weight = getattr(self.output, "class_weight", None)
         if class_weight is not None and len(class_weight) != self.K:
@@ -111,7 +111,7 @@ class Network:
 
     def check_views(self) -> None:
         """Raise ValueError if a layer's parameter or gradient is another array than the view into theta or dtheta."""
-        fit.check_views(self._views)
+        fit.check_views(self, self._views)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self.at(self.theta.copy())

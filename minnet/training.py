@@ -64,7 +64,7 @@ def train(
     Parameters
     ----------
     network, optimizer, dataset, epochs, batch_size, seed, settings
-        As `Training` takes them: ``schedule``, ``clip_norm``, ``patience`` and ``monitor`` by name.
+        As `Training` takes them: ``schedule``, ``clip_norm``, ``patience``, ``monitor`` and ``prove`` by name.
     on_epoch : callable, optional
         Called with the history after each epoch.
 
@@ -122,6 +122,8 @@ class Training:
     patience, monitor
         As `EarlyStopping` takes them; without patience all epochs are done, and the last one's weights kept. A network
         of a stack that would have stopped keeps its best weights, whatever comes after.
+    prove : bool, default True
+        Whether to hold the network's gradient against complex steps before the first step (`minnet.lab.proof`).
 
     Attributes
     ----------
@@ -131,6 +133,9 @@ class Training:
         Why training ended, once it has.
     interrupted : bool
         Set it, from a signal handler say, and `run` returns after the step that is being taken.
+    proof : dict or None
+        How well the gradient agreed with the slope of the loss, as `minnet.lab.proof.prove` says; None if nothing was
+        compared.
     kept_theta : array of the shape of theta
         The weights of the epoch that is kept, which `keep` gives the network.
 
@@ -154,6 +159,7 @@ class Training:
     clip_norm: float | None = None
     patience: int | None = None
     monitor: str = "loss"
+    prove: bool = True
 
     def __post_init__(self) -> None:
         fit.check_settings(self)
@@ -170,13 +176,26 @@ class Training:
         self.history = History()
         self.kept_theta = network.theta.copy()
         self.ended: Any = None
+        self.proof: dict[str, Any] | None = None
         self.interrupted = False
         self.overflows = Overflows(network, self.optimizer)
         self.seconds = 0.0  # that an interrupted epoch has taken
 
     def run(self, on_epoch: Callable[[History], object] | None = None) -> None:
-        """Train until the epochs are done, or something ends it before; ``ended`` then tells what."""
+        """Train until the epochs are done, or something ends it before; ``ended`` then tells what.
+
+        Raises
+        ------
+        ValueError
+            Before the first step if the network's gradient is wrong; after an epoch if a layer's W or dW is no longer
+            the network's.
+        """
         self.ended = self.over()
+        self.network.check_views()
+        if self.prove and self.place == (0, 0):
+            from minnet.lab.proof import prove  # only now: the loop itself knows nothing of the lab
+
+            self.proof = prove(self)
         with self.overflows.watched():
             while not self.ended:
                 for rows in self.rest_of_epoch():  # where a checkpoint left it
@@ -186,6 +205,7 @@ class Training:
                 self.close_epoch()
                 if on_epoch is not None:
                     on_epoch(self.history)
+                    self.network.check_views()
 
     @property
     def place(self) -> tuple[int, int]:
@@ -197,8 +217,7 @@ class Training:
         """Give the rows of each batch that is left of the epoch, (B,) or (S, B), having set its learning rate."""
         epoch, taken = self.place
         self.started = time.perf_counter()
-        orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
-        order = np.stack(orders) + self.first_row if self.stack else orders[0]
+        order = self.order(epoch)
         losses = self.history.validation_loss
         factors = fit.factors_of(self.schedule, epoch, self.steps, self.epochs, losses)
         for step in range(self.steps):
@@ -206,6 +225,11 @@ class Training:
                 self.optimizer.lr = plain(self.lr * factors[step])
             if step >= taken:
                 yield order[..., step * self.batch_size : (step + 1) * self.batch_size]
+
+    def order(self, epoch: int) -> Array:
+        """Shuffle the rows for an epoch: (N,), or (S, N), of each network its own."""
+        orders = [random_numbers(seed, ORDER, epoch).permutation(self.N) for seed in self.seeds]
+        return np.stack(orders) + self.first_row if self.stack else orders[0]
 
     def batch(self, rows: Array) -> tuple[Array, Array, Array | None]:
         """Gather the samples, targets and weights of some rows."""

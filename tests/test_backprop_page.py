@@ -43,9 +43,9 @@ def four_numbers() -> list[Any]:
     dC, dd, dz, dp, dw = (found[each] for each in (C, d, z, p, w))
     h, loss = 0.01, (2.01 * 3 - 1 - 7) ** 2
     return [
-        [[w, x, p], [z, t, d], [p, b, z], [d, d, C]],
+        [[w, x, p], [p, b, z], [z, t, d], [d, d, C]],
         [x, x, 1, -1],
-        [dC, [dC, d, dC, d, dd], [dz, 1, dp], [dd, 1, dz], [dp, x, dw]],
+        [dC, [dC, d, dC, d, dd], [dd, 1, dz], [dz, 1, dp], [dp, x, dw]],
         [w.number + h, loss, C.number - loss, dw, h, dw * h, d],
     ]
 
@@ -91,7 +91,7 @@ def step() -> dict[str, list[Any]]:
         "Forward": [of["0.z"], 0, a, of["2.z"], y, own, own, 2, -np.log(own), 2, before],
         "Backward, from the loss to the first weight": [
             [2, y - t, (y - t) / 2, 1, of["2.dW"], of["2.db"], of["1.da"]],
-            [0, 1, 0, dz1, of["0.dW"], of["0.db"]],
+            [1, 0, 0, 0, 1, 0, dz1, of["0.dW"], of["0.db"]],
         ],
         "Where does the transpose come from?": [
             [a[:, 0], a[0, 0], dz2[0, 0], a[1, 0], dz2[1, 0], of["2.dW"][0, 0]],

@@ -62,7 +62,7 @@ def test_one_sample() -> None:
     dy = cross_entropy.backward()
     np.testing.assert_allclose(softmax.backward(dy), y - t, atol=1e-15)
     texts = row(y[0]), f"{y[0, 2]:.4f} = {loss:.4f}", row((y - t)[0]), f"(0, 0, {dy[0, 2]:.2f})"
-    answers("One sample", *texts, row(softmax.jacobian[0, 2]))
+    answers("Why y − t? One sample", *texts, row(softmax.jacobian[0, 2]))
 
 
 def test_why_not_softmax() -> None:

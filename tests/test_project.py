@@ -43,7 +43,11 @@ STANDS_ON = {  # each room on those named, and on what these stand on
     "cli": ("__init__",),
     "__main__": ("cli",),
 }
-MAY_TRACE = {("runs.job", ""), ("training", "train")}  # what trained and diverged asks the lab where
+MAY_ASK = {  # the lab: where what trained diverged, and whether its gradient is right
+    ("runs.job", "", "lab.trace"),
+    ("training", "train", "lab.trace"),
+    ("training", "run", "lab.proof"),
+}
 
 
 def run_script(name: str, *arguments: str, cwd: Path) -> str:
@@ -77,7 +81,7 @@ def test_the_readme_is_short_and_its_library_example_runs() -> None:
     assert len(text.splitlines()) <= 150
     (example,) = [example for example in blocks("README.md", "python") if "load_dataset" in example]
     assert len(example.splitlines()) <= 12
-    (importing, tracing) = re.findall(r"`(from minnet.lab.trace import trace); (trace\(.*?\]?)`", text)[0]
+    (importing, tracing) = re.findall(r"`(from minnet import trace)`, then\n`(trace\(.*?\]?)`", text)[0]
     more = f"{importing}\nassert {tracing}.shape == (1257, 10)\nassert not hasattr(network.layers[0], 'dz')"
     program = [sys.executable, "-W", "error", "-c", example + more]
     printed = subprocess.run(program, check=True, capture_output=True, text=True).stdout
@@ -296,8 +300,8 @@ def test_imports_go_down_only_and_reach_for_no_more_than_is_needed(file: Path) -
         top, _, inner = module.partition(".")
         if top == "minnet":
             other = inner.partition(".")[0] or "__init__"
-            traces = inner == "lab.trace" and (name, function) in MAY_TRACE
-            assert other in {room, *beneath(room)} or traces, f"{name} imports {module}"
+            asks = (name, function, inner) in MAY_ASK
+            assert other in {room, *beneath(room)} or asks, f"{name} imports {module}"
             assert other != "plots" or function, f"{name} imports matplotlib, whether it draws or not"
         elif top not in sys.stdlib_module_names:
             allowed = top == "numpy" or (function and name not in LESSON)

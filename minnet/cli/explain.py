@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, Argument, Commands, Report
 from minnet.cli.learn import load_class
 from minnet.data.dataset import Dataset
+from minnet.data.tables import is_file_name
 from minnet.lab.bugs import BUGS, Bug, Unstopped
 from minnet.lab.explain import Explanation, explain_training, tiny
 from minnet.lab.mistakes import MISTAKES
@@ -47,7 +48,12 @@ class Subject(NamedTuple):
 
 def check_subject(what: str, value: str) -> str:
     """Return the name of a data set, of a file, or of a run."""
-    return value if value == TINY or Path(value).is_dir() else str(DATASET.check(what, value))
+    return value if value == TINY or is_run(value) else str(DATASET.check(what, value))
+
+
+def is_run(subject: str) -> bool:
+    """Tell whether something is the name of a run folder, there or not."""
+    return Path(subject).is_dir() or ("/" in subject and not is_file_name(subject))
 
 
 def explain(
@@ -66,7 +72,7 @@ def explain(
     """See every number of real steps, from the batch to the update, and the proof that each gradient is right."""
     if (layer and bug) or (show and not (text and hide)):
         raise WrongUsage("expected --layer or --bug, not both, and --show only with --text and --hide")
-    run = Path(subject).is_dir()
+    run = is_run(subject)
     if (subject == TINY or run) and settings:
         typed = ", ".join(map(flag, settings))
         raise WrongUsage(f"{subject} has settings of its own: leave out {typed}")

@@ -260,7 +260,8 @@ def compare(bug: Bug, dataset: Dataset, epochs: int, seed: int) -> list[History]
             dataset, part = part(dataset), Unstopped
         linear, activation, output, training = (part if issubclass(part, right) else right for right in right_ones)
         layers = [linear(dataset.D, HIDDEN), activation(), linear(HIDDEN, dataset.K)]
-        trained = training(Network(layers, output(), seed), SGD(lr, MOMENTUM), dataset, epochs, BATCH_SIZE)
+        network, optimizer = Network(layers, output(), seed), SGD(lr, MOMENTUM)
+        trained = training(network, optimizer, dataset, epochs, BATCH_SIZE, prove=False)
         with np.errstate(all="ignore"):
             trained.run()
         histories.append(trained.history)

@@ -24,9 +24,9 @@ from minnet.support.text import counted, nearest
 from minnet.training import Training
 
 MOST_BYTES = 3 * 2**20  # of a page
+SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "sections.js", "page.js")
 REMEDY = "explain fewer steps, fewer samples, or a smaller network"
 MOST_ENTRIES = 30_000  # of theta, in all steps: about as many as fit into a page
-SCRIPTS = ("recorded.js", "maps.js", "formulas.js", "pointing.js", "page.js")  # one after another
 
 
 @dataclass
@@ -249,7 +249,7 @@ def explain_training(
         Of fewer steps, if the training diverged before.
     """
     check_size(network, len(steps))
-    recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples)
+    recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples, prove=False)
     recorder.wanted, recorder.right = sorted(steps), right
     with np.errstate(all="ignore" if bug else "warn"):
         recorder.run()

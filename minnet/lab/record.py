@@ -66,7 +66,8 @@ def record(
         - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
           "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
         - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
-          how far the backward pass is from them, such as "0.dW.error" (NaN in the one is a kink, where there is none); and the "tolerance" of such errors.
+          how far the backward pass is from them, such as "0.dW.error"; NaN where there is none, on a kink; and the
+          "tolerance" of such errors.
     """
     found = {"x": np.copy(x)}
     for place, name, array in passes(network, x, t, sample_weight):
@@ -129,20 +130,28 @@ def proof(
     def loss_of_theta(theta: Array) -> Any:
         return fixed(network, theta).forward(x, t, False, sample_weight)
 
-    true_dz, error_of_dz = exact_slope(loss_of_logits, found[z], found[dz])
-    gradient, error = exact_slope(loss_of_theta, network.theta, dtheta)
-    exact = {dz: true_dz}
+    true_dz, doubt_of_dz = exact_slope(loss_of_logits, found[z], found[dz])
+    gradient, doubt = exact_slope(loss_of_theta, network.theta, dtheta)
+    least = SMALL * largest(gradient)
+    proved = {f"{dz}.exact": true_dz, f"{dz}.error": error(found[dz], true_dz, least)}
     for name, slot in places.items():
-        exact[name] = gradient[slot.entries].reshape(slot.shape)
-    least = SMALL * np.nanmax(np.abs(gradient), initial=0)
-    for name, true in list(exact.items()):
-        compared = ~np.isnan(true)
-        size = max(np.abs(true).max(where=compared, initial=0), least) or 1
-        largest = np.abs(found[name] - true).max(where=compared, initial=0) / size
-        exact[f"{name}.error"] = np.nan_to_num(largest, nan=np.inf)
-    tolerance = max(TOLERANCE[network.theta.dtype.name], error, error_of_dz)
-    named = {name if name.endswith("error") else f"{name}.exact": array for name, array in exact.items()}
-    return {**named, "tolerance": np.asarray(tolerance)}
+        true = gradient[slot.entries].reshape(slot.shape)
+        proved[f"{name}.exact"] = true
+        proved[f"{name}.error"] = error(found[name], true, least)
+    tolerance = max(TOLERANCE[network.theta.dtype.name], doubt, doubt_of_dz)
+    return {**proved, "tolerance": np.asarray(tolerance)}
+
+
+def largest(array: Array) -> float:
+    """Find the largest absolute number, those left out that are none."""
+    return float(np.abs(array).max(where=~np.isnan(array), initial=0))
+
+
+def error(said: Array, true: Array, least: float) -> Array:
+    """Compute how far a gradient is off at most, relative to its largest entry, or to the least that counts."""
+    size = max(largest(true), least) or 1
+    compared = np.where(np.isnan(true), 0, said - true)
+    return np.asarray(np.nan_to_num(np.abs(compared).max() / size, nan=np.inf))
 
 
 @np.errstate(all="ignore")
@@ -169,13 +178,14 @@ def exact_slope(loss: Callable[[Array], Any], where: Array, said: Array) -> tupl
         right = left = np.full(where.shape, np.inf)
     h = DIFFERENCE
     difference = along_each(lambda unit: (loss(where + h * unit) - loss(where - h * unit)) / (2 * h), where.shape)
-    size = np.abs(difference).max()
+    size = largest(difference)
     on_kink = np.abs(right - left) > 1e-6 * size
-    matches = (np.abs(right - said) <= 1e-9 * size) | (np.abs(left - said) <= 1e-9 * size)
-    kinks = np.where(matches, said, np.nan)
-    if np.all(on_kink | (np.abs(right - difference) <= 1e-4 * size)):
-        return np.where(on_kink, kinks, right), 0.0
-    return np.where(on_kink, kinks, difference), 1e-6
+    off = np.minimum(np.abs(right - said), np.abs(left - said))
+    on_kink_said = np.where(off <= 1e-9 * size, said, np.nan)
+    agree = np.abs(right - difference) <= 1e-4 * size
+    if np.all(on_kink | agree):
+        return np.where(on_kink, on_kink_said, right), 0.0
+    return np.where(on_kink, on_kink_said, difference), 1e-6
 
 
 def along_each(slope: Callable[[Array], Any], shape: tuple[int, ...]) -> Array:

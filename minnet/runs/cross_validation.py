@@ -282,7 +282,8 @@ def results(found: CrossValidation, ending: dict[str, Any]) -> dict[str, Any]:
     if len(found.ranking) > 1:
         content["ranking"] = [fared(setting, found.means(setting), means) for setting in found.ranking]
     _, classes = found.classes()
-    return {**content, "seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
+    content |= {"seconds": math.fsum(history.seconds), "ended": ending, "classes": classes}
+    return {**content, "proof": found.result.proof}
 
 
 def fared(setting: Setting, means: Mapping[str, Array], names: Iterable[str]) -> dict[str, Any]:

@@ -257,6 +257,7 @@ class Job:
             summary = summarize(self, network, history, ending, beside)
         else:
             summary = Summary({"dataset": self.dataset.name, "seed": self.config.seed, "ended": ending})
+        summary.results["proof"] = result.proof
         write_run(folder, history, summary, network, self.dataset)
         return report(folder, ended, ending, summary)
 

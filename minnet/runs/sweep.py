@@ -124,12 +124,16 @@ def bytes_of_split(dataset: Dataset) -> int:
 
 
 class Result(NamedTuple):
-    """What came of a group: the weights kept, its history, why it ended, and of a single network where it diverged."""
+    """What came of a group: the weights kept, its history, why it ended.
+
+    And of a single network where it diverged; and how well the gradient agreed with the loss before the first step.
+    """
 
     theta: Array
     history: History
     ended: Ending
     found: dict[str, Any] | None = None
+    proof: dict[str, Any] | None = None
 
 
 class Group(NamedTuple):
@@ -176,7 +180,7 @@ def run(training: Training, on_epoch: OnEpoch | None) -> Result:
     """Train from where a training stands until it ends."""
     with threads_for(training.network, training.batch_size):
         training.run(on_epoch)
-    return Result(training.kept_theta, training.history, training.ended)
+    return Result(training.kept_theta, training.history, training.ended, proof=training.proof)
 
 
 def join(results: Sequence[Result]) -> Result:
@@ -200,7 +204,7 @@ def join(results: Sequence[Result]) -> Result:
     ended = min((result.ended for result in results), key=lambda each: order.index(each.reason))
     if ended.reason != "interrupted":
         ended = ended._replace(epoch=len(history.epoch))
-    return Result(np.concatenate([result.theta for result in results]), history, ended)
+    return Result(np.concatenate([result.theta for result in results]), history, ended, proof=results[0].proof)
 
 
 def sweep(

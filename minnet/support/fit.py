@@ -38,9 +38,13 @@ def slots(layers: Sequence[object]) -> Iterator[Slot]:
             start = stop
 
 
-def check_views(views: Sequence[tuple[Slot, str, Any]]) -> None:
+def check_views(network: Any, views: Sequence[tuple[Slot, str, Any]]) -> None:
     """Raise ValueError if a layer's parameter or gradient is another array than the view that it was given."""
     for slot, name, view in views:
+        whole = name.removesuffix(slot.name) + "theta"
+        if not np.may_share_memory(view, getattr(network, whole)):
+            replaced = f"network.{whole} is another array now, unknown to the layers"
+            raise ValueError(f"{replaced}; write network.{whole}[...] = … instead, or make a new Network")
         if getattr(slot.layer, name) is not view:
             whose = f"layer {slot.place}, {described(slot.layer)}: {name} is another array now, unknown to the network"
             entries = f"{name}[...] = …"

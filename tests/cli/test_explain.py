@@ -64,9 +64,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def explained(command: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
     """Run a command and return what it printed, which is on stdout or, if it failed, one line on stderr."""
     try:
-        assert main(["explain", *command.split()]) == code
+        ended: Any = main(["explain", *command.split()])
     except SystemExit as stop:
-        assert stop.code == code
+        ended = stop.code
+    assert ended == code
     out, err = capsys.readouterr()
     assert (out == "" and err.count("\n") == 1) if code else err == ""
     return out or err
@@ -182,6 +183,7 @@ def test_a_run_is_explained_at_its_weights(folder: Path, capsys: pytest.CaptureF
         ("iris --out missing/page.html", 1, "cannot write missing/page.html"),
         ("digits --hidden 300,300", 1, "got 112,810 parameters in 4 steps: explain fewer"),
         (".", 1, "config.json"),
+        ("runs/none", 1, "runs/none"),
         ("no.csv --target x", 1, "no.csv"),
     ],
 )

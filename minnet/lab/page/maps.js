@@ -9,48 +9,12 @@ function live(change) {
   change();
 }
 
+/** An element; its children are elements or text, and text stays text. */
 function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) element.setAttribute(name, value);
-  element.append(...children);
+  element.append(...children.filter((child) => child !== undefined));
   return element;
-}
-
-function math(tag, ...children) {
-  const element = document.createElementNS('http://www.w3.org/1998/Math/MathML', tag);
-  element.append(...children);
-  return element;
-}
-
-/** "dW₂" as mathematics: d and W, and 2 below. */
-function letters(name) {
-  const [, word, index, primes] = /^(\D*?)([₀-₉]*)(′*)$/u.exec(symbol(name)) ?? [0, symbol(name), '', ''];
-  const single = word.length < 4 ? [...word.replace('x̂', 'x̂')].map((each) => math('mi', each)) : [math('mtext', word)];
-  const below = [...index].map((digit) => '₀₁₂₃₄₅₆₇₈₉'.indexOf(digit)).join('');
-  const whole = below ? math('msub', math('mrow', ...single), math('mn', below)) : math('mrow', ...single);
-  return primes ? math('mrow', whole, math('mo', primes)) : whole;
-}
-
-/** Give each quantity of an equation its symbol, and under it its shape. */
-function fillMath(root, resolve = (q) => q) {
-  for (const place of root.querySelectorAll('mi[data-q]')) {
-    const name = resolve(place.dataset.q);
-    const turned = 'transposed' in place.dataset;
-    const letter = turned ? math('msup', letters(name), math('mo', '⊤')) : letters(name);
-    if ('bare' in place.dataset || !has(name)) { place.replaceWith(letter); continue; }
-    const shape = math('mtext');
-    live(() => { shape.textContent = turned ? [...now().shapes[name]].reverse().join(' × ') : shapeText(name); });
-    place.replaceWith(math('munder', letter, shape));
-  }
-}
-
-/** The equation of a kind of layer, from the page's templates, or what its author says of it. */
-function equation(kind, resolve, words = '') {
-  const template = find(`template[data-equation="${CSS.escape(kind)}"]`);
-  if (!template) return el('p', { class: 'words' }, words);
-  const box = el('div', { class: 'equation', 'data-number': template.dataset.number }, template.content.cloneNode(true));
-  fillMath(box, resolve);
-  return box;
 }
 
 const link = (name, words = symbol(name)) => el('a', { href: `#at-${name}` }, words);
@@ -60,133 +24,80 @@ const sign = (words) => el('span', { class: 'sign' }, words);
 function flow(...pieces) {
   const row = el('div', { class: 'flow' });
   for (const piece of pieces.filter(Boolean)) {
-    const open = row.lastChild?.lastChild?.className === 'sign';
+    const open = row.lastChild?.lastChild.className === 'sign';
     if (open) row.lastChild.append(piece);
     else row.append(el('div', {}, piece));
   }
   return row;
 }
 
-// Maps
+// Equations
 
-const maps = [];
-const LARGE = 1000; // entries; larger maps wait until they are seen
+function math(tag, ...children) {
+  const element = document.createElementNS('http://www.w3.org/1998/Math/MathML', tag);
+  element.append(...children);
+  return element;
+}
+
+/** "dW₂" as mathematics: d and W, and 2 below. */
+function letters(name) {
+  const [, word, index, primes] = /^(.*?)([₀-₉]*)(′*)$/u.exec(symbol(name));
+  const single = word.match(/\P{M}\p{M}*/gu).map((letter) => math('mi', letter));
+  const below = [...index].map((digit) => '₀₁₂₃₄₅₆₇₈₉'.indexOf(digit)).join('');
+  const base = math('mrow', ...(word.length < 4 ? single : [math('mtext', word)]));
+  const whole = below ? math('msub', base, math('mn', below)) : base;
+  return primes ? math('msup', whole, math('mo', primes)) : whole;
+}
+
+/** Give each quantity of a text its symbol, and in an equation its shape under it. */
+function fill(root, resolve) {
+  for (const place of root.querySelectorAll('[data-q]')) {
+    const name = resolve(place.dataset.q);
+    const turned = 'transposed' in place.dataset;
+    const letter = turned ? math('msup', letters(name), math('mo', '⊤')) : letters(name);
+    const shape = math('mtext');
+    const below = () => (turned ? [...now().shapes[name]].reverse().join(' × ') : shapeText(name));
+    if (place.localName !== 'mi') place.replaceChildren(symbol(name));
+    else if ('bare' in place.dataset || !has(name)) place.replaceWith(letter);
+    else {
+      place.replaceWith(math('munder', letter, shape));
+      live(() => { shape.textContent = below(); });
+    }
+  }
+  return root;
+}
+
+/** The equation of a kind of layer, from the page's templates, or what its author says of it. */
+function equation(kind, resolve, words) {
+  const template = find(`template[data-equation="${CSS.escape(kind)}"]`);
+  if (!template) return el('p', { class: 'words' }, words);
+  return fill(el('div', { class: 'equation', 'data-number': template.dataset.number }, copy(template)), resolve);
+}
+
+const copy = (template) => template.content.cloneNode(true);
+
+// What the colours and the blanks are
+
 const extents = new Map();
 
 /** The number that has the full colour: arrays that are to be compared share it. */
 function extent(name) {
-  const shared = name.replace(/\.(exact|outer|new)$/, '');
-  if (['y', 't', 'y-t', 'y-t.row', 'product'].includes(shared)) return 1;
-  const [place, q] = shared.split('.');
-  if (q === 'a' && ['ReLU', 'LeakyReLU', 'Dropout'].includes(layers[place].kind)) return extent(input(+place));
+  const { place, q } = parts(name);
+  if (['y', 't', 'y-t', 'product'].includes(q)) return 1;
+  if (q === 'a' && ['ReLU', 'LeakyReLU', 'Dropout'].includes(layers[place].kind)) return extent(input(place));
+  const shared = name.replace(/\.(exact|outer|new|share)$/, '');
   const key = `${state.step}|${shared}`;
-  const all = () => [now().arrays[shared], now().arrays[`${shared}.exact`], now().right[shared]].flatMap((array) => array?.flat() ?? []);
-  const most = () => all().filter(Number.isFinite).reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
-  if (!extents.has(key)) extents.set(key, most() || 1);
+  if (!extents.has(key)) {
+    const alike = [now().arrays[shared], now().arrays[`${shared}.exact`], now().right[shared]];
+    const sizes = alike.flatMap((array) => array?.flat() ?? []).map(Math.abs).filter(Number.isFinite);
+    extents.set(key, sizes.reduce((most, size) => Math.max(most, size), 0) || 1);
+  }
   return extents.get(key);
 }
 
-const identity = (each) => `${withoutExact(each.name)}|${each.n ?? ''}|${each.i}|${each.j}`;
-const isHidden = (each) => state.hidden.has(quantity(each.name)) && !state.revealed.has(`${state.step}|${identity(each)}`);
-
-/** An array as it is: rows and columns of entries, with their names. */
-const whole = (name) => () => ({
-  columns: columnLabels(name),
-  rows: rowLabels(name).map((label, i) => ({ label, sample: bySample(name) ? i : undefined,
-    cells: range(columns(name)).map((j) => entry(name, i, j)) })),
-});
-
-/** A map of an array with its caption, and beside it the right program's, where the two differ. */
-function map(name, { layout = whole(name), caption = symbol(name), picture = false, bare = false } = {}) {
-  if (!layout && !has(name)) return null;
-  const figure = el('figure', { id: document.getElementById(`at-${name}`) || bare ? undefined : `at-${name}`, tabindex: bare ? undefined : -1 });
-  claimed.has(name) || bare ? figure.removeAttribute('id') : claimed.add(name);
-  const legend = el('figcaption');
-  const shown = [{ version: 'arrays' }, ...(steps.some((step) => name in step.right) && !picture ? [{ version: 'right' }] : [])];
-  figure.append(...(bare ? [] : [legend]), ...shown.map((each) => newGrid(each, name, layout, picture)));
-  live(() => {
-    if (!has(name) && layout === undefined) return;
-    const error = has(`${name}.error`) ? at(`${name}.error`, 0, 0) : 0;
-    const wrong = !(error <= data.tolerance);
-    const other = shown.length > 1 && differs(name);
-    figure.classList.toggle('wrong', wrong || other);
-    if (shown[1]) shown[1].box.hidden = !other;
-    const code = name === caption || name.split('.').length > 2 ? [] : [el('code', {}, name)];
-    const size = state.hidden.has(quantity(name)) || ['row', 't'].includes(name) ? '' : ` ±${text(extent(name), 3)}`;
-    legend.replaceChildren(el('b', {}, caption), ' ', ...code, el('small', {}, ` ${shapeText(name)}${size}`));
-    if (wrong) legend.append(el('strong', {}, ` ✗ wrong, relative error ${text(error, 2)}`));
-    if (other) legend.append(el('strong', {}, ` ✗ with ${data.bug?.name ?? 'the mistake'}; below it, what is right`));
-  });
-  return figure;
-}
-
-const claimed = new Set(); // names whose first map has the id that links lead to
-
-function newGrid(grid, name, layout, picture) {
-  const right = grid.version === 'right';
-  const table = el('table', { role: 'grid', 'data-array': name, 'data-version': right ? 'right' : undefined });
-  grid.box = el('div', { class: 'scroll' }, ...(right ? [el('p', { class: 'right' }, 'right')] : []), table);
-  Object.assign(grid, { name, layout, picture, table, cells: new Map(), seen: false });
-  maps.push(grid);
-  const { rows: lines, columns: labels } = layout();
-  grid.large = lines.length * labels.length > LARGE;
-  if (grid.large) {
-    grid.box.style.minHeight = `${lines.length * (lines.length > 40 ? 8 : 12) + 2}px`;
-    whenSeen.observe(grid.box);
-    grid.box.grid = grid;
-  } else draw(grid);
-  return grid.box;
-}
-
-const whenSeen = new IntersectionObserver((boxes) => boxes.forEach(({ target, isIntersecting }) => {
-  target.grid.seen = isIntersecting;
-  if (isIntersecting && target.grid.stale !== false) draw(target.grid);
-}), { rootMargin: '400px' });
-
-/** Write an array's numbers into its map; the table itself is made anew only if its shape is another one. */
-function draw(grid) {
-  const { columns: labels, rows: lines } = grid.layout();
-  const small = lines.length <= 17 && labels.length <= 13 && !grid.picture;
-  const form = `${lines.length} ${labels.length}`;
-  if (grid.form !== form) build(grid, lines, labels, small);
-  grid.form = form;
-  grid.stale = false;
-  grid.cells.clear();
-  const right = grid.version === 'right' ? ', right' : '';
-  lines.forEach((line, r) => {
-    const row = grid.table.tBodies[0].rows[r];
-    row.classList.toggle('chosen', line.sample === state.sample);
-    row.cells[0].textContent = line.label;
-    line.cells.forEach((each, c) => each && paint(grid, row.cells[c + 1], each, small, `${[line.label, labels[c]].filter((words) => words !== '').join(', ')}`, right));
-  });
-  grid.table.setAttribute('aria-label', `${symbol(grid.name)}, ${shapeText(grid.name)}${right}`);
-}
-
-function build(grid, lines, labels, small) {
-  const first = grid.table.contains(document.activeElement) || grid.table.contains(state.pointed);
-  if (first) letGo();
-  const head = el('tr', {}, el('td'), ...labels.map((label) => el(label === '' ? 'td' : 'th', label === '' ? {} : { scope: 'col' }, label)));
-  const body = lines.map((line) => el('tr', {}, el(line.label ? 'th' : 'td', line.label ? { scope: 'row' } : {}), ...line.cells.map((each) => el('td', each ? { 'data-i': each.i } : {}))));
-  grid.table.className = `${grid.picture ? 'picture' : small ? 'numbers' : 'colours'}${lines.length > 40 ? ' tall' : ''}`;
-  grid.table.replaceChildren(el('thead', {}, head), el('tbody', {}, ...body));
-  find('td[data-i]', grid.table)?.setAttribute('tabindex', 0);
-}
-
-function paint(grid, cell, each, small, where, right) {
-  const hidden = isHidden(each) && !grid.picture;
-  const value = hidden ? NaN : valueOf(each, grid.version);
-  cell.entry = each;
-  grid.cells.set(identity(each), cell);
-  cell.dataset.array = each.name;
-  cell.dataset.i = each.row ?? each.i;
-  cell.dataset.j = each.j;
-  cell.classList.toggle('hidden', hidden);
-  cell.classList.toggle('negative', value < 0);
-  cell.classList.toggle('odd', !hidden && !Number.isFinite(value));
-  cell.style.setProperty('--share', Number.isFinite(value) && !each.plain ? Math.min(1, Math.abs(value) / extent(each.name)).toFixed(3) : 0);
-  if (small) cell.textContent = hidden ? '?' : text(value);
-  cell.setAttribute('aria-label', `${symbol(each.name)}${right}, ${where}: ${hidden ? 'hidden' : text(value, 6)}`);
-}
+const identity = ({ name, n = '', i, j }) => `${withoutExact(name)}|${n}|${i}|${j}`;
+const isBlank = (name) => state.hidden.has(quantity(name)) || state.hidden.has(name.replace(/\.(exact|outer)$/, ''));
+const isHidden = (shown) => isBlank(shown.name) && !state.revealed.has(`${state.step}|${identity(shown)}`);
 
 /** Whether the program with a bug has other numbers here than the right one. */
 function differs(name, step = now()) {
@@ -195,4 +106,123 @@ function differs(name, step = now()) {
   if (wrong.length !== right.length || wrong[0].length !== right[0].length) return true;
   const size = Math.max(...right.map((row) => Math.max(...row.map(Math.abs))));
   return wrong.some((row, i) => row.some((value, j) => !agree(value, right[i][j], size)));
+}
+
+// Maps
+
+const maps = [];
+const linked = new Set(); // names that links lead to: to the first map of each
+const LARGE = 1000; // entries; larger maps wait until they are seen
+
+/** An array as it is: rows and columns of entries, with their names. */
+const whole = (name) => () => ({
+  columns: columnLabels(name),
+  rows: rowLabels(name).map((label, i) => {
+    const cells = range(columns(name)).map((j) => entry(name, i, j));
+    return { label, cells, sample: bySample(name) ? i : undefined };
+  }),
+});
+
+/** A map of an array with its caption, and with it the right program's, where the two differ. */
+function map(name, { layout = whole(name), caption = symbol(name), beside = true } = {}) {
+  const figure = el('figure', { id: linked.has(name) ? undefined : `at-${name}`, tabindex: -1 });
+  linked.add(name);
+  const legend = el('figcaption');
+  const other = beside && steps.some((step) => name in step.right) ? grid(name, layout, 'right') : undefined;
+  figure.append(legend, el('div', { class: 'versions' }, grid(name, layout, 'arrays'), other));
+  live(() => {
+    const error = has(`${name}.error`) ? scalar(`${name}.error`) : 0;
+    const wrong = !(error <= data.tolerance);
+    const unlike = Boolean(other) && differs(name);
+    figure.classList.toggle('wrong', wrong || unlike);
+    for (const each of figure.querySelectorAll('.version')) each.hidden = !unlike;
+    if (other) other.hidden = !unlike;
+    legend.replaceChildren(el('b', {}, caption), ...described(name, caption));
+    if (wrong) legend.append(el('strong', {}, ` ✗ wrong, relative error ${text(error, 2)}`));
+    else if (unlike) legend.append(el('strong', {}, ' ✗ not what it should be'));
+  });
+  return figure;
+}
+
+/** An array's name in the code, its shape, and which number has the full colour. */
+function described(name, caption) {
+  const code = name === caption || parts(name).kind ? [] : [' ', el('code', {}, name)];
+  const scale = isBlank(name) || name === 't' ? '' : ` ±${text(extent(name), 3)}`;
+  return [...code, ' ', el('small', {}, shapeText(name) + scale)];
+}
+
+/** A table of entries; it is one stop of the Tab key, and within it the arrow keys lead on. */
+function grid(name, layout, version = 'arrays', picture = false) {
+  const right = version === 'right';
+  const table = el('table', { role: 'grid', 'data-array': name, 'data-version': right ? version : undefined });
+  const words = right ? 'right' : `with ${data.bug?.name ?? 'the mistake'}`;
+  const box = el('div', { class: 'scroll' }, el('p', { class: 'version', hidden: '' }, words), table);
+  const { rows: lines, columns: labels } = layout();
+  const made = { name, layout, version, picture, table, cells: new Map(), form: '', stale: true, seen: false };
+  made.large = lines.length * labels.length > LARGE;
+  maps.push(made);
+  if (made.large) {
+    box.style.minHeight = `min(${lines.length * (lines.length > 40 ? 8 : 12) + 2}px, 34rem)`;
+    box.grid = made;
+    whenSeen.observe(box);
+  } else draw(made);
+  return box;
+}
+
+const whenSeen = new IntersectionObserver((boxes) => {
+  for (const { target, isIntersecting } of boxes) {
+    target.grid.seen = isIntersecting;
+    if (isIntersecting && target.grid.stale) draw(target.grid);
+  }
+}, { rootMargin: '400px' });
+
+/** Write an array's numbers into its map; the table itself is made anew only if its shape is another one. */
+function draw(made) {
+  const { columns: labels, rows: lines } = made.layout();
+  const form = `${lines.length} ${labels.length}`;
+  if (made.form !== form) build(made, lines, labels);
+  made.form = form;
+  made.stale = false;
+  made.cells.clear();
+  const right = made.version === 'right' ? ', right' : '';
+  made.table.setAttribute('aria-label', `${symbol(made.name)}, ${shapeText(made.name)}${right}`);
+  lines.forEach((line, r) => {
+    const row = made.table.tBodies[0].rows[r];
+    row.classList.toggle('chosen', line.sample === state.sample);
+    row.cells[0].textContent = line.label;
+    line.cells.forEach((shown, c) => {
+      const where = [line.spoken ?? line.label, labels[c]].filter((words) => words !== '').join(', ');
+      if (shown) paint(made, row.cells[c + 1], shown, `${symbol(shown.name)}${right}, ${where}`);
+    });
+  });
+}
+
+/** Make the table's rows and columns, without numbers in them. */
+function build(made, lines, labels) {
+  if (made.table.contains(state.pointed)) letGo();
+  const head = (label, scope) => (label === '' ? el('td') : el('th', { scope }, label));
+  const above = el('tr', {}, el('td'), ...labels.map((label) => head(label, 'col')));
+  const row = ({ label, cells }) => el('tr', {}, head(label, 'row'), ...cells.map(() => el('td')));
+  made.numbers = lines.length <= 17 && labels.length <= 13 && !made.picture;
+  made.table.className = made.picture ? 'picture' : made.numbers ? 'numbers' : 'colours';
+  made.table.classList.toggle('tall', lines.length > 40);
+  made.table.replaceChildren(el('thead', {}, above), el('tbody', {}, ...lines.map(row)));
+  const first = lines[0]?.cells.findIndex(Boolean);
+  if (first >= 0) made.table.tBodies[0].rows[0].cells[first + 1].tabIndex = 0;
+}
+
+/** Show an entry in its cell: its colour, its number if there is room, and what a screen reader says. */
+function paint(made, cell, shown, where) {
+  const hidden = isHidden(shown);
+  const value = hidden ? NaN : valueOf(shown, made.version);
+  const share = Number.isFinite(value) && !shown.plain ? Math.min(1, Math.abs(value) / extent(shown.name)) : 0;
+  made.cells.set(identity(shown), cell);
+  cell.entry = shown;
+  Object.assign(cell.dataset, { array: shown.name, i: shown.row ?? shown.i, j: shown.j });
+  cell.classList.toggle('hidden', hidden);
+  cell.classList.toggle('negative', value < 0);
+  cell.classList.toggle('odd', !hidden && !Number.isFinite(value));
+  cell.style.setProperty('--share', share.toFixed(3));
+  if (made.numbers) cell.textContent = hidden ? '?' : text(value);
+  cell.setAttribute('aria-label', `${where}: ${hidden ? 'hidden' : text(value, 6)}`);
 }

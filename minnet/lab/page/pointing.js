@@ -1,146 +1,173 @@
-/* What does the page say of the entry that one points at? By mouse, finger or keyboard alone. */
+/* What does the page say of the entry that one points at, be it by mouse, by finger or by keyboard? */
 
 const panel = find('#panel');
-const MOST_TERMS = 6;
+const MOST_TERMS = 6; // of a sum that is written out; the others are counted
 
+/** Point at a cell, or with null at none: light up what made its entry, and write that out. */
 function point(cell) {
-  for (const each of document.querySelectorAll('.pointed, .lit1, .lit2')) each.classList.remove('pointed', 'lit1', 'lit2');
+  for (const lit of document.querySelectorAll('.pointed, .lit1, .lit2')) lit.classList.remove('pointed', 'lit1', 'lit2');
   state.pointed = cell;
-  panel.hidden = !cell;
+  if (!cell) state.held = null;
+  panel.classList.toggle('empty', !cell);
+  panel.classList.toggle('held', state.held !== null);
+  find('#close').hidden = find('#check').hidden = !cell;
+  find('#sum').replaceChildren();
+  delete find('#sum').dataset.holds;
   if (!cell) return;
   cell.classList.add('pointed');
   showSum(cell);
 }
 
-function letGo() {
-  state.held = false;
-  point(null);
-}
+const letGo = () => point(null);
 
-const light = (each, which) => maps.forEach((grid) => grid.version === 'arrays' && grid.cells.get(identity(each))?.classList.add(which));
+function light(shown, role) {
+  for (const made of maps) if (made.version === 'arrays') made.cells.get(identity(shown))?.classList.add(`lit${role}`);
+}
 
 /** Say what the entry is, write out what makes it, and hold the two against each other. */
 function showSum(cell) {
-  const each = cell.entry;
-  const hidden = isHidden(each);
+  const shown = cell.entry;
+  const { name, i, j, value } = shown;
+  const hidden = isHidden(shown);
   const right = cell.closest('table').dataset.version === 'right';
-  const recorded = valueOf(each, right ? 'right' : 'arrays');
+  const provable = has(`${withoutExact(name)}.exact`) && !right && !hidden;
+  const inProof = Boolean(cell.closest('#proof'));
   const where = cell.getAttribute('aria-label').replace(/: [^:]*$/, '');
-  const code = each.value === undefined ? el('code', {}, `${each.name}[${each.i}, ${each.j}]`) : '';
-  const value = el('span', { class: 'value' }, hidden ? 'hidden: click it, or press Enter' : text(recorded, 10));
-  const lines = [el('p', {}, el('b', {}, where), ' ', code, ' = ', value)];
-  const formula = right ? undefined : formulas[withoutExact(each.name)]?.(each.i, each.j, each);
-  const holds = formula && writeOut(formula, each, hidden, lines);
-  if (holds === undefined) delete find('#sum').dataset.holds;
-  else find('#sum').dataset.holds = holds;
-  const provable = has(`${withoutExact(each.name)}.exact`) && !right && !hidden;
-  if (provable && (state.check || cell.closest('#proof'))) lines.push(...proofOf(each));
-  find('#check').hidden = !provable || Boolean(cell.closest('#proof'));
-  find('#sum').replaceChildren(...lines);
-  panel.classList.toggle('held', state.held);
+  const code = value === undefined ? [' ', el('code', {}, `${name}[${i}, ${j}]`)] : [];
+  const number = hidden ? 'hidden: click it, or press Enter' : text(valueOf(shown, right ? 'right' : 'arrays'), 10);
+  find('#sum').append(el('p', {}, el('b', {}, where), ...code, ' = ', el('span', { class: 'value' }, number)));
+  const formula = right ? undefined : formulas[withoutExact(name)]?.(i, j, shown);
+  if (formula) writeOut(formula, shown, hidden);
+  if (provable && (state.check || inProof)) find('#sum').append(...proofOf(shown));
+  find('#check').hidden = !provable || inProof;
 }
 
-function writeOut(formula, each, hidden, lines) {
+/** Write out what makes an entry, and say if it makes something else than what was recorded. */
+function writeOut(formula, { name, i, j, value: computed }, hidden) {
+  const recorded = computed ?? at(withoutExact(name), i, j);
   const box = el('p', { class: 'written' });
-  const put = (part, role) => {
-    if (typeof part === 'string') return box.append(part);
-    const value = typeof part === 'number' ? part : valueOf(part);
-    const blank = typeof part !== 'number' && isHidden(part);
-    const words = blank ? '?' : text(value, 6);
-    const bracket = value < 0 && /[·+−/] ?$/.test(box.textContent) && !blank;
-    box.append(el('span', typeof part === 'number' ? {} : { class: `factor${role}` }, bracket ? `(${words})` : words));
-    if (typeof part !== 'number') light(part, `lit${role}`);
-  };
-  let [value, size, role] = [formula.value, Math.abs(formula.value), 0];
-  if (formula.terms) {
-    value = formula.sign * total(formula.terms);
-    size = formula.terms.reduce((sofar, term) => sofar + Math.abs(total([term])), 0);
-    writeTerms(formula, put);
-  } else formula.parts.forEach((part) => put(part, typeof part === 'object' ? Math.min(2, (role += 1)) : 0));
-  const exact = each.name.endsWith('.exact');
-  const recorded = exact ? at(withoutExact(each.name), each.i, each.j) : valueOf(each);
+  if (formula.terms) writeTerms(box, formula);
+  else formula.parts.reduce((role, part) => role + put(box, part, role), 1);
+  const value = formula.terms ? formula.sign * total(formula.terms) : formula.value;
+  const size = formula.size ?? (formula.terms ?? []).reduce((sofar, term) => sofar + Math.abs(product(term)), 0);
   const holds = agree(value, recorded, size);
   box.append(hidden ? ' = ?' : ` = ${text(value, 6)}`);
-  lines.push(box);
-  if (!holds && !hidden) lines.push(el('p', { class: 'verdict wrong' }, `✗ This makes ${text(value, 10)}; what was recorded is ${text(recorded, 10)}.`));
-  return holds;
+  find('#sum').append(box);
+  find('#sum').dataset.holds = holds;
+  const words = `✗ This makes ${text(value, 10)}; what was recorded is ${text(recorded, 10)}.`;
+  if (!holds && !hidden) find('#sum').append(el('p', { class: 'verdict wrong' }, words));
+}
+
+/** Write words, a number, or an entry as a factor of that role, which lights up; how many factors that were. */
+function put(box, part, role) {
+  if (typeof part === 'string') box.append(part);
+  if (typeof part === 'string') return 0;
+  const known = typeof part === 'number';
+  const value = factor(part);
+  const words = !known && isHidden(part) ? '?' : text(value, 6);
+  const bracket = words.startsWith('−') && /[·+−/] ?$/.test(box.textContent);
+  box.append(el('span', known ? {} : { class: `factor${Math.min(2, role)}` }, bracket ? `(${words})` : words));
+  if (!known) light(part, Math.min(2, role));
+  return known ? 0 : 1;
 }
 
 /** The largest terms of a sum in their order, and of the others how many there are and what they make. */
-function writeTerms({ terms, sign }, put) {
-  const sizes = terms.map((term) => Math.abs(total([term])));
+function writeTerms(box, { terms, sign: before }) {
+  const sizes = terms.map((term) => Math.abs(product(term)));
   const least = [...sizes].sort((a, b) => b - a)[MOST_TERMS - 1];
-  const kept = terms.length <= MOST_TERMS + 2 ? terms : terms.filter((_, k) => sizes[k] >= least).slice(0, MOST_TERMS);
+  const all = terms.length <= MOST_TERMS + 2;
+  const kept = all ? terms : terms.filter((_, k) => sizes[k] >= least).slice(0, MOST_TERMS);
   const others = terms.filter((term) => !kept.includes(term));
-  if (sign < 0) put('−(');
+  if (before < 0) box.append('−(');
   kept.forEach((term, k) => {
-    if (k) put(' + ');
-    term.forEach((each, f) => (f ? put(' · ') : 0, put(each, Math.min(2, f + 1))));
+    if (k) box.append(' + ');
+    term.forEach((part, f) => {
+      if (f) box.append(' · ');
+      put(box, part, f + 1);
+    });
   });
   if (others.length) {
-    const blank = others.flat().some((each) => isHidden(each));
-    put(`${kept.length ? ' + ' : ''}${others.length} more terms: `);
-    blank ? put('?') : put(total(others));
-    others.forEach((term) => term.forEach((each, f) => light(each, `lit${Math.min(2, f + 1)}`)));
+    box.append(` + ${others.length} more terms: `);
+    put(box, others.flat().some(isHidden) ? '?' : total(others));
+    for (const term of others) term.forEach((part, f) => light(part, Math.min(2, f + 1)));
   }
-  if (sign < 0) put(')');
+  if (before < 0) box.append(')');
 }
 
 /** The backward pass and the complex step side by side, with all their digits. */
 function proofOf({ name, i, j }) {
-  const [said, exact] = [at(withoutExact(name), i, j), at(`${withoutExact(name)}.exact`, i, j)];
-  const holds = agree(said, exact, extent(`${withoutExact(name)}`));
+  const exact = `${withoutExact(name)}.exact`;
+  const gradients = names().filter((other) => /\.d(?!z|a).*\.exact$/.test(other));
+  const largest = (array) => now().arrays[array].flat().reduce((most, value) => Math.max(most, Math.abs(value) || 0), 0);
+  const size = Math.max(largest(exact), 1e-3 * Math.max(0, ...gradients.map(largest))); // as in minnet/lab/record.py
+  const [said, slope] = [at(withoutExact(name), i, j), at(exact, i, j)];
+  const none = Number.isNaN(slope); // on a kink
+  const holds = none || agree(said, slope, size);
+  const words = none ? 'On a kink there is no slope.' : holds ? '✓ They agree.' : '✗ They differ.';
   const line = (words, value) => el('p', { class: 'digits' }, el('span', {}, words), el('span', {}, value));
-  return [line('backward pass', text(said, 15)), line('complex step', text(exact, 15)), line('difference', text(said - exact, 3)),
-    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, holds ? '✓ They agree.' : '✗ They differ: the backward pass is wrong here.')];
+  return [
+    line('backward pass', text(said, 15)),
+    line('complex step', text(slope, 15)),
+    line('difference', text(said - slope, 3)),
+    el('p', { class: holds ? 'verdict' : 'verdict wrong', 'data-holds': holds }, words),
+  ];
 }
+
+// Mouse, finger and keyboard
 
 /** Click or Enter: a blank is revealed; any other entry is held, or let go again. */
 function press(cell) {
   if (isHidden(cell.entry)) {
     state.revealed.add(`${state.step}|${identity(cell.entry)}`);
     redraw();
-  } else state.held = !(state.held && state.pointed === cell);
+  } else state.held = state.held === cell ? null : cell;
   moveTo(cell);
   point(cell);
 }
 
 /** One entry of each map can be reached by Tab, from there the arrow keys lead on. */
 function moveTo(cell) {
-  for (const each of cell.closest('table').querySelectorAll('[tabindex="0"]')) each.tabIndex = -1;
+  for (const old of cell.closest('table').querySelectorAll('[tabindex="0"]')) old.removeAttribute('tabindex');
   cell.tabIndex = 0;
-  if (document.activeElement !== cell) cell.focus({ preventScroll: false });
+  if (document.activeElement !== cell) cell.focus();
 }
 
 function neighbour(cell, key) {
-  const [row, lines] = [cell.parentElement, [...cell.closest('tbody').rows]];
-  const entries = [...row.cells].filter((each) => each.entry);
-  const aside = { ArrowLeft: -1, ArrowRight: 1 }[key];
-  if (aside) return entries[entries.indexOf(cell) + aside];
-  if (key === 'Home' || key === 'End') return entries.at(key === 'Home' ? 0 : -1);
-  const away = { ArrowUp: -1, ArrowDown: 1 }[key];
-  const other = away && lines[lines.indexOf(row) + away]?.cells[cell.cellIndex];
-  return other?.entry ? other : undefined;
+  const entries = [...cell.parentElement.cells].filter((other) => other.entry);
+  const lines = [...cell.closest('tbody').rows];
+  const inLine = (away) => lines[lines.indexOf(cell.parentElement) + away]?.cells[cell.cellIndex];
+  const beside = (away) => entries[entries.indexOf(cell) + away];
+  const ways = {
+    ArrowLeft: () => beside(-1), ArrowRight: () => beside(1), ArrowUp: () => inLine(-1), ArrowDown: () => inLine(1),
+    Home: () => entries[0], End: () => entries.at(-1),
+  };
+  return ways[key]?.();
 }
 
 function onKey(event) {
-  if (event.key === 'Escape') return letGo();
-  const cell = event.target.closest?.('td[data-j]');
+  if (event.key === 'Escape') letGo();
+  const cell = event.target.closest('td[data-j]');
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === 'c') find('#check').click();
-  if (event.key === 'Enter' || event.key === ' ') { press(cell); event.preventDefault(); }
-  if (/^(Arrow|Home|End)/.test(event.key)) {
-    const next = neighbour(cell, event.key);
-    if (next) moveTo(next);
-    event.preventDefault();
-  }
+  const next = neighbour(cell, event.key);
+  if (next?.entry) moveTo(next);
+  if (event.key === 'Enter' || event.key === ' ') press(cell);
+  if (event.key === 'c' && !find('#check').hidden) find('#check').click();
+  if (/^(Arrow|Home|End|Enter| )/.test(event.key)) event.preventDefault();
 }
 
 function listen() {
-  const over = (handler) => (event) => { const cell = event.target.closest?.('td[data-j]'); if (cell) handler(cell); };
-  document.addEventListener('pointerover', over((cell) => state.held || point(cell)));
-  document.addEventListener('focusin', over(point));
-  document.addEventListener('click', over(press));
+  const onCell = (handler) => (event) => {
+    const cell = event.target.closest?.('td[data-j]');
+    if (cell) handler(cell, event);
+  };
+  let place = '';
+  document.addEventListener('pointermove', onCell((cell, { screenX, screenY }) => {
+    const moved = place !== `${screenX} ${screenY}`; // and not the page under a pointer at rest
+    place = `${screenX} ${screenY}`;
+    if (moved && !state.held && cell !== state.pointed) point(cell);
+  }));
+  document.addEventListener('focusin', onCell(point));
+  document.addEventListener('click', onCell(press));
   document.addEventListener('keydown', onKey);
   find('#close').addEventListener('click', letGo);
   find('#check').addEventListener('click', ({ currentTarget }) => {

@@ -1,19 +1,29 @@
 /*
 What was recorded, what is it called, and how is a number written? What all of the page stands on.
 
-The page's scripts are one after another in one element: recorded.js, maps.js, formulas.js, pointing.js, page.js.
+The page's scripts stand one after another in one element: recorded.js, maps.js, formulas.js, pointing.js, sections.js
+and page.js, which names the hooks for tests.
 */
 'use strict';
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const layers = data.layers;
 const last = layers.length - 1;
-const steps = data.steps.map((step) => ({ number: step.number, arrays: matrices(step.arrays), right: matrices(step.right),
-  shapes: Object.fromEntries(Object.entries(step.arrays).map(([name, array]) => [name, shapeOf(array)])) }));
-const state = { step: 0, sample: 0, hidden: new Set(), revealed: new Set(), pointed: null, held: false, check: false };
+const steps = data.steps.map(({ number, arrays, right }) => ({
+  number, arrays: each(arrays, matrix), right: each(right, matrix), shapes: each(arrays, shapeOf),
+}));
+const state = {
+  step: 0, // which of the recorded ones
+  sample: 0,
+  hidden: new Set(data.hidden), // names of arrays, or of quantities, that are left blank
+  revealed: new Set(), // entries of them
+  pointed: null, // a cell
+  held: null, // a cell that stays shown, whatever the mouse passes over
+  check: false, // whether its proof is shown
+};
 
-function matrices(arrays) {
-  return Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, matrix(array)]));
+function each(arrays, change) {
+  return Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, change(array)]));
 }
 
 /** Rows of numbers: a vector is one row, leading axes are put under one another. */
@@ -34,7 +44,9 @@ function shapeOf(array) {
 
 const now = () => steps[state.step];
 const has = (name) => name in now().arrays;
-const at = (name, i, j, version = 'arrays') => now()[version][name][i][j];
+const at = (name, i, j, version = 'arrays') => now()[version][name][i]?.[j] ?? NaN;
+const scalar = (name) => at(name, 0, 0);
+const names = () => Object.keys(now().arrays);
 const rows = (name) => now().arrays[name].length;
 const columns = (name) => now().arrays[name][0].length;
 const N = () => rows('x');
@@ -43,7 +55,7 @@ const range = (length) => Array.from({ length }, (_, k) => k);
 
 /** An entry of an array, to be shown, or to be a factor in a sum. */
 const entry = (name, i, j, more) => ({ name, i, j, ...more });
-const valueOf = (each, version) => each.value ?? at(each.name, each.i, each.j, version);
+const valueOf = ({ value, name, i, j }, version) => value ?? at(name, i, j, version);
 
 /** Whether two numbers agree, seen beside how large what they are made of is. */
 function agree(a, b, size = 0) {
@@ -63,50 +75,62 @@ function named(place, q) {
   return q in known ? known[q](place) : `${place}.${q}`;
 }
 
-const SYMBOLS = { 'y-t': 'y − t', log_y: 'log y', dy: '−t/y', jacobian: '∂y/∂z', product: '−t/y · ∂y/∂z', loss: 'C',
-  shifted: 'z − max', exp: 'exp(z − max)', sum: 'Σ exp', losses: 'loss', weight: 'w', gamma: 'γ', beta: 'β',
-  dgamma: 'dγ', dbeta: 'dβ', normalized: 'x̂', dlogits: 'dz' };
+const SYMBOLS = {
+  'y-t': 'y − t', log_y: 'log y', shifted: 'z − max', exp: 'exp(z − max)', sum: 'Σ exp', losses: 'loss', weight: 'w',
+  loss: 'C', dy: '−t/y', jacobian: '∂y/∂z', product: '−t/y · ∂y/∂z', gamma: 'γ', beta: 'β', dgamma: 'dγ', dbeta: 'dβ',
+  normalized: 'x̂',
+};
+
+/** "2.dW.exact" is of layer 2, its dW, and of that what is exact; "y" is of no layer. */
+function parts(name) {
+  const [place, q, kind] = name.split('.');
+  return Number.isNaN(+place) ? { q: place, kind: q } : { place: +place, q, kind };
+}
 
 /** "2.dW" is dW₂ in mathematics: linear layers are counted from 1, and what follows one has its number. */
 function symbol(name) {
-  const [place, q, kind] = name.split('.');
-  if (q === undefined || Number.isNaN(+place)) return SYMBOLS[place] ?? place;
-  const before = layers.slice(0, +place + 1);
+  const { place, q, kind } = parts(name);
+  if (place === undefined) return SYMBOLS[q] ?? q;
+  const before = layers.slice(0, place + 1);
   const count = before.filter((layer) => layer.output === 'z').length;
-  const since = before.length - 1 - before.findLastIndex((layer) => layer.output === 'z');
+  const since = place - before.findLastIndex((layer) => layer.output === 'z');
   const index = [...String(count)].map((digit) => '₀₁₂₃₄₅₆₇₈₉'[digit]).join('');
   const whole = (SYMBOLS[q] ?? q) + index + '′'.repeat(Math.max(0, since - 1));
-  return kind === undefined ? whole : `${kind}${kind in { new: 1, exact: 1 } ? ' ' : ' of '}${whole}`;
+  return kind === undefined ? whole : `${kind}${['new', 'exact'].includes(kind) ? ' ' : ' of '}${whole}`;
 }
 
-/** "2.dW.exact" is about dW, and an optimizer's memory is about gradients. */
+/** What is hidden together: "2.dW.exact" is a dW as well, and an optimizer's memory is made of gradients. */
 function quantity(name) {
-  const [place, q, kind] = name.split('.');
-  if (q === undefined || Number.isNaN(+place)) return place === 'product' ? 'y-t' : place;
-  return kind && !['new', 'exact', 'outer'].includes(kind) ? `d${q}` : kind === 'new' ? 'new' : q;
+  const { q, kind } = parts(name);
+  if (q === 'product') return 'y-t';
+  if (kind === undefined || ['exact', 'outer', 'sum', 'share'].includes(kind)) return q;
+  return kind === 'new' ? 'new' : `d${q}`;
 }
 
 const withoutExact = (name) => name.replace(/\.exact$/, '');
-const outputLabels = (place) => (place === last ? data.class_names : range(columns(output(place))).map((k) => `unit ${k + 1}`));
+const counted = (word, length) => range(length).map((k) => `${word}${k + 1}`);
+const outputLabels = (place) => (place === last ? data.class_names : counted('unit ', columns(output(place))));
 const inputLabels = (place) => (place ? outputLabels(place - 1) : data.feature_names);
 
 function columnLabels(name) {
-  const [place, q] = name.split('.');
+  const { place, q } = parts(name);
   const width = columns(name);
-  const fitting = q === undefined ? [data.class_names, data.feature_names] : [outputLabels(+place), inputLabels(+place)];
-  if (['x', 'raw', 'dx'].includes(name)) fitting.reverse();
-  return width === 1 && q === undefined ? [''] : fitting.find((labels) => labels.length === width) ?? range(width).map((k) => `${k + 1}`);
+  if (place === undefined && width === 1) return [''];
+  const ofData = ['x', 'raw', 'dx'].includes(q) ? [data.feature_names] : [data.class_names];
+  const possible = place === undefined ? ofData : [outputLabels(place), inputLabels(place)];
+  return possible.find((labels) => labels.length === width) ?? counted('', width);
 }
 
 function rowLabels(name) {
-  if (bySample(name)) return range(N()).map((n) => `sample ${n + 1}`);
-  const labels = inputLabels(+name.split('.')[0] || 0);
-  return rows(name) === 1 ? [''] : rows(name) === labels.length ? labels : range(rows(name)).map((k) => `${k + 1}`);
+  if (bySample(name)) return counted('sample ', N());
+  const labels = inputLabels(parts(name).place ?? 0);
+  if (rows(name) === 1) return [''];
+  return rows(name) === labels.length ? labels : counted('', rows(name));
 }
 
 function bySample(name) {
-  const [place, q] = name.split('.');
-  const parameter = q !== undefined && layers[place].parameters.some((each) => q === each || q === `d${each}`);
+  const { place, q } = parts(name);
+  const parameter = place !== undefined && layers[place].parameters.some((known) => q === known || q === `d${known}`);
   return !parameter && name !== 'loss' && rows(name) === N();
 }
 
@@ -124,9 +148,9 @@ function text(value, digits = 4) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '−∞';
   if (value === 0) return '0'; // and so is −0
   const [mantissa, exponent] = value.toExponential(digits - 1).split('e');
-  const plain = +exponent >= -3 && +exponent < 7;
-  const power = [...exponent.replace('+', '')].map((sign) => (sign === '-' ? '⁻' : '⁰¹²³⁴⁵⁶⁷⁸⁹'[sign])).join('');
-  return (plain ? `${+value.toPrecision(digits)}` : `${+mantissa}·10${power}`).replace('-', '−');
+  if (+exponent >= -3 && +exponent < 7) return `${+value.toPrecision(digits)}`.replace('-', '−');
+  const power = exponent.replace(/[+-]/, '').replace(/\d/g, (digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[digit]);
+  return `${+mantissa}·10${exponent < 0 ? '⁻' : ''}${power}`.replace('-', '−');
 }
 
 const shapeText = (name) => now().shapes[withoutExact(name)]?.join(' × ') ?? '';
