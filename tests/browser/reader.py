@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page
 from minnet.layers import Array
 
 CELLS = """() => JSON.stringify([...document.querySelectorAll('table[role=grid]')].flatMap((table, map) => {
-  const of = /sample (\\d+)/.exec(table.closest('figure').querySelector('figcaption')?.textContent)?.[1] ?? 1;
+  const of = /sample (\\d+)/.exec(table.closest('figure')?.querySelector('figcaption')?.textContent)?.[1] ?? 1;
   const [section, right, away] = [table.closest('section').id, table.dataset.version === 'right', Boolean(table.closest('[hidden]'))];
   return [...table.querySelectorAll('td[data-j]')].map((td, place) => [map, place, section, td.dataset.array, +td.dataset.i, td.dataset.j,
     right, away, td.textContent, td.getAttribute('aria-label'), td.classList.contains('hidden'), of - 1]);
@@ -25,7 +25,8 @@ POINT = """(places) => {
     ({ dataset }) => `${dataset.array.replace('.exact', '')} ${dataset.i} ${dataset.j}`))];
   const sum = document.querySelector('#sum');
   return JSON.stringify(places.map(([map, place]) => {
-    cells[map][place].dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+    window.moved = (window.moved ?? 0) + 1; // a pointer at rest points at nothing
+    cells[map][place].dispatchEvent(new PointerEvent('pointermove', { bubbles: true, screenX: window.moved }));
     const verdict = [...sum.querySelectorAll('.verdict')].map((each) => each.textContent).join(' ');
     return [sum.querySelector('.value').textContent, sum.querySelector('.written')?.textContent ?? '', verdict,
       sum.dataset.holds ?? '', lit('lit1'), lit('lit2')];
@@ -148,9 +149,12 @@ class Reader:
             place = int(cell.name.split(".")[0])
             x, dz = self.array("x" if place == 0 else self.output(place - 1)), self.array(self.output(place).replace(".", ".d"))
             return float(x[cell.sample, cell.i] * dz[cell.sample, int(cell.j)])
-        if array is None:
-            array = self.array(cell.name.removesuffix(".row"), version)
-        if cell.j == "sum":
+        name = cell.name.removesuffix(".sum")
+        if name.endswith(".share"):
+            array = self.array("weight", version) * self.array("y-t", version)
+        elif array is None:
+            array = self.array(name, version)
+        if cell.name.endswith(".sum"):
             total = array[cell.i].sum()
             return float(total) if abs(total) > 1e-9 else 0.0
         if cell.name == "jacobian":
