@@ -103,7 +103,7 @@ function formulasOfLoss() {
   formulas[gradient(last)] = (n, k) => sum([[entry('weight', n, 0), entry('y-t', n, k)]]);
   formulas[`${gradient(last)}.share`] = formulas[gradient(last)];
   for (const name of ['y', 't', 'y-t', gradient(last)]) {
-    formulas[`${name}.sum`] = (n) => sum(classes().map((k) => [entry(name, n, k)]));
+    formulas[`${name}.row`] = (n) => sum(classes().map((k) => [entry(name, n, k)]));
   }
 }
 

@@ -156,7 +156,7 @@ function grid(name, layout, version = 'arrays', picture = false) {
   const right = version === 'right';
   const table = el('table', { role: 'grid', 'data-array': name, 'data-version': right ? version : undefined });
   const words = right ? 'right' : `with ${data.bug?.name ?? 'the mistake'}`;
-  const box = el('div', { class: 'scroll' }, el('p', { class: 'version', hidden: '' }, words), table);
+  const box = el('div', { class: 'scroll' }, el('p', { class: `version ${right ? 'right' : ''}`, hidden: '' }, words), table);
   const { rows: lines, columns: labels } = layout();
   const made = { name, layout, version, picture, table, cells: new Map(), form: '', stale: true, seen: false };
   made.large = lines.length * labels.length > LARGE;
@@ -222,7 +222,7 @@ function paint(made, cell, shown, where) {
   cell.classList.toggle('hidden', hidden);
   cell.classList.toggle('negative', value < 0);
   cell.classList.toggle('odd', !hidden && !Number.isFinite(value));
-  cell.style.setProperty('--share', share.toFixed(3));
+  cell.style.setProperty('--share', +share.toFixed(3));
   if (made.numbers) cell.textContent = hidden ? '?' : text(value);
   cell.setAttribute('aria-label', `${where}: ${hidden ? 'hidden' : text(value, 6)}`);
 }

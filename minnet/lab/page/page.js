@@ -10,6 +10,7 @@ Hooks for tests:
   table[role=grid][data-array="2.dW"]    a map; [data-version="right"] is the right program's beside a bug's
   td[data-array][data-i][data-j]         an entry, from 0 (of a Jacobian within its sample); its text is the number with
                                          4 digits (none in large maps, .colours), its aria-label names it with 6
+                                         (.outer, .share and .row, with data-j="sum", are made here of what was recorded)
   td.pointed .lit1 .lit2 .hidden; tr.chosen; figure.wrong     what is pointed at, what made it, blanks, the sample
   #step, [name=sample], #where, #theme   the bar; #hide [name=hide][value="dz"], #show-all
   #long-way, #long                       the switch in #heart and what it shows

@@ -43,14 +43,15 @@ function showSum(cell) {
 }
 
 /** Write out what makes an entry, and say if it makes something else than what was recorded. */
-function writeOut(formula, { name, i, j, value: computed }, hidden) {
-  const recorded = computed ?? at(withoutExact(name), i, j);
+function writeOut(formula, shown, hidden) {
+  const recorded = valueOf(shown);
   const box = el('p', { class: 'written' });
   if (formula.terms) writeTerms(box, formula);
   else formula.parts.reduce((role, part) => role + put(box, part, role), 1);
   const value = formula.terms ? formula.sign * total(formula.terms) : formula.value;
   const size = formula.size ?? (formula.terms ?? []).reduce((sofar, term) => sofar + Math.abs(product(term)), 0);
-  const holds = agree(value, recorded, size);
+  const onKink = shown.name.endsWith('.exact') && Number.isNaN(recorded);
+  const holds = onKink || agree(value, recorded, size);
   box.append(hidden ? ' = ?' : ` = ${text(value, 6)}`);
   find('#sum').append(box);
   find('#sum').dataset.holds = holds;
@@ -149,6 +150,7 @@ function onKey(event) {
   const cell = event.target.closest('td[data-j]');
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
   const next = neighbour(cell, event.key);
+  if (next?.entry && state.held) point(state.held = next);
   if (next?.entry) moveTo(next);
   if (event.key === 'Enter' || event.key === ' ') press(cell);
   if (event.key === 'c' && !find('#check').hidden) find('#check').click();
@@ -160,13 +162,12 @@ function listen() {
     const cell = event.target.closest?.('td[data-j]');
     if (cell) handler(cell, event);
   };
-  let place = '';
-  document.addEventListener('pointermove', onCell((cell, { screenX, screenY }) => {
-    const moved = place !== `${screenX} ${screenY}`; // and not the page under a pointer at rest
-    place = `${screenX} ${screenY}`;
-    if (moved && !state.held && cell !== state.pointed) point(cell);
+  let rest = ''; // where the pointer was last; if it still is, the page has moved under it
+  document.addEventListener('pointermove', ({ screenX, screenY }) => { rest = `${screenX} ${screenY}`; });
+  document.addEventListener('pointerover', onCell((cell, { screenX, screenY }) => {
+    if (!state.held && rest !== `${screenX} ${screenY}`) point(cell);
   }));
-  document.addEventListener('focusin', onCell(point));
+  document.addEventListener('focusin', onCell((cell) => state.held || point(cell)));
   document.addEventListener('click', onCell(press));
   document.addEventListener('keydown', onKey);
   find('#close').addEventListener('click', letGo);

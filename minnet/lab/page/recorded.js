@@ -103,7 +103,8 @@ function symbol(name) {
 function quantity(name) {
   const { q, kind } = parts(name);
   if (q === 'product') return 'y-t';
-  if (kind === undefined || ['exact', 'outer', 'sum', 'share'].includes(kind)) return q;
+  if (kind === 'row') return kind;
+  if (kind === undefined || ['exact', 'outer', 'share'].includes(kind)) return q;
   return kind === 'new' ? 'new' : `d${q}`;
 }
 

@@ -17,7 +17,7 @@ function showBatch() {
 function showSample(n) {
   const button = el('button', { type: 'button' });
   button.addEventListener('click', () => chooseSample(n));
-  const picture = data.picture && has('raw') ? grid('raw', pixels(n), 'arrays', true) : undefined;
+  const picture = data.picture && has('raw') ? el('figure', {}, grid('raw', pixels(n), 'arrays', true)) : undefined;
   const item = el('li', {}, picture, button);
   find('#batch .samples').append(item);
   live(() => {
@@ -89,7 +89,7 @@ function showHeart() {
   const dz = gradient(last);
   const next = [...layers[last].parameters.map((q) => `${last}.d${q}`), ...(has(handedOn(last)) ? [handedOn(last)] : [])];
   find('#goes').append(...next.flatMap((name, k) => [k ? ', ' : '', link(name)]));
-  const one = map('y-t', { layout: fourRows });
+  const one = map('y-t', { layout: fourRows, beside: false });
   live(() => find('figcaption', one).replaceChildren(describe(state.sample)));
   find('#heart .one').append(one);
   find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign('· w →'), map(dz)));
@@ -121,7 +121,8 @@ function fourRows() {
     const values = cells.map((cell) => valueOf(cell));
     const all = values.reduce((a, b) => a + b);
     const rounded = agree(all, 0, Math.max(...values.map(Math.abs))) ? 0 : all;
-    cells.push(entry(`${name}.sum`, n, values.length, { value: rounded, plain: true }));
+    const recorded = !name.endsWith('.share');
+    cells.push(recorded ? entry(`${name}.row`, n, 'sum', { value: rounded, plain: true }) : null);
     return { label, spoken: `sample ${n + 1}`, cells };
   };
   const lines = [row('y', 'y'), row('t', 't'), row('y-t', 'y − t')];
