@@ -6,6 +6,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,7 @@ def explain_training(
     check_size(network, len(steps))
     recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples, prove=False)
     recorder.wanted, recorder.right = sorted(steps), right
-    with np.errstate(all="ignore" if bug else "warn"):
+    with np.errstate(all="ignore") if bug else nullcontext():
         recorder.run()
     return explanation(title, network, list(recorder.found), recorder.history.batch_loss, optimizer, dataset, bug)
 

@@ -5,7 +5,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from playwright.sync_api import Locator, Page
@@ -14,9 +14,13 @@ from minnet.layers import Array
 
 CELLS = """() => JSON.stringify([...document.querySelectorAll('table[role=grid]')].flatMap((table, map) => {
   const of = /sample (\\d+)/.exec(table.closest('figure')?.querySelector('figcaption')?.textContent)?.[1] ?? 1;
-  const [section, right, away] = [table.closest('section').id, table.dataset.version === 'right', Boolean(table.closest('[hidden]'))];
-  return [...table.querySelectorAll('td[data-j]')].map((td, place) => [map, place, section, td.dataset.array, +td.dataset.i, td.dataset.j,
-    right, away, td.textContent, td.getAttribute('aria-label'), td.classList.contains('hidden'), of - 1]);
+  const section = table.closest('section').id;
+  const [right, away] = [table.dataset.version === 'right', Boolean(table.closest('[hidden]'))];
+  return [...table.querySelectorAll('td[data-j]')].map((td, place) => {
+    const { array, i, j } = td.dataset;
+    const hidden = td.classList.contains('hidden');
+    return [map, place, section, array, +i, j, right, away, td.textContent, td.ariaLabel, hidden, of - 1];
+  });
 }))"""
 
 POINT = """(places) => {
@@ -25,8 +29,10 @@ POINT = """(places) => {
     ({ dataset }) => `${dataset.array.replace('.exact', '')} ${dataset.i} ${dataset.j}`))];
   const sum = document.querySelector('#sum');
   return JSON.stringify(places.map(([map, place]) => {
-    window.moved = (window.moved ?? 0) + 1; // a pointer at rest points at nothing
-    cells[map][place].dispatchEvent(new PointerEvent('pointermove', { bubbles: true, screenX: window.moved }));
+    window.moved = (window.moved ?? 0) + 1;
+    for (const kind of ['pointerover', 'pointermove']) {
+      cells[map][place].dispatchEvent(new PointerEvent(kind, { bubbles: true, screenX: window.moved }));
+    }
     const verdict = [...sum.querySelectorAll('.verdict')].map((each) => each.textContent).join(' ');
     return [sum.querySelector('.value').textContent, sum.querySelector('.written')?.textContent ?? '', verdict,
       sum.dataset.holds ?? '', lit('lit1'), lit('lit2')];
@@ -35,6 +41,8 @@ POINT = """(places) => {
 
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 POWER = re.compile(r"·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+
+T = TypeVar("T")
 
 
 class Cell(NamedTuple):
@@ -67,7 +75,9 @@ class Said(NamedTuple):
 
 def number(text: str) -> float:
     """Read a number as the page writes it."""
-    return float(POWER.sub(lambda power: "e" + power[1].translate(SUPERSCRIPTS), text).replace("−", "-").replace("∞", "inf"))
+    return float(
+        POWER.sub(lambda power: "e" + power[1].translate(SUPERSCRIPTS), text).replace("−", "-").replace("∞", "inf")
+    )
 
 
 def shows(text: str, value: float, digits: int) -> bool:
@@ -86,8 +96,8 @@ def calculated(written: str) -> tuple[float, float, float]:
     code = re.sub(r"1\{(.*?)\}", r"float(\1)", code)
     code = re.sub(r"log (\S+)", r"log(\1)", code)
     known = {"__builtins__": {}, "exp": math.exp, "log": math.log, "tanh": math.tanh, "max": max, "float": float}
-    size = eval(re.sub(r"(?<!e)-", "+", code), known)
-    return eval(code, known), number(right), abs(size) + ("log" in code)
+    made, size = (eval(each, known) for each in (code, re.sub(r"(?<!e)-", "+", code)))  # noqa: S307 - the page's own sums
+    return made, number(right), abs(size) + ("log" in code)
 
 
 @dataclass
@@ -147,14 +157,17 @@ class Reader:
         version = "right" if cell.right else "arrays"
         if cell.name.endswith(".outer"):
             place = int(cell.name.split(".")[0])
-            x, dz = self.array("x" if place == 0 else self.output(place - 1)), self.array(self.output(place).replace(".", ".d"))
+            x, dz = (
+                self.array("x" if place == 0 else self.output(place - 1)),
+                self.array(self.output(place).replace(".", ".d")),
+            )
             return float(x[cell.sample, cell.i] * dz[cell.sample, int(cell.j)])
-        name = cell.name.removesuffix(".sum")
+        name = cell.name.removesuffix(".row")
         if name.endswith(".share"):
             array = self.array("weight", version) * self.array("y-t", version)
         elif array is None:
             array = self.array(name, version)
-        if cell.name.endswith(".sum"):
+        if cell.name.endswith(".row"):
             total = array[cell.i].sum()
             return float(total) if abs(total) > 1e-9 else 0.0
         if cell.name == "jacobian":
@@ -176,7 +189,9 @@ class Reader:
 
     def point(self, cells: list[Cell]) -> list[Said]:
         """Point at entries, one after another."""
-        return [Said(*said) for said in json.loads(self.page.evaluate(POINT, [[cell.map, cell.place] for cell in cells]))]
+        return [
+            Said(*said) for said in json.loads(self.page.evaluate(POINT, [[cell.map, cell.place] for cell in cells]))
+        ]
 
 
 def numbers(array: Any) -> Array:
@@ -188,4 +203,9 @@ def changed(page: str, content: dict[str, Any]) -> str:
     """Put other numbers into a page."""
     data = json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     start = page.index('id="data">') + len('id="data">')
-    return page[:start] + data + page[page.index("</script>", start):]
+    return page[:start] + data + page[page.index("</script>", start) :]
+
+
+def some(cells: list[T], most: int, seed: int) -> list[T]:
+    """Take some by chance."""
+    return [cells[k] for k in np.random.default_rng(seed).permutation(len(cells))[:most]]

@@ -140,5 +140,7 @@ def test_the_contents_lead_to_each_section(read: Read) -> None:
         reader.page.evaluate("scrollTo(0, 0)")
         tab_to(reader, f"#contents ol a[href='#{section}']")
         press(reader, "Enter")
-        reader.page.wait_for_function("(id) => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 500", arg=section)
+        reader.page.wait_for_function(
+            "(id) => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 500", arg=section
+        )
         reader.page.locator("h1").evaluate("(h1) => { h1.tabIndex = -1; h1.focus(); }")

@@ -1,6 +1,7 @@
 """Can the page be read on a telephone, in light and in dark, and by those who do not see it?"""
 
-from typing import Any
+import itertools
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -9,6 +10,7 @@ from tests.browser.conftest import COMMANDS, Read
 from tests.browser.reader import Reader
 
 NARROW, WIDE = 380, 1200
+LOOKS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 THIN = """(most) => {
   for (const table of document.querySelectorAll('table[role=grid]')) {
     for (const row of [...table.rows].slice(most)) row.remove();
@@ -45,23 +47,18 @@ def test_nothing_is_wider_than_a_telephone(read: Read, name: str) -> None:
     assert max(overflow(reader)[:2]) <= NARROW
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "theme"),
-    [
-        ("tiny", WIDE, "light"), ("tiny", WIDE, "dark"), ("tiny", NARROW, "light"), ("tiny", NARROW, "dark"),
-        ("tiny bug", WIDE, "light"), ("tiny bug", NARROW, "dark"), ("tiny bug", WIDE, "dark"),
-        ("digits", WIDE, "dark"), ("digits", NARROW, "light"),
-    ],
-)  # fmt: skip
-def test_axe_finds_no_serious_violation(read: Read, name: str, width: int, theme: str) -> None:
-    reader = read(name, width, theme)
+@pytest.mark.parametrize("name", ["tiny", "digits", "tiny bug"])
+def test_axe_finds_no_serious_violation(read: Read, name: str) -> None:
+    reader = read(name)
     open_all(reader)
-    if name != "tiny":  # the rows of a map are alike, and a thousand take minutes
-        reader.page.evaluate(THIN, 5)
-    found = Axe().run(reader.page, options={"resultTypes": ["violations"]}).response
-    assert len(found["passes"]) > 20
-    serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in serious] == []
+    reader.page.evaluate(THIN, 3)  # a map's entries are alike, and thousands of them take minutes
+    for width, theme in itertools.product((WIDE, NARROW), LOOKS):
+        reader.page.set_viewport_size({"width": width, "height": 900})
+        reader.page.emulate_media(color_scheme=theme)
+        found = Axe().run(reader.page, options={"resultTypes": ["violations"]}).response
+        assert len(found["passes"]) > 20
+        serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+        assert [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in serious] == []
 
 
 def test_axe_would_find_a_violation(read: Read) -> None:
@@ -76,8 +73,10 @@ def test_headings_are_in_order_and_each_map_has_a_name(read: Read) -> None:
     levels = reader.page.locator("h1, h2, h3, h4").evaluate_all("all => all.map((each) => +each.tagName[1])")
     assert levels.count(1) == 1
     assert levels.count(2) == 7
-    assert max(after - before for before, after in zip(levels, levels[1:], strict=False)) == 1
+    assert max(after - before for before, after in itertools.pairwise(levels)) == 1
     names = reader.page.locator("table[role=grid]").evaluate_all("all => all.map((each) => each.ariaLabel)")
     assert all(names)
     tabs = "all => all.map((each) => each.querySelectorAll('td[tabindex=\"0\"]').length)"
-    assert set(reader.page.locator("table[role=grid]").evaluate_all(tabs)) == {1}, "one stop of the Tab key for each map"
+    assert set(reader.page.locator("table[role=grid]").evaluate_all(tabs)) == {1}, (
+        "one stop of the Tab key for each map"
+    )

@@ -28,7 +28,7 @@ CLASSES = (
 )
 FEATURES = ("<b>bold</b>", '" onmouseover="alert(4)', "']\"]#x > *", "W" * 120)
 OWN = "Own<img src=x onerror=alert(7)>"
-TITLE = "<title>\"&amp;\"</title><script>alert(9)</script>"
+TITLE = '<title>"&amp;"</title><script>alert(9)</script>'
 
 
 class Own(Linear):
@@ -99,19 +99,25 @@ def test_a_layer_that_no_equation_is_known_for_has_its_authors_words(read: Read,
             """<img src=x onerror=alert(2)> dx = 2 x da."""
             return 2 * self.x * da
 
-    network: Any = Network([Linear(2, 3), Squares(), Linear(3, 2)], dtype="float64")
+    layers: list[Any] = [Linear(2, 3), Squares(), Linear(3, 2)]
+    network = Network(layers, dtype="float64")
     explained = explain(network, np.eye(2), np.array([0, 1]))
     file = tmp_path / "own.html"
     explained.save(file)
     reader = read((file, explained.content()))
-    assert '</p><script>alert(1)</script> a = x² & "more".' in reader.page.locator("#forward [data-layer='1']").inner_text()
+    assert (
+        '</p><script>alert(1)</script> a = x² & "more".'
+        in reader.page.locator("#forward [data-layer='1']").inner_text()
+    )
     assert "<img src=x onerror=alert(2)> dx = 2 x da." in reader.page.locator("#backward [data-layer='1']").inner_text()
     assert reader.page.locator("img").count() == 0
     assert reader.page.locator("script").count() == 2
 
 
-def test_a_csv_of_strangers_makes_a_page_of_text(read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, page = tmp_path / "<b>data & \"more\".csv", tmp_path / "page.html"
+def test_a_csv_of_strangers_makes_a_page_of_text(
+    read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / '<b>data & "more".csv', tmp_path / "page.html"
     rng = np.random.default_rng(1)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
