@@ -70,8 +70,10 @@ def explain(
     **settings: Any,
 ) -> Report:
     """See every number of real steps, from the batch to the update, and the proof that each gradient is right."""
-    if (layer and bug) or (show and not (text and hide)):
-        raise WrongUsage("expected --layer or --bug, not both, and --show only with --text and --hide")
+    if layer and bug:
+        raise WrongUsage("expected --layer or --bug, not both")
+    if show and not (text and hide):
+        raise WrongUsage("--show goes with --text and --hide: it fills in what is hidden")
     run = is_run(subject)
     if (subject == TINY or run) and settings:
         typed = ", ".join(map(flag, settings))
@@ -103,7 +105,7 @@ def explain(
         lines += [f"page in {out}"]
         if open:
             webbrowser.open(out.absolute().as_uri())
-    return 0, [*lines, verdict(explained)], explained.content()
+    return 0, [*lines, *verdict(explained)], explained.content()
 
 
 def terminal() -> tuple[bool, int]:
@@ -111,19 +113,28 @@ def terminal() -> tuple[bool, int]:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ, shutil.get_terminal_size((120, 0)).columns
 
 
-def verdict(explained: Explanation) -> str:
-    """Say whether every gradient that was recorded holds."""
-    wrong = explained.wrong()
-    if not wrong:
-        return "right: every gradient agrees with the slope of the loss"
-    errors = ", ".join(f"{name} by {error:.1e}" for name, error in [*wrong.items()][:6])
-    return f"WRONG, held against the slope of the loss: {errors} of its largest entry"
+def verdict(explained: Explanation) -> list[str]:
+    """Say whether every gradient that was recorded holds, and of a mistake what it is and what finds it."""
+    wrong, bug = explained.wrong(), explained.about["bug"]
+    lines = ["right: every gradient agrees with the slope of the loss"]
+    if wrong:
+        errors = ", ".join(f"{name} by {error:.1e}" for name, error in [*wrong.items()][:6])
+        lines = [f"WRONG, held against the slope of the loss: {errors} of its largest entry"]
+    if bug:
+        lines += [f"the mistake is {bug['name']}: {bug['meaning']}", f"caught by: {bug['caught_by']}"]
+    return lines
 
 
 def with_mistake(train: Callable[..., Explanation], right: Subject, bug: Bug) -> Explanation:
     """Explain the steps of a program with a classic mistake, beside what the right one computes in each."""
     network, optimizer, dataset = right
-    about = {"name": bug.name, "meaning": MISTAKES[bug.name].meaning, "sign": bug.sign, "caught_by": bug.caught_by}
+    about: dict[str, Any] = {
+        "name": bug.name,
+        "meaning": MISTAKES[bug.name].meaning,
+        "sign": bug.sign,
+        "caught_by": bug.caught_by,
+    }
+    about["scaled"] = bug.unscaled
     if not isinstance(bug.part, type):  # the data are wrong, and no step is
         return train(network, optimizer, dataset, bug=about)
     dataset, optimizer.lr = bug.scaled(dataset, optimizer.lr)

@@ -88,6 +88,9 @@ def bugs(
     chosen = name if mystery is None else pick(mystery)
     if chosen is None:
         return 0, table([[name, MISTAKES[name].meaning] for name in BUGS]), None
+    if chosen in MISTAKES and chosen not in BUGS:
+        meaning = MISTAKES[chosen].meaning
+        raise WrongUsage(f"{chosen} is a mistake that `minnet check` names, with no program to train: {meaning}")
     if chosen not in BUGS:
         raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(chosen, BUGS))}")
     bug = BUGS[chosen]

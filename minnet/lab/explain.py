@@ -6,7 +6,6 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from minnet.lab.record import Recorder, Step, output_name, record
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD, Optimizer
+from minnet.support import expect
 from minnet.support.files import write_text
-from minnet.support.fit import described, shapes_of
+from minnet.support.fit import check_part, described, shapes_of
 from minnet.support.text import counted, nearest
 from minnet.training import Training
 
@@ -68,17 +68,24 @@ class Explanation:
     def hide(self, names: Sequence[str]) -> None:
         """Leave blanks for some arrays, by a name such as "2.dz", or by its end, such as "dz" for that of each layer.
 
+        What would give a hidden gradient away is hidden, too: its parameter after the step, and the optimizer's state.
+
         Raises
         ------
         ValueError
             If there is no such array.
         """
-        known = dict.fromkeys(end for name in self.steps[0].arrays for end in ends(name))
+        arrays = self.steps[0].arrays
+        known = dict.fromkeys(end for name in arrays for end in ends(name) if "." not in end)
         for name in names:
-            if name not in known:
+            if not any(name in ends(each) for each in arrays):
                 near = ", ".join(nearest(name, known)[:12])
                 raise ValueError(f"hide: expected the names of arrays, got {name!r:.80}; there are {near}, …")
-        self.about["hidden"] = list(names)
+        hidden = [each for each in arrays if not {*ends(each)}.isdisjoint(names)]
+        for gradient in tuple(hidden):
+            place, _, name = gradient.partition(".d")
+            hidden += [each for each in arrays if each.startswith(f"{place}.{name}.")]
+        self.about["hidden"] = list(dict.fromkeys(hidden))
 
     def wrong(self) -> dict[str, float]:
         """Give the gradients that do not hold, by name, and how far off they first were."""
@@ -131,7 +138,12 @@ def ends(name: str) -> list[str]:
 
 
 def explain(
-    network: Network, x: Array, t: Array, optimizer: Optimizer | None = None, sample_weight: Array | None = None
+    network: Network,
+    x: Array,
+    t: Array,
+    optimizer: Optimizer | None = None,
+    sample_weight: Array | None = None,
+    step: int = 0,
 ) -> Explanation:
     """Show one step of your network on your batch, with every number of it.
 
@@ -143,6 +155,8 @@ def explain(
         A batch, as `Network.forward` takes it; a few samples are enough.
     optimizer : Optimizer, optional
         It is not changed, either. Without one no update is shown.
+    step : int, default 0
+        Which step of your training it is, for the title.
 
     Returns
     -------
@@ -157,9 +171,17 @@ def explain(
     if network.theta.ndim > 1:
         raise TypeError(f"explain: expected a single network, got a stack: take one of it, network[0], of {network!r}")
     check_size(network, 1)
+    if optimizer is not None:
+        check_part("explain optimizer", optimizer, "SGD(0.1)", "step")
     x, t, sample_weight = network.check(x, t, sample_weight)
     arrays = record(network, x, t, optimizer, sample_weight)
-    return explanation("your network", network, [Step(0, arrays, {})], [float(arrays["loss"])], optimizer)
+    return explanation(
+        "your network",
+        network,
+        [Step(expect.integer("explain step", step, 0), arrays, {})],
+        [float(arrays["loss"])],
+        optimizer,
+    )
 
 
 def check_size(network: Network, steps: int) -> None:
@@ -252,7 +274,7 @@ def explain_training(
     check_size(network, len(steps))
     recorder = type("Recorder", (Recorder, kind), {})(network, optimizer, dataset, max(steps) + 1, samples, prove=False)
     recorder.wanted, recorder.right = sorted(steps), right
-    with np.errstate(all="ignore") if bug else nullcontext():
+    with np.errstate(all="ignore"):  # the page shows what is not finite, and the proof what is wrong
         recorder.run()
     return explanation(title, network, list(recorder.found), recorder.history.batch_loss, optimizer, dataset, bug)
 

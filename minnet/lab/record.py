@@ -60,9 +60,9 @@ def record(
     dict of str to array
         What `minnet.lab.trace.trace` gives, and
 
-        - at the output "shifted" (z less its row's maximum), "exp" and its row's "sum", where y is their softmax;
-          "losses" of the samples and their "weight" in the mean, (N, 1) each; "y-t"; and the long way, "dy" (−t/y),
-          "jacobian" (N, K, K) and "product", of each sample's own loss (eqs. 4, 7, 8);
+        - at the output "shifted" (z less its row's maximum), "exp" and its row's "sum", where y is their softmax; the
+          samples' "weight" in the mean and, where the loss is their mean, "losses", (N, 1) each; "y-t"; and the long
+          way, "dy" (−t/y), "jacobian" (N, K, K) and "product", of each sample's own loss (eqs. 4, 7, 8);
         - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
           "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
         - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
@@ -86,9 +86,11 @@ def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]
     z, y, log_y = found[output_name(twin, len(twin.layers) - 1)], found["y"], found["log_y"]
     t = getattr(twin.output, "t", found["t"])  # smoothed, if it is to be
     w = getattr(twin.output, "w", None)
-    there: dict[str, Array] = {"t": t, "y-t": y - t, "losses": -(t * log_y).sum(axis=-1, keepdims=True)}
-    there["weight"] = np.full((len(z), 1), 1 / len(z)) if w is None else w
-    there["dy"] = -t / y
+    weight = np.full((len(z), 1), 1 / len(z)) if w is None else w
+    there: dict[str, Array] = {"t": t, "y-t": y - t, "weight": weight, "dy": -t / y}
+    losses = -(t * log_y).sum(axis=-1, keepdims=True)
+    if np.allclose((weight * losses).sum(), found["loss"], equal_nan=True):
+        there["losses"] = losses
     softmax = Softmax()
     softmax.y = y
     there |= {"jacobian": softmax.jacobian, "product": softmax.backward(there["dy"])}

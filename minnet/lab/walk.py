@@ -1,14 +1,15 @@
 """How does a step read in a terminal? Matrix by matrix, in the order in which data flows, with blanks to fill in."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minnet.lab.explain import Explanation, ends
+from minnet.lab.explain import Explanation
 from minnet.lab.record import Step
 from minnet.layers import Array
-from minnet.support.text import printable
+from minnet.support.text import printable, shortened
 
 ROWS, COLUMNS = 8, 10  # of a matrix that is printed whole
 BLANK = "____"
@@ -75,9 +76,14 @@ class Walk:
 
     def the_batch(self) -> None:
         """Print samples and targets."""
-        names = self.about["class_names"]
-        classes = [printable(names[k]) for k in self.arrays["t"].argmax(axis=1)]
-        self.heading("the batch", f"{len(classes)} samples of the classes {', '.join(classes)}")
+        features, names = (self.about[f"{what}_names"] for what in ("feature", "class"))
+        classes = [names[k] for k in self.arrays["t"].argmax(axis=1)]
+        self.heading("the batch", f"{len(classes)} samples of the classes {listed(classes)}")
+        self.say(f"  columns of x: {listed(features)}; of t: {listed(names)}")
+        raw = self.arrays.get("raw")
+        if raw is not None and not np.array_equal(raw, self.arrays["x"]):
+            self.say("  raw is as the data have it, x standardised")
+            self.matrices("raw")
         self.matrices("x", "t")
 
     def forward(self, place: int) -> None:
@@ -107,9 +113,12 @@ class Walk:
         """Print the gradients that a layer computes of what it is given."""
         layer = self.explained.layers[place]
         self.heading(f"backward, layer {place}, {layer['name']}", layer["backward"])
-        before = self.name_of_output(place - 1, "d") if place else "dx"
-        gradients = [f"{place}.d{name}" for name in layer["parameters"]]
-        self.matrices(self.name_of_output(place, "d"), *gradients, before)
+        x, dx = self.name_of_input(place), self.name_of_output(place - 1, "d") if place else "dx"
+        if place:
+            self.say(f"  here the layer's input is {x}, and the gradient at it {dx}")
+        used = [f"{place}.{name}" for name in layer["parameters"] if name not in ("b", "beta")]
+        self.matrices(self.name_of_output(place, "d"), x, *used)
+        self.matrices(*(f"{place}.d{name}" for name in layer["parameters"]), dx)
 
     def update(self) -> None:
         """Print how the optimizer moves each parameter, and the loss."""
@@ -156,8 +165,15 @@ class Walk:
             self.console.print(f"  {about}", style="dim")
 
     def matrices(self, *names: str) -> None:
-        """Print arrays side by side."""
-        self.print({name: self.arrays[name] for name in names if name in self.arrays})
+        """Print arrays side by side; where a mistake changed one, the right one beside it."""
+        shown = dict[str, Array]()
+        for name in names:
+            if name in self.arrays:
+                shown[name] = array = self.arrays[name]
+                right = self.step.right.get(name, array)
+                if right.shape == array.shape and not np.allclose(right, array, rtol=1e-9, atol=0, equal_nan=True):
+                    shown[f"{name}, right"] = right
+        self.print(shown)
 
     def print(self, arrays: dict[str, Array]) -> None:
         """Print arrays side by side, as many as there is room for."""
@@ -188,16 +204,22 @@ class Walk:
 
     def number(self, name: str, value: Any, decimals: int = 4) -> str:
         """Format a number, unless it is to be found out."""
-        hidden = not {*ends(name)}.isdisjoint(self.about["hidden"])
+        hidden = name.removesuffix(", right") in self.about["hidden"]
         if hidden and not self.show:
             return BLANK
         text = figure(float(value), decimals)
         return f"[{text}]" if hidden else text
 
 
+def listed(names: Sequence[str]) -> str:
+    """List names as one line, of many the first ones."""
+    few = [printable(shortened(name, 30)) for name in names[:COLUMNS]]
+    return ", ".join(few) + ("" if len(few) == len(names) else f", … ({len(names)} in all)")
+
+
 def decimals_of(array: Array) -> int:
     """Find out how many decimals tell all of an array, if two do; else four."""
-    return next((d for d in range(3) if np.array_equal(np.round(array, d), array)), 4)
+    return next((d for d in range(3) if np.allclose(np.round(array, d), array, rtol=0, atol=1e-9)), 4)
 
 
 def figure(value: float, decimals: int) -> str:

@@ -36,7 +36,8 @@ def state(training: Training) -> tuple[dict[str, Array], dict[str, Any]]:
         dtype = np.int64 if name in INTEGERS else np.float64
         arrays[f"history.{name}"] = np.array(column, dtype).reshape(len(column), *entry)
     random = [generator.bit_generator.state for generator in training.network.random.generators]
-    return arrays, {"seconds": training.seconds, "random": random, "proof": training.proof}
+    proof = list((training.proof or {}).items())  # in their order, which a header does not keep
+    return arrays, {"seconds": training.seconds, "random": random, "proof": proof}
 
 
 def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
@@ -72,7 +73,7 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
     generators = copy.deepcopy(training.network.random.generators)
     for generator, random_state in zip(generators, values["random"], strict=True):
         generator.bit_generator.state = random_state
-    seconds, proof = float(values["seconds"]), values.get("proof")  # which earlier versions did not write
+    seconds, proof = float(values["seconds"]), dict(values.get("proof", ()))  # which earlier versions did not write
 
     theta[...], training.kept_theta[...] = arrays["theta"], arrays["kept_theta"]
     own = {name: array for name, array in arrays.items() if name.startswith("optimizer.")}
@@ -81,7 +82,7 @@ def restore(training: Training, arrays: Mapping[str, Array], values: Mapping[str
         column = arrays[f"history.{name}"]
         setattr(training.history, name, list(column) if column.ndim > 1 else column.tolist())
     training.seconds, training.network.random.generators = seconds, generators
-    training.proof = proof
+    training.proof = proof or None
 
 
 def checkpoints(folder: Path, group: str = "**") -> list[Path]:

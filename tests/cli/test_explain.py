@@ -172,7 +172,7 @@ def test_a_run_is_explained_at_its_weights(folder: Path, capsys: pytest.CaptureF
         ("iris --bug sign-flipped --layer own.py:Mine", 2, "--layer or --bug, not both"),
         ("iris --hidden none --bug derivative-missing", 1, "has no place in"),
         ("tiny --hidden 3", 2, "tiny has settings of its own: leave out --hidden"),
-        ("tiny --show", 2, "--show only with --text and --hide"),
+        ("tiny --show", 2, "--show goes with --text and --hide"),
         ("iris --hide dv", 1, "got 'dv'; there are"),
         ("iris --steps -1", 2, "--steps"),
         ("iris --samples 0", 2, "from 1 to 64"),

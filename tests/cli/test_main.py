@@ -66,7 +66,7 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     results = json.loads(out)
     assert list(results) == [
         "dataset", "seed", "epochs", "parameters", "train_loss", "validation_loss", "test_loss", "test_accuracy",
-        "test_balanced_accuracy", "test_f1", "baseline", "calibration", "seconds", "ended", "classes", "run",
+        "test_balanced_accuracy", "test_f1", "baseline", "calibration", "seconds", "ended", "classes", "proof", "run",
     ]  # fmt: skip
     assert (results["dataset"], results["seed"], results["epochs"], results["run"]) == ("iris", 4, 2, "here")
     assert results["parameters"] == 4 * 64 + 64 + 64 * 3 + 3 == load("here").network.theta.size

@@ -141,6 +141,22 @@ def test_a_wrong_layer_is_found_by_the_gradients_below_it() -> None:
     assert wrong == {"0.dW": pytest.approx(0.5), "0.db": pytest.approx(0.5)}
 
 
+class Flipped(Linear):
+    """Climbs, until probabilities are rounded to 0."""
+
+    def backward(self, dz: Array) -> Array | None:
+        dx = super().backward(dz)
+        self.dW[...] *= -1
+        return dx
+
+
+def test_a_wrong_layer_is_explained_step_by_step_without_a_warning_of_where_it_leads() -> None:
+    _, optimizer, dataset = tiny()
+    network = Network([Flipped(2, 3), ReLU(), Flipped(3, 3)], dtype="float64")
+    explained = explain_training("tiny", network, optimizer, dataset, 2, [0, 100])
+    assert {"0.dW", "2.dW"} <= set(explained.wrong())
+
+
 def test_layers_that_take_no_complex_numbers_and_units_on_their_kink_are_no_mistakes() -> None:
     x, t = IRIS.train.x[:6], IRIS.train.t[:6]
     network = Network([Linear(4, 5), AbsoluteValue(), Linear(5, 3)], dtype="float64")
@@ -219,4 +235,4 @@ def test_stacks_and_unknown_names_are_refused_with_what_to_do() -> None:
     with pytest.raises(ValueError, match="got 'dv'; there are dz"):
         explained.hide(["dv"])
     explained.hide(["dz", "0.dW"])
-    assert explained.content()["hidden"] == ["dz", "0.dW"]
+    assert explained.content()["hidden"] == ["0.dz", "0.dW"]
