@@ -86,12 +86,8 @@ def explain(
     else:
         right = of_run(Path(subject)) if run else of_data(subject, settings, mistake)
     name = Path(subject).resolve().name if run else right.dataset.name
-    train = partial(
-        explain_training,
-        name,
-        samples=min(samples, len(right.dataset.train.x)),
-        steps=steps or ((0,) if text or run else STEPS),
-    )
+    steps = steps or ((0,) if text or run else STEPS)
+    train = partial(explain_training, name, samples=min(samples, len(right.dataset.train.x)), steps=steps)
     if mistake:
         explained = with_mistake(train, right, mistake)
     else:
@@ -105,6 +101,9 @@ def explain(
         lines += [f"page in {out}"]
         if open:
             webbrowser.open(out.absolute().as_uri())
+    missing = sorted({*steps} - {step.number for step in explained.steps})
+    if missing:
+        lines += [f"training diverged in step {len(explained.losses)}, so that none was {missing[0]}: lower --lr"]
     return 0, [*lines, *verdict(explained)], explained.content()
 
 

@@ -138,6 +138,11 @@ def test_each_classic_mistake_is_explained_and_those_of_gradients_are_proved_wro
         assert ("WRONG" in printed) == wrong, printed
 
 
+def test_it_is_said_where_training_diverged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = explained("iris --lr 1e300 --steps 0,7", capsys)
+    assert re.search(r"^training diverged in step \d, so that none was 7: lower --lr$", printed, re.MULTILINE)
+
+
 def test_a_layer_of_ones_own_is_put_in_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "own.py").write_text(OWN, encoding="utf-8")
     assert "right: every" in explained("iris --layer own.py:Mine", capsys)
