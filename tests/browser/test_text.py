@@ -133,3 +133,15 @@ def test_a_csv_of_strangers_makes_a_page_of_text(
         assert words in text
     assert reader.page.locator("h1").inner_text().startswith('<b>data & "more')
     assert reader.page.locator("script").count() == 2
+
+
+def test_a_message_an_error_a_dialog_and_a_request_would_be_noticed(read: Read) -> None:
+    reader = read("tiny")
+    with reader.page.expect_event("requestfailed"):
+        reader.page.evaluate(
+            "console.log('hello'); alert(1); setTimeout(() => { throw Error('oh'); }); new Image().src = 'a.png'"
+        )
+    reader.page.wait_for_timeout(50)
+    kinds = {said.split(":")[0] for said in reader.said}
+    assert kinds == {"log", "dialog", "error", "request"}
+    reader.said.clear()
