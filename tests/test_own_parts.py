@@ -236,3 +236,19 @@ def test_a_single_sample_whose_answer_is_not_finite_is_named() -> None:
     network.theta[...] = 1e10
     with pytest.raises(FloatingPointError, match="the network's answer to row 2 is not finite"):
         network.predict(np.array([[0.0, 0.0], [1e38, 1e38]], np.float32))
+
+
+@pytest.mark.parametrize("names", [("a.b",), ("",), ("W", "dW"), (0,), ("\x1b[31m",)])
+def test_names_of_parameters_that_no_attribute_can_have_are_refused(names: Any) -> None:
+    class Named:
+        def __init__(self) -> None:
+            self.shapes = dict.fromkeys(names, (1, 4))
+
+        def forward(self, x: Array) -> Any:
+            return x
+
+        backward = forward
+
+    with pytest.raises(ValueError, match="Named shapes: expected names of parameters such as W") as raised:
+        Network([Linear(4, 4), Named()])  # type: ignore[list-item]
+    assert str(raised.value).isprintable()

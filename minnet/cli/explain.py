@@ -1,9 +1,11 @@
 """What can be seen of a single step from a terminal? ``minnet explain``."""
 
+import contextlib
 import os
 import re
 import shutil
 import sys
+import traceback
 import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, Argument, Commands, Report
 from minnet.cli.learn import load_class
 from minnet.data.dataset import Dataset
+from minnet.data.named import DATASETS, GENERATED
 from minnet.data.tables import is_file_name
 from minnet.lab.bugs import BUGS, Bug, Unstopped
 from minnet.lab.explain import Explanation, explain_training, tiny
@@ -26,10 +29,11 @@ from minnet.optimizers import Optimizer
 from minnet.runs.build import make_dataset, make_network, make_optimizer
 from minnet.runs.config import DATASET, FIELDS, SWITCH, TEXT, Config, Kind, WrongUsage, flag, integer, several
 from minnet.runs.folder import read_config
+from minnet.runs.job import data_checksum
 from minnet.runs.model import LAYERS as MODEL_LAYERS
 from minnet.runs.model import describe, load, make
 from minnet.support.fit import shapes_of
-from minnet.support.text import nearest, one_line
+from minnet.support.text import nearest, one_line, printable
 from minnet.training import Training
 
 TINY, HIDDEN, STEPS = "tiny", (8,), (0, 1, 10, 100)
@@ -53,7 +57,8 @@ def check_subject(what: str, value: str) -> str:
 
 def is_run(subject: str) -> bool:
     """Tell whether something is the name of a run folder, there or not."""
-    return Path(subject).is_dir() or ("/" in subject and not is_file_name(subject))
+    named = subject == TINY or subject in {*DATASETS, *GENERATED}
+    return not named and (Path(subject).is_dir() or ("/" in subject and not is_file_name(subject)))
 
 
 def explain(
@@ -90,15 +95,16 @@ def explain(
     train = partial(explain_training, name, samples=min(samples, len(right.dataset.train.x)), steps=steps)
     if mistake:
         explained = with_mistake(train, right, mistake)
+    elif layer:
+        explained = with_layer(train, right, layer)
     else:
-        network = substituted(right.network, load_class(layer)) if layer else right.network
-        explained = train(network, right.optimizer, right.dataset)
+        explained = train(right.network, right.optimizer, right.dataset)
     explained.hide(hide)
     lines = walk(explained, show, *terminal()) if text else []
     if out or not text:
         out = out or Path(re.sub(r"[^\w.-]+", "-", f"explain-{name}.html"))
         explained.save(out)
-        lines += [f"page in {out}"]
+        lines += [printable(f"page in {out}")]
         if open:
             webbrowser.open(out.absolute().as_uri())
     missing = sorted({*steps} - {step.number for step in explained.steps})
@@ -114,14 +120,29 @@ def terminal() -> tuple[bool, int]:
 
 def verdict(explained: Explanation) -> list[str]:
     """Say whether every gradient that was recorded holds, and of a mistake what it is and what finds it."""
-    wrong, bug = explained.wrong(), explained.about["bug"]
+    wrong, lost, bug = explained.wrong(), explained.lost(), explained.about["bug"]
     lines = ["right: every gradient agrees with the slope of the loss"]
+    if lost:
+        lines = [f"nothing to compare: the loss of step {lost[0]} is not finite, or another one each time"]
     if wrong:
         errors = ", ".join(f"{name} by {error:.1e}" for name, error in [*wrong.items()][:6])
         lines = [f"WRONG, held against the slope of the loss: {errors} of its largest entry"]
     if bug:
         lines += [f"the mistake is {bug['name']}: {bug['meaning']}", f"caught by: {bug['caught_by']}"]
     return lines
+
+
+def with_layer(train: Callable[..., Explanation], right: Subject, layer: str) -> Explanation:
+    """Explain the steps of a network with a learner's own layer in it; what it prints goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        network = substituted(right.network, load_class(layer))
+        try:
+            return train(network, right.optimizer, right.dataset)
+        except (Exception, SystemExit) as error:  # a learner's code may raise anything
+            file = layer.rpartition(":")[0]
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+            where = f" in {file}, line {frames[-1].lineno}" if frames else ""
+            raise ValueError(f"{layer}: a step raised {type(error).__name__}{where}: {one_line(error)}") from None
 
 
 def with_mistake(train: Callable[..., Explanation], right: Subject, bug: Bug) -> Explanation:
@@ -164,7 +185,7 @@ def substituted(network: Network, cls: type[Any]) -> Network:
             if takes == 1 and is_linear and layer is not last:
                 layers.append(cls(layer.H))
         other = Network(layers, output, network.seed, network.theta.dtype)
-    except Exception as error:  # a learner's code may raise anything
+    except (Exception, SystemExit) as error:  # a learner's code may raise anything
         raise ValueError(f"{cls.__name__} cannot be put into the network: {one_line(error)}") from None
     if output is network.output and not any(isinstance(layer, cls) for layer in layers):
         raise ValueError(f"{cls.__name__} has no place in {network!r}: give it --hidden layers")
@@ -185,10 +206,15 @@ def of_data(dataset: str, settings: dict[str, Any], bug: Bug | None) -> Subject:
 def of_run(folder: Path) -> Subject:
     """Take the weights and the data of a run, in double precision."""
     content = read_config(folder)
-    config = replace(Config.from_json(content), dtype="float64")
+    config = Config.from_json(content)
     network = load(folder).network
     if network.theta.ndim > 1:
         raise ValueError(f"{folder} has {len(network.theta)} networks, of folds: explain one trained with --fold 1")
+    if content.get("data_sha256") != data_checksum([make_dataset(config)]):
+        raise ValueError(
+            f"{folder} was trained on other data than {config.dataset!r} now holds: put them back as they were"
+        )
+    config = replace(config, dtype="float64")
     network = network.at(network.theta.astype("float64"))
     return Subject(network, make_optimizer(config, partial(getattr, config)), make_dataset(config))
 

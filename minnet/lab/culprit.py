@@ -16,6 +16,7 @@ import numpy as np
 
 from minnet.lab.check import check_class
 from minnet.lab.mistakes import MISTAKES
+from minnet.lab.trace import numbers_kept
 from minnet.network import Network
 from minnet.output import mean_loss
 from minnet.support.fit import shapes_of
@@ -108,7 +109,8 @@ class Attempt:
         for layer in layers:
             self.alone.append(without_parameters(layer))
             values.append({name: np.copy(getattr(layer, name)) for name in shapes_of(layer)})
-            self.inputs.append(np.copy(layer.forward(self.inputs[-1].copy())))
+            with numbers_kept():  # so that whatever is drawn is the same each time
+                self.inputs.append(np.copy(layer.forward(self.inputs[-1].copy())))
         self.values = values
         beside = [
             {name: value + self.rng.uniform(-1e-4, 1e-4, value.shape) for name, value in of.items()} for of in values
@@ -141,7 +143,8 @@ class Attempt:
         gradients = []
         for factor in (1, 1 + 1e-12):
             double = independent(self.network, self.theta * factor)
-            double.forward(*last_samples(self.t.shape[-2], *self.batch))
+            with numbers_kept():
+                double.forward(*last_samples(self.t.shape[-2], *self.batch))
             double.backward()
             gradients.append(double.dtheta)
         here, beside = gradients
@@ -158,16 +161,28 @@ class Attempt:
         for layer, own in zip(copy.deepcopy(self.alone[place:]), values[place:], strict=True):
             for name, value in own.items():
                 setattr(layer, name, value.copy())
-            inputs.append(layer.forward(inputs[-1].copy()))
+            with numbers_kept():
+                inputs.append(layer.forward(inputs[-1].copy()))
         return inputs
 
     def hold(self, quantity: Quantity, gradient: Any, value: Array) -> None:
-        """Hold a gradient, along a random direction of length 1, against complex steps and difference quotients."""
+        """Hold a gradient against slopes along a random direction, and along itself, where a wrong factor must show.
+
+        Along itself by complex steps only: where the loss bends most, difference quotients say little.
+        """
+        ways, norm = [self.rng.uniform(-1, 1, value.shape)], np.linalg.norm(gradient)
+        if quantity[1] == INPUT:  # a way that the layers before can move it: what they keep at 0 may be on a kink
+            ways = [np.asarray(self.beside[quantity[0]] - value, np.float64)]
+        elif 0 < norm < np.inf:
+            ways.append(np.broadcast_to(gradient, value.shape))
+        for k, v in enumerate(ways):
+            self.hold_along(v / (np.linalg.norm(v) or 1), quantity, gradient, value, by_complex_steps=k > 0)
+
+    def hold_along(
+        self, v: Array, quantity: Quantity, gradient: Any, value: Array, by_complex_steps: bool = False
+    ) -> None:
+        """Hold a gradient, along a direction of length 1, against complex steps and difference quotients."""
         place, name = quantity
-        v = self.rng.uniform(-1, 1, value.shape)
-        if name == INPUT:  # a way that the layers before can move it: what they keep at 0 may be on a kink
-            v = np.asarray(self.beside[place] - value, np.float64)
-        v /= np.linalg.norm(v) or 1
 
         def at(step: complex) -> Any:
             moved = value + step * v
@@ -191,10 +206,12 @@ class Attempt:
         if place == len(self.alone):  # dz is y − t, of which few digits are left where the two are alike
             self.clear = size * value.shape[-2] > 10 * np.finfo(value.dtype).eps / DENIED
         errors = np.where((size > BESIDE * self.largest) & self.clear, errors, 0)
+        stairs = slopes[-1] == 0  # of a layer that rounds, whatever gradient it is given on purpose
+        errors = np.where(stairs | ~(believed | (not by_complex_steps)), 0, errors)
         wrong = errors > DENIED
         if wrong.any():
             worst = np.unravel_index(np.argmax(errors), np.shape(errors))
-            self.denied[quantity] = float(said[worst]), float(slopes[-1][worst])
+            self.denied.setdefault(quantity, (float(said[worst]), float(slopes[-1][worst])))
         else:
             self.error = max(self.error, float(np.max(errors, initial=0)))
 

@@ -15,13 +15,14 @@ import numpy as np
 from minnet.data.dataset import Dataset, Part
 from minnet.data.preprocessing import Preprocessing, Standardization
 from minnet.lab.record import Recorder, Step, output_name, record
+from minnet.lab.trace import output_of
 from minnet.layers import Array, Linear, ReLU
 from minnet.network import Network
 from minnet.optimizers import SGD, Optimizer
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.fit import check_part, described, shapes_of
-from minnet.support.text import counted, nearest
+from minnet.support.text import counted, nearest, one_line
 from minnet.training import Training
 
 MOST_BYTES = 3 * 2**20  # of a page
@@ -75,6 +76,7 @@ class Explanation:
         ValueError
             If there is no such array.
         """
+        names = [names] if isinstance(names, str) else names
         arrays = self.steps[0].arrays
         known = dict.fromkeys(end for name in arrays for end in ends(name) if "." not in end)
         for name in names:
@@ -92,9 +94,17 @@ class Explanation:
         found = dict[str, float]()
         for step in self.steps:
             for name, array in step.arrays.items():
-                if name.endswith(".error") and not array <= self.about["tolerance"]:
+                if name.endswith(".error") and array > self.about["tolerance"]:
                     found.setdefault(name.removesuffix(".error"), float(array))
         return found
+
+    def lost(self) -> list[int]:
+        """Give the numbers of the steps whose loss has no slope to hold a gradient against."""
+        errors = {
+            step.number: [array for name, array in step.arrays.items() if name.endswith(".error")]
+            for step in self.steps
+        }
+        return [number for number, each in errors.items() if np.isnan(each).any()]
 
     def page(self) -> str:
         """Give one HTML page, which asks for nothing from anywhere.
@@ -108,7 +118,7 @@ class Explanation:
 
         parts = files("minnet.lab") / "page"
         page, style, *scripts = ((parts / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS))
-        data = json.dumps(self.content(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        data = json.dumps(self.content(), allow_nan=False, separators=(",", ":"))
         for place, text in (("STYLE", style), ("SCRIPT", "\n".join(scripts)), ("DATA", data.replace("<", "\\u003c"))):
             page = page.replace(f"/*{place}*/", text)
         size = len(page.encode())
@@ -166,11 +176,12 @@ def explain(
     Raises
     ------
     TypeError, ValueError
-        If the network is a stack, or the batch does not fit it.
+        If the network is a stack, the batch does not fit it, or a layer's W is not the network's.
     """
     if network.theta.ndim > 1:
         raise TypeError(f"explain: expected a single network, got a stack: take one of it, network[0], of {network!r}")
     check_size(network, 1)
+    network.check_views()
     if optimizer is not None:
         check_part("explain optimizer", optimizer, "SGD(0.1)", "step")
     x, t, sample_weight = network.check(x, t, sample_weight)
@@ -202,8 +213,8 @@ def explanation(
         "class_names": list(dataset.class_names if dataset else map(str, range(network.K))),
         "feature_names": list(dataset.feature_names if dataset else (f"x{d + 1}" for d in range(network.D))),
         "picture": None,
-        "optimizer": repr(optimizer) if optimizer else "",
-        "output": described(network.output),
+        "optimizer": one_line(repr(optimizer)) if optimizer else "",
+        "output": one_line(described(network.output)),
         "dtype": dtype,
         "tolerance": max(float(step.arrays["tolerance"]) for step in steps),
         "bug": bug,
@@ -219,15 +230,17 @@ def explanation(
 def described_layer(network: Network, place: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Say what a layer is, by its class and by what it computed."""
     layer, shapes = network.layers[place], shapes_of(network.layers[place])
-    output = "z" if "W" in shapes else "a"
+    output = output_of(layer)
     kinds = [each.__name__ for each in type(layer).__mro__ if each.__module__ in ("minnet.layers", "minnet.output")]
     x = arrays["x"] if place == 0 else arrays[output_name(network, place - 1)]
     linear = "W" in shapes and np.ndim(arrays[f"{place}.W"]) == 2 and x.shape[-1] == len(arrays[f"{place}.W"])
     if linear:
         z = x @ arrays[f"{place}.W"] + arrays.get(f"{place}.b", 0)
-        linear = z.shape == arrays[f"{place}.z"].shape and np.allclose(z, arrays[f"{place}.z"], equal_nan=True)
+        linear = z.shape == arrays[f"{place}.{output}"].shape and np.allclose(
+            z, arrays[f"{place}.{output}"], equal_nan=True
+        )
     return {
-        "name": described(layer),
+        "name": one_line(described(layer)),
         "kind": kinds[0] if kinds else "",
         "output": output,
         "parameters": list(shapes),
@@ -239,7 +252,8 @@ def described_layer(network: Network, place: int, arrays: Mapping[str, Array]) -
 
 def summary(function: Any) -> str:
     """Give the first line of a docstring, if there is one."""
-    return (function.__doc__ or "").strip().partition("\n")[0]
+    first = str(function.__doc__ or "").strip().partition("\n")[0]
+    return one_line(first) if first else ""
 
 
 def explain_training(
@@ -297,7 +311,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return plain((value.astype(float) if value.dtype.kind == "f" else value).tolist())
     if isinstance(value, list):
         return [plain(each) for each in value]
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.lab.long_way import Softmax
-from minnet.lab.trace import fixed, passes
+from minnet.lab.trace import copied, fixed, numbers_kept, output_of, passes
 from minnet.lab.trial import COMPLEX_STEP, units
-from minnet.layers import Array
+from minnet.layers import Array, Dropout
 from minnet.network import Network
 from minnet.optimizers import Optimizer
 from minnet.output import mean_loss
-from minnet.support.fit import shapes_of, slots
+from minnet.support.fit import slots
 from minnet.training import Training
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, by the network's dtype
@@ -66,17 +66,19 @@ def record(
         - the update: of each parameter such as "0.W.new" and the optimizer's state, such as "0.W.velocity";
           "loss_change", ∇C · Δθ, is what the loss changes by to first order (eq. 14a), "loss_after" what it is then;
         - the proof: the exact gradients by complex steps, such as "0.dW.exact" and, at the logits, "2.dz.exact", and
-          how far the backward pass is from them, such as "0.dW.error"; NaN where there is none, on a kink; and the
-          "tolerance" of such errors.
+          how far the backward pass is from them, such as "0.dW.error"; NaN where there is none, on a kink or of a
+          loss that is not finite, or another one each time; and the "tolerance" of such errors.
     """
     found = {"x": np.copy(x)}
-    for place, name, array in passes(network, x, t, sample_weight):
-        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
+    with numbers_kept():
+        for place, name, array in passes(network, x, t, sample_weight):
+            found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
     twin = fixed(network, network.theta.copy())
-    twin.forward(x, t, False, sample_weight)
+    with numbers_kept():
+        twin.forward(x, t, False, sample_weight)
     found |= at_the_output(twin, found)
     if optimizer is not None:
-        found |= update(twin, x, t, copy.deepcopy(optimizer), sample_weight)
+        found |= update(network, twin, x, t, copy.deepcopy(optimizer), sample_weight)
     return found | proof(network, x, t, sample_weight, found)
 
 
@@ -102,7 +104,9 @@ def at_the_output(twin: Network, found: Mapping[str, Array]) -> dict[str, Array]
     return there
 
 
-def update(twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Array | None) -> dict[str, Array]:
+def update(
+    network: Network, twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Array | None
+) -> dict[str, Array]:
     """Take the step of an optimizer from where the forward pass was done, and say what came of it."""
     before, found = twin.theta.copy(), dict[str, Array]()
     twin.backward()
@@ -113,7 +117,8 @@ def update(twin: Network, x: Array, t: Array, optimizer: Any, sample_weight: Arr
             if np.shape(array) == twin.theta.shape:
                 found[f"{slot.place}.{slot.name}.{name}"] = array[slot.entries].reshape(slot.shape).copy()
     found["loss_change"] = np.asarray(twin.dtheta @ (twin.theta - before))
-    found["loss_after"] = np.asarray(twin.forward(x, t, False, sample_weight))
+    with numbers_kept():
+        found["loss_after"] = np.asarray(fixed(network, twin.theta).forward(x, t, False, sample_weight))
     return found
 
 
@@ -130,7 +135,8 @@ def proof(
         return mean_loss(copy.copy(network.output), z, t, sample_weight)
 
     def loss_of_theta(theta: Array) -> Any:
-        return fixed(network, theta).forward(x, t, False, sample_weight)
+        with numbers_kept():
+            return fixed(network, theta).forward(x, t, False, sample_weight)
 
     true_dz, doubt_of_dz = exact_slope(loss_of_logits, found[z], found[dz])
     gradient, doubt = exact_slope(loss_of_theta, network.theta, dtheta)
@@ -140,6 +146,8 @@ def proof(
         true = gradient[slot.entries].reshape(slot.shape)
         proved[f"{name}.exact"] = true
         proved[f"{name}.error"] = error(found[name], true, least)
+    if not (np.isfinite(found["loss"]) and loss_of_theta(network.theta) == found["loss"]):  # which has no slope
+        proved |= {name: np.asarray(np.nan) for name in proved if name.endswith(".error")}
     tolerance = max(TOLERANCE[network.theta.dtype.name], doubt, doubt_of_dz)
     return {**proved, "tolerance": np.asarray(tolerance)}
 
@@ -152,7 +160,7 @@ def largest(array: Array) -> float:
 def error(said: Array, true: Array, least: float) -> Array:
     """Compute how far a gradient is off at most, relative to its largest entry, or to the least that counts."""
     size = max(largest(true), least) or 1
-    compared = np.where(np.isnan(true), 0, said - true)
+    compared = np.where(np.isnan(true) & np.isfinite(said), 0, said - true)
     return np.asarray(np.nan_to_num(np.abs(compared).max() / size, nan=np.inf))
 
 
@@ -202,7 +210,7 @@ def close(left: Array, right: Array) -> bool:
 
 def output_name(network: Network, place: int) -> str:
     """Give the name of a layer's output, such as "0.z"."""
-    return f"{place}.{'z' if 'W' in shapes_of(network.layers[place]) else 'a'}"
+    return f"{place}.{output_of(network.layers[place])}"
 
 
 class Recorder(Training):
@@ -235,9 +243,12 @@ class Recorder(Training):
         """Record a step that is about to be taken."""
         network, dataset = self.network, self.dataset
         x, t, w = self.batch(rows)
-        ahead = network.at(network.theta.copy())
-        ahead.forward(x, t, False, w)  # drops what the step is going to drop
-        ahead.theta[...], ahead.dtheta[...] = network.theta, network.dtheta
+        ahead, drawn = (copied(network, network.theta.copy()) for _ in range(2))
+        with numbers_kept():
+            drawn.forward(x, t, False, w)
+        for mine, theirs in zip(ahead.layers, drawn.layers, strict=True):
+            if isinstance(mine, Dropout):  # drops what the step is going to drop
+                mine.mask = theirs.mask
         arrays = record(ahead, x, t, self.optimizer, w)
         of_data = dataset.rows["train"][rows] if "train" in dataset.rows else rows
         arrays["row"] = of_data[:, np.newaxis] + 1

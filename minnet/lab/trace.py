@@ -1,15 +1,20 @@
 """What are the numbers of one step? Every array of a forward and a backward pass, by name, from the real layers."""
 
+import contextlib
+import copy
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from minnet.layers import Dropout
 from minnet.network import Network
 from minnet.output import SoftmaxCrossEntropy, log_softmax, mean_loss
 from minnet.support.fit import described, shapes_of
 from minnet.support.stack import Array
 
+KINDS = ("new", "exact", "error")  # of which there is one of a parameter, such as "0.W.new" (lab/record.py)
 LARGE_FEATURE = 1e3  # a standardised feature beyond it is no longer harmless
 
 
@@ -27,15 +32,40 @@ def trace(network: Network, x: Array, t: Array, sample_weight: Array | None = No
     -------
     dict of str to array
         "x", "t"; of each layer its parameters and its output, such as "0.W", "0.b" and "0.z", "1.a" ("z" of a layer
-        with a W, else "a"), and what else it remembers of the batch, such as "2.mask"; "y", "log_y" and "loss"; and
-        back again the gradients at the layers' outputs, such as "2.dz", their parameters', such as "2.dW", and "dx"
-        at the input.
+        with a W, else "a"; the other if a parameter is called so), and what else it remembers of the batch, such as
+        "2.mask"; "y", "log_y" and "loss"; and back again the gradients at the layers' outputs, such as "2.dz", their
+        parameters', such as "2.dW", and "dx" at the input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the batch does not fit the network, or a layer's W is not the network's.
     """
+    network.check_views()
     x, t, sample_weight = network.check(x, t, sample_weight)
     found = {"x": np.copy(x)}
-    for place, name, array in passes(network, x, t, sample_weight):
-        found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
+    with numbers_kept():
+        for place, name, array in passes(network, x, t, sample_weight):
+            found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
     return found
+
+
+@contextlib.contextmanager
+def numbers_kept() -> Iterator[None]:
+    """Put the random numbers of Python and NumPy back to where they are; a learner's layer may draw from there."""
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)  # noqa: NPY002
+
+
+def output_of(layer: object) -> str:
+    """Name what a layer computes: z if it has a W, else a; what is no parameter's name already."""
+    shapes = shapes_of(layer)
+    names = ("z", "a", "out") if "W" in shapes else ("a", "z", "out")
+    return next(name for name in names if name not in shapes)
 
 
 def passes(
@@ -46,7 +76,7 @@ def passes(
     Each comes with its layer's place in the network, or −1 if it is no layer's, and its name there.
     """
     twin = fixed(network, network.theta.copy())
-    outputs = ["z" if "W" in shapes_of(layer) else "a" for layer in twin.layers]
+    outputs = [output_of(layer) for layer in twin.layers]
     for place, layer in enumerate(twin.layers):
         for name in shapes_of(layer):
             yield place, name, getattr(layer, name)
@@ -74,20 +104,35 @@ def passes(
 
 def fixed(network: Network, theta: Array) -> Network:
     """Give the network at another point, where dropout drops what it dropped last."""
-    twin = network.at(theta)
-    if twin.dtheta.dtype == network.dtheta.dtype:
-        twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
+    twin = copied(network, theta)
     for layer in twin.layers:
-        if hasattr(layer, "mask"):
+        if isinstance(layer, Dropout) and hasattr(layer, "mask"):
             layer.random = None
     return twin
 
 
+def copied(network: Network, theta: Array) -> Network:
+    """Give the network at another point, with copies of what its layers hold, as far as that can be copied."""
+    twin = copy.copy(network)
+    with contextlib.suppress(Exception):  # a learner's layer may hold a module, or a file
+        twin.layers, twin.output = copy.deepcopy((network.layers, network.output))
+    twin = twin.at(theta)
+    if twin.dtheta.dtype == network.dtheta.dtype:
+        twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
+    return twin
+
+
 def remembered(layer: object, known: Sequence[Array]) -> Iterator[tuple[str, Array]]:
-    """Give the arrays that a layer holds, its parameters and those known left out."""
-    parameters = {name for parameter in shapes_of(layer) for name in (parameter, "d" + parameter)}
-    for name, array in vars(layer).items():
-        if isinstance(array, np.ndarray) and name not in parameters and not any(array is each for each in known):
+    """Give the arrays of numbers that a layer holds, those left out that are known or have the name of another."""
+    named = {
+        "x",
+        "dx",
+        *KINDS,
+        *(name for quantity in (output_of(layer), *shapes_of(layer)) for name in (quantity, "d" + quantity)),
+    }
+    for name, array in getattr(layer, "__dict__", {}).items():
+        is_numbers = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
+        if is_numbers and name.isidentifier() and name not in named and not any(array is each for each in known):
             yield name, array
 
 

@@ -140,7 +140,7 @@ class Walk:
             if name.endswith(".error"):
                 own = name.removesuffix(".error")
                 largest = [np.abs(self.arrays[each]).max() for each in (own, f"{own}.exact")]
-                verdict = "ok" if error <= self.about["tolerance"] else "WRONG"
+                verdict = "WRONG" if error > self.about["tolerance"] else "ok" if error >= 0 else "nothing to compare"
                 numbers = "  ".join(f"{self.number(own, each):>10}" for each in largest)
                 self.say(f"{own:16}  {numbers}  {float(error):8.1e}  {verdict}")
         self.say("")
@@ -154,15 +154,15 @@ class Walk:
         return self.name_of_output(place - 1) if place else "x"
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        self.console.print(line)
+        """Print a line, and nothing of names in it that a terminal would obey."""
+        self.console.print(printable(line))
 
     def heading(self, title: str, about: str) -> None:
         """Print a heading, and a line about what follows."""
         self.console.print()
-        self.console.print(title, style="bold")
+        self.console.print(printable(title), style="bold")
         if about:
-            self.console.print(f"  {about}", style="dim")
+            self.console.print(printable(f"  {about}"), style="dim")
 
     def matrices(self, *names: str) -> None:
         """Print arrays side by side; where a mistake changed one, the right one beside it."""

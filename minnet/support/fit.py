@@ -79,12 +79,24 @@ def check_layers(layers: Sequence[Any]) -> list[Any]:
     """Return layers as a list; raise TypeError or ValueError if one is none, or is in use, or if nothing can learn."""
     for layer in layers:
         check_part("Network layers", layer, "ReLU()", "forward", "backward")
+        check_names(layer)
         bound = any(isinstance(getattr(layer, "d" + name, None), np.ndarray) for name in shapes_of(layer))
         if bound or sum(other is layer for other in layers) > 1:
             raise ValueError(f"{layer!r} has a place in a network already, whose parameters it holds: make a new layer")
     if not any(map(shapes_of, layers)):
         raise ValueError("Network layers: expected one with parameters, such as Linear: there is nothing to train")
     return list(layers)
+
+
+def check_names(layer: object) -> None:
+    """Raise ValueError if a layer cannot hold its parameters and their gradients by the names that it gives them."""
+    shapes = shapes_of(layer)
+    for name in shapes:
+        if not (isinstance(name, str) and name.isidentifier()) or "d" + name in shapes:
+            wanted = "names of parameters such as W, whose gradient is dW, and no dW beside it"
+            raise ValueError(
+                f"{type(layer).__name__} shapes: expected {wanted}, got {', '.join(map(repr, shapes)):.80}"
+            )
 
 
 def widths(layers: Sequence[Any], dtype: np.dtype[Any]) -> tuple[int, int]:

@@ -198,3 +198,65 @@ def test_what_cannot_be_explained_is_refused_in_a_line(
     (folder / "own.py").write_text(OWN, encoding="utf-8")
     assert message in explained(command, capsys, code)
     assert [each.name for each in folder.iterdir() if each.name != "__pycache__"] == ["own.py"]
+
+
+TYPO = """
+print("imported")
+
+class Typo:
+    def forward(self, x):
+        print("forward")
+        return x
+    def backward(self, da):
+        return da * self.msak
+
+class Leaves:
+    def forward(self, x):
+        raise SystemExit(0)
+    def backward(self, da):
+        return da
+
+class Talks:
+    def forward(self, x):
+        print("forward")
+        return x
+    def backward(self, da):
+        return da
+"""
+
+
+def test_a_layer_that_raises_is_told_by_its_line_and_what_it_prints_is_no_part_of_the_results(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "typo.py").write_text(TYPO, encoding="utf-8")
+    for name, message in (
+        (
+            "Typo",
+            "typo.py:Typo: a step raised AttributeError in typo.py, line 9: 'Typo' object has no attribute 'msak'",
+        ),
+        ("Leaves", "Leaves cannot be put into the network"),
+    ):
+        assert main(["explain", "iris", "--layer", f"typo.py:{name}"]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.splitlines()[-1].partition("error: ")[2][: len(message)]) == ("", message)
+    assert [each.name for each in folder.iterdir()] == ["typo.py"]
+    assert main(["explain", "iris", "--layer", "typo.py:Talks", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["title"] == "iris"
+    assert err.startswith("imported\nforward\n")
+
+
+def test_a_folder_with_the_name_of_a_data_set_hides_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("iris", "tiny"):
+        (folder / name).mkdir()
+        assert "right: every" in explained(f"{name} --text", capsys)
+
+
+def test_a_run_whose_data_are_others_now_is_not_explained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["a,t", *(f"{k * k % 17},{'xy'[k % 2]}" for k in range(60))]
+    (folder / "own.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert main(["train", "own.csv", "--target", "t", "--quiet", "--epochs", "2", "--out", "run"]) == 0
+    capsys.readouterr()
+    assert "right: every" in explained("run --text", capsys)
+    (folder / "own.csv").write_text("\n".join(rows[:50]), encoding="utf-8")
+    assert "run was trained on other data than 'own.csv' now holds" in explained("run --text", capsys, 1)

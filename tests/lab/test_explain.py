@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from minnet import SGD, Adam, BatchNorm, Dropout, LayerNorm, Linear, Network, ReLU, Tanh, explain, load_dataset
+from minnet.cli.explain import verdict
 from minnet.lab.explain import explain_training, tiny
+from minnet.lab.walk import walk
 from minnet.layers import Array, Layer
 from minnet.output import SoftmaxCrossEntropy
 from minnet.training import Training
@@ -236,3 +238,86 @@ def test_stacks_and_unknown_names_are_refused_with_what_to_do() -> None:
         explained.hide(["dv"])
     explained.hide(["dz", "0.dW"])
     assert explained.content()["hidden"] == ["0.dz", "0.dW"]
+
+
+class Anew(Layer):
+    """It draws what no one can draw again."""
+
+    def forward(self, x: Array) -> Any:
+        self.mask = np.random.default_rng().random(x.shape) > 0.3
+        return x * self.mask
+
+    def backward(self, da: Array) -> Any:
+        return da * self.mask
+
+
+class Nothing(Layer):
+    def forward(self, x: Array) -> Any:
+        return x * np.nan
+
+    def backward(self, da: Array) -> Any:
+        return da
+
+
+class Wild(Linear):
+    def __repr__(self) -> str:
+        return "\x1b[31mred\n\u202e" + "x" * 10_000
+
+    def forward(self, x: Array) -> Any:
+        self.wide = np.ones(2, np.longdouble)
+        return super().forward(x)
+
+    def backward(self, dz: Array) -> Any:
+        return super().backward(dz)
+
+    forward.__doc__, backward.__doc__ = 7, "\x1b]0;title\x07 of the window."  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("layer", [Anew, Nothing])
+def test_what_cannot_be_compared_is_neither_right_nor_wrong(layer: Any) -> None:
+    explained = explain(
+        Network([Linear(4, 5), layer(), Linear(5, 3)], dtype="float64"), IRIS.train.x[:3], IRIS.train.t[:3]
+    )
+    assert (explained.wrong(), explained.lost()) == ({}, [0])
+    assert verdict(explained)[0].startswith("nothing to compare: the loss of step 0")
+    assert "nothing to compare" in "\n".join(walk(explained))
+
+
+def test_a_gradient_that_is_not_finite_is_wrong_if_the_loss_is_finite() -> None:
+    class NotFinite(Linear):
+        def backward(self, dz: Array) -> Any:
+            dx = super().backward(dz)
+            self.dW[...] = np.nan
+            return dx
+
+    explained = explain(Network([NotFinite(4, 3)], dtype="float64"), IRIS.train.x[:3], IRIS.train.t[:3])
+    assert explained.wrong() == {"0.dW": np.inf}
+
+
+def test_what_a_layer_says_of_itself_is_brought_to_a_line_that_can_be_printed() -> None:
+    explained = explain(Network([Wild(4, 3)], dtype="float64"), IRIS.train.x[:3], IRIS.train.t[:3])
+    (layer,) = explained.layers
+    assert layer["name"].startswith("[31mred xxx")
+    assert (len(layer["name"]), layer["forward"]) == (200, "7")
+    assert layer["backward"] == "]0;title of the window."
+    assert explained.content()["steps"][0]["arrays"]["0.wide"] == [1.0, 1.0]
+    explained.title = "a\x1b[2Jb"
+    assert all(line.isprintable() for line in walk(explained))
+
+
+def test_an_optimizer_that_is_none_and_a_single_name_to_hide() -> None:
+    network, x, t = networks()["plain"], IRIS.train.x[:3], IRIS.train.t[:3]
+    for wrong in (SGD, "sgd"):
+        with pytest.raises(TypeError, match="explain optimizer: expected one such as SGD"):
+            explain(network, x, t, wrong)  # type: ignore[arg-type]
+    explained = explain(network, x, t)
+    explained.hide("dz")
+    assert explained.about["hidden"] == ["2.dz", "0.dz"]
+
+
+def test_a_name_that_utf_8_cannot_hold_is_written_all_the_same(tmp_path: Path) -> None:
+    explained = explain(networks()["plain"], IRIS.train.x[:3], IRIS.train.t[:3])
+    explained.title = "\udcff.csv"  # as Python reads a file's name that is no UTF-8
+    explained.save(tmp_path / "page.html")
+    data = re.findall('id="data">(.*?)</script>', (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert json.loads(data[0])["title"] == explained.title

@@ -4,6 +4,8 @@ import itertools
 import json
 import math
 import os
+import random
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,6 +111,27 @@ class Single(Layer):
 
     def backward(self, da: Array) -> Any:
         return da * (1 - self.a**2)
+
+
+class StraightThrough(Layer):
+    """Its slope is 0, and it says 1, so that something can be learned."""
+
+    def forward(self, x: Array) -> Any:
+        return np.round(x.real)
+
+    def backward(self, da: Array) -> Any:
+        return da
+
+
+class Halves(Layer):
+    """It computes in half precision inside, of small numbers."""
+
+    def forward(self, x: Array) -> Any:
+        self.a = np.tanh(x.real.astype(np.float16) / 4).astype(np.float32)
+        return self.a
+
+    def backward(self, da: Array) -> Any:
+        return da * (1 - self.a**2) / 4
 
 
 class GlobalNumbers(Layer):
@@ -229,6 +252,15 @@ def test_right_layers_that_complex_numbers_do_not_suit_train(name: str, dtype: s
             assert training.proof["by"] == "difference quotients"
 
 
+@pytest.mark.parametrize("seed", [0, 1, [2, 3]])
+def test_layers_that_round_have_whatever_gradient_they_are_given_on_purpose(seed: Any) -> None:
+    kinds = (lambda h: StraightThrough(), lambda h: Halves())
+    for rounds, dtype in itertools.product(kinds, ("float32", "float64")):
+        data = load_dataset("digits", dtype=dtype)
+        network = Network(deep(rounds, depth=3)(64, 10), seed=seed, dtype=dtype)
+        train(network, SGD(0.01), data, 1)
+
+
 @pytest.mark.parametrize("samples", [1, 2, 3])
 def test_few_samples_weights_of_zero_and_uneven_outputs_stop_nothing(samples: int, iris: Dataset) -> None:
     few = replace(iris, train=iris.train._replace(x=iris.train.x[:samples], t=iris.train.t[:samples]), rows={})
@@ -310,6 +342,32 @@ class Silent(Layer):
 
     def backward(self, da: Array) -> Any:
         return np.zeros_like(da)
+
+
+class GlobalAndWrong(GlobalNumbers):
+    def backward(self, da: Array) -> Any:
+        return da
+
+
+class PythonsNumbers(Layer):
+    def forward(self, x: Array) -> Any:
+        self.mask = np.array([random.random() > 0.3 for _ in range(x.shape[-1])])  # noqa: S311
+        return x * self.mask
+
+    def backward(self, da: Array) -> Any:
+        return da * self.mask
+
+
+class PythonsAndWrong(PythonsNumbers):
+    def backward(self, da: Array) -> Any:
+        return da
+
+
+class ABitMore(MyLinear):
+    def backward(self, dz: Array) -> Any:
+        dx = super().backward(dz)
+        self.dW *= 1.001
+        return dx
 
 
 class Forgotten(MyLinear):
@@ -449,6 +507,29 @@ def test_an_array_replaced_from_outside_stops_training(
 
 
 @pytest.mark.parametrize("seed", [0, [1, 2]])
+def test_a_wrong_layer_that_draws_from_numpys_or_pythons_numbers_stops_training(seed: Any, iris: Dataset) -> None:
+    for wrong in (GlobalAndWrong, PythonsAndWrong):
+        with pytest.raises(ValueError, match=f"layer 1, {wrong.__name__}: dx is wrong"):
+            train(Network(between(wrong)(4, 3), seed=seed), SGD(0.1), iris, 1)
+
+
+def test_a_factor_that_is_wrong_by_little_shows_whatever_the_direction(iris: Dataset) -> None:
+    for seed in range(30):
+        with pytest.raises(ValueError, match="layer 2, ABitMore: dW is wrong"):
+            proof_of(Network([Linear(4, 16), Tanh(), ABitMore(16, 3)], seed=seed, dtype="float64"), iris)
+
+
+def test_the_proof_needs_memory_for_one_network_of_complex_numbers_at_a_time(iris: Dataset) -> None:
+    network = Network([Linear(4, 700), ReLU(), Linear(700, 700), ReLU(), Linear(700, 3)])
+    x, t, _ = network.check(iris.train.x[:8], iris.train.t[:8])
+    tracemalloc.start()
+    check_directions(network, x, t)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 14 * 8 * network.theta.size
+
+
+@pytest.mark.parametrize("seed", [0, [1, 2]])
 def test_a_view_replaced_in_a_layer_stops_training(seed: Any, iris: Dataset) -> None:
     for layers in ([Replaces(4, 3)], [Replaces(4, 8), Absolute(), Linear(8, 3)]):
         network = Network(layers, seed=seed)
@@ -461,11 +542,15 @@ def test_a_view_replaced_in_a_layer_stops_training(seed: Any, iris: Dataset) -> 
 # Nothing else changes
 
 
-@pytest.mark.parametrize("make", [*LEARNERS.values(), MINNETS["all"]], ids=[*LEARNERS, "all"])
+OTHERS = {"all": MINNETS["all"], "PythonsNumbers": between(PythonsNumbers)}
+
+
+@pytest.mark.parametrize("make", [*LEARNERS.values(), *OTHERS.values()], ids=[*LEARNERS, *OTHERS])
 def test_the_proof_leaves_no_trace(make: Any, iris: Dataset) -> None:
     thetas = []
     for proves in (True, False):
         np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
         network = Network(make(4, 3), seed=3)
         with warnings.catch_warnings(action="error"):
             history = train(network, SGD(0.1, 0.9), iris, 2, prove=proves)

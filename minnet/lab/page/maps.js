@@ -132,7 +132,7 @@ function map(name, { layout = whole(name), caption = symbol(name), beside = true
   figure.append(legend, el('div', { class: 'versions' }, grid(name, layout, 'arrays'), other));
   live(() => {
     const error = has(`${name}.error`) ? scalar(`${name}.error`) : 0;
-    const wrong = !(error <= data.tolerance);
+    const wrong = error > data.tolerance; // NaN: nothing was compared
     const unlike = Boolean(other) && differs(name);
     figure.classList.toggle('wrong', wrong || unlike);
     for (const each of figure.querySelectorAll('.version')) each.hidden = !unlike;

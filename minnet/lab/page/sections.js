@@ -255,9 +255,9 @@ function showProof() {
   const line = (name) => {
     const error = scalar(`${name}.error`);
     const holds = error <= data.tolerance;
-    return el('tr', { 'data-array': name, class: holds ? undefined : 'wrong' },
+    return el('tr', { 'data-array': name, class: error > data.tolerance ? 'wrong' : undefined },
       el('th', { scope: 'row' }, symbol(name), ' ', el('code', {}, name)), el('td', {}, shapeText(name)),
-      el('td', {}, text(error, 2)), el('td', { 'data-holds': holds }, holds ? '✓ right' : '✗ wrong'));
+      el('td', {}, text(error, 2)), el('td', { 'data-holds': holds }, holds ? '✓ right' : Number.isNaN(error) ? 'nothing to compare' : '✗ wrong'));
   };
   live(() => find('#proof .facts tbody').replaceChildren(...proved.map(line)));
   for (const name of proved) {
