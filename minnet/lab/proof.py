@@ -89,7 +89,7 @@ def check_directions(
     n = network.theta.shape[-1]  # networks of a stack are moved alike, whatever others are in it
     theta = network.theta + rng.uniform(-NUDGE, NUDGE, n)
     double = independent(network, theta.copy())
-    found = []
+    found: list[tuple[Any, Any]] = []
     for k in range(directions):
         batch = last_samples(max(N - k, 2), x, t, sample_weight)
         v: Any = rng.uniform(-1, 1, n)

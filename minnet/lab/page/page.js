@@ -123,7 +123,7 @@ function showTheme() {
 const HIDEABLE = ['z', 'a', 'y', 'losses', 'y-t', 'dz', 'dW', 'db', 'da', 'dx', 'dy', 'jacobian'];
 
 function showHiding() {
-  const present = new Set(names().map(quantity));
+  const present = new Set([...linked].map(quantity));
   const offered = new Set([...HIDEABLE.filter((q) => present.has(q)), ...state.hidden]);
   for (const name of offered) {
     const box = el('input', { type: 'checkbox', name: 'hide', value: name });

@@ -73,11 +73,12 @@ function showOutput() {
   const softmax = ['shifted', 'exp', 'sum'].map((name) => has(name) && map(name));
   const signs = ['− max →', 'exp →', 'Σ →'].map((words, k) => softmax[k] && sign(words));
   const chain = softmax.flatMap((piece, k) => [signs[k], piece]);
-  const losses = map('losses', { caption: 'each loss' });
+  const losses = has('losses') ? [map('losses', { caption: 'each loss' }), sign('·'), map('weight'), sign('→')] : [];
   find('#output .maps').append(
     flow(z, ...chain, sign(has('sum') ? '÷ →' : '→'), map('y')),
-    flow(map('log_y'), map('t'), sign('→'), losses, sign('·'), map('weight'), sign('→'), map('loss')),
+    flow(has('losses') && map('log_y'), map('t'), sign('→'), ...losses, map('loss')),
   );
+  if (!has('losses')) find('#output .cross-entropy').remove();
   if (has('sum')) return;
   find('#output .softmax').remove();
   find('#output p').textContent = `${data.output} makes probabilities of the logits, and says how wrong they are.`;
@@ -132,6 +133,11 @@ function fourRows() {
 }
 
 function showTheLongWay() {
+  if (!has('sum') || !has('losses')) { // it is the way of softmax and cross-entropy
+    find('#long-way').closest('p').remove();
+    find('#long').remove();
+    return;
+  }
   const K = data.class_names.length;
   const row = (name) => () => {
     const cells = classes().map((k) => entry(name, state.sample, k));
