@@ -16,7 +16,7 @@ import numpy as np
 
 from minnet.lab.check import check_class
 from minnet.lab.mistakes import MISTAKES
-from minnet.lab.trace import numbers_kept
+from minnet.lab.trace import independent, numbers_kept
 from minnet.network import Network
 from minnet.output import mean_loss
 from minnet.support.fit import shapes_of
@@ -261,13 +261,6 @@ def next_step(cls: type[Any]) -> str:
         path = os.path.relpath(file)
         return f"minnet check {file if path.startswith('..') else path}:{cls.__name__}"
     return f"print(minnet.lab.check.check_class({cls.__name__}))"
-
-
-def independent(network: Any, theta: Any) -> Any:
-    """Give the same network at another point, with copies of all that its layers hold."""
-    other = copy.copy(network)
-    other.layers, other.output = copy.deepcopy((network.layers, network.output))
-    return other.at(theta)
 
 
 def last_samples(N: int, x: Any, t: Any, sample_weight: Any) -> tuple[Any, Any, bool, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minnet.lab.culprit import NUDGE, independent, judge, last_samples
-from minnet.lab.trace import numbers_kept
+from minnet.lab.culprit import NUDGE, judge, last_samples
+from minnet.lab.trace import independent, numbers_kept
 from minnet.network import Network
 from minnet.support.stack import Array, plain
 

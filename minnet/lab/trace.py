@@ -111,12 +111,18 @@ def fixed(network: Network, theta: Array) -> Network:
     return twin
 
 
+def independent(network: Network, theta: Array) -> Network:
+    """Give the network at another point, with copies of all that its layers hold."""
+    twin = copy.copy(network)
+    twin.layers, twin.output = copy.deepcopy((network.layers, network.output))
+    return twin.at(theta)
+
+
 def copied(network: Network, theta: Array) -> Network:
     """Give the network at another point, with copies of what its layers hold, as far as that can be copied."""
-    twin = copy.copy(network)
+    twin = network.at(theta)
     with contextlib.suppress(Exception):  # a learner's layer may hold a module, or a file
-        twin.layers, twin.output = copy.deepcopy((network.layers, network.output))
-    twin = twin.at(theta)
+        twin = independent(network, theta)
     if twin.dtheta.dtype == network.dtheta.dtype:
         twin.dtheta[...] = network.dtheta  # for a layer that adds to it, by mistake
     return twin
