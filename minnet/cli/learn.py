@@ -120,6 +120,8 @@ def bugs(
     if check or not name:
         report = bug.check(trained_on)
         lines.append("\n" * (not check) + (str(report) if told else report.anonymous()))
+    if not told:
+        lines.append(f"which mistake is it? minnet bugs --mystery {mystery} --tell says")
     return 0, lines, None
 
 
