@@ -1,0 +1,1 @@
+"""The tests of the page that `minnet explain` writes, in a browser."""
