@@ -97,8 +97,8 @@ function formulasOfSoftmax() {
 
 function formulasOfLoss() {
   const right = (n) => classes().filter((k) => at('t', n, k) !== 0);
-  formulas.losses = (n) => sum(right(n).map((k) => [entry('t', n, k), entry('log_y', n, k)]), -1);
-  formulas.loss = () => sum(range(N()).map((n) => [entry('weight', n, 0), entry('losses', n, 0)]));
+  if (has('losses')) formulas.losses = (n) => sum(right(n).map((k) => [entry('t', n, k), entry('log_y', n, k)]), -1);
+  if (has('losses')) formulas.loss = () => sum(range(N()).map((n) => [entry('weight', n, 0), entry('losses', n, 0)]));
   formulas['y-t'] = (n, k) => difference(at('y', n, k) - at('t', n, k), entry('y', n, k), ' − ', entry('t', n, k));
   formulas[gradient(last)] = (n, k) => sum([[entry('weight', n, 0), entry('y-t', n, k)]]);
   formulas[`${gradient(last)}.share`] = formulas[gradient(last)];
