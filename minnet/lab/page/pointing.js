@@ -152,6 +152,7 @@ function neighbour(cell, key) {
 
 function onKey(event) {
   if (event.key === 'Escape') letGo();
+  if (event.key === 'Escape') find('#hide').open = false;
   const cell = event.target.closest('td[data-j]');
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
   const next = neighbour(cell, event.key);
@@ -175,6 +176,7 @@ function listen() {
   document.addEventListener('focusin', onCell((cell) => state.held || point(cell)));
   document.addEventListener('click', onCell(press));
   document.addEventListener('keydown', onKey);
+  document.addEventListener('click', ({ target }) => { if (!target.closest('#hide')) find('#hide').open = false; });
   find('#close').addEventListener('click', letGo);
   find('#check').addEventListener('click', ({ currentTarget }) => {
     state.check = !state.check;

@@ -107,13 +107,13 @@ function inCode(name, i, j) {
   return index.length ? `${name}[${index.join(', ')}]` : name;
 }
 
-/** What is hidden together: "2.dW.exact" is a dW as well, and an optimizer's memory is made of gradients. */
+/** What is hidden together: "2.dW.exact" is a dW as well, and what an optimizer makes of dW gives it away. */
 function quantity(name) {
   const { q, kind } = parts(name);
   if (q === 'product') return 'y-t';
   if (kind === 'row') return kind;
   if (kind === undefined || ['exact', 'outer', 'share'].includes(kind)) return q;
-  return kind === 'new' ? 'new' : `d${q}`;
+  return `d${q}`;
 }
 
 const withoutExact = (name) => name.replace(/\.exact$/, '');

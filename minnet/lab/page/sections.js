@@ -10,7 +10,10 @@ const learned = (parameters) => parameters.filter((name) => !name.startsWith('ru
 function showBatch() {
   range(mostN).forEach(showSample);
   const other = !data.picture && steps.some(({ arrays: { raw, x } }) => String(raw ?? x) !== String(x));
-  const raw = other && map('raw', { caption: 'as measured' });
+  const filled = data.feature_names.some((name) => name.endsWith('missing')) ? '; missing cells filled in' : '';
+  const raw = other && map('raw', { caption: `in the data’s units${filled}` });
+  const scaled = steps.some(({ arrays: { raw: first, x } }) => String(first ?? x) !== String(x));
+  if (scaled) find('#batch p').append(' x is standardised: each feature less its mean, divided by its standard deviation in the training data.');
   find('#batch .maps').append(flow(raw, other && sign('standardised →'), map('x'), map('t')));
 }
 
@@ -79,8 +82,7 @@ function showOutput() {
   const signs = ['− max →', 'exp →', 'Σ →'].map((words, k) => softmax[k] && sign(words));
   const chain = softmax.flatMap((piece, k) => [signs[k], piece]);
   const losses = has('losses') ? [sign('→'), map('losses', { caption: 'each loss' }), sign('·')] : [];
-  const same = 'w = 1/N, the weight of each in the mean';
-  const weight = map('weight', { caption: isPlainMean() ? same : 'w, the weight of each in the mean' });
+  const weight = map('weight', { caption: isPlainMean() ? 'w = 1/N' : 'w' });
   find('#output .maps').append(
     flow(z, ...chain, sign(has('sum') ? '÷ →' : '→'), map('y')),
     flow(map('log_y'), map('t'), ...losses, weight, has('losses') && sign('→'), map('loss')),
@@ -100,7 +102,7 @@ function showHeart() {
   const one = map('y-t', { layout: fourRows, beside: false });
   live(() => find('figcaption', one).replaceChildren(describe(state.sample)));
   find('#heart .one').append(one);
-  find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign(isPlainMean() ? '÷ N →' : '· w →'), map(dz)));
+  find('#heart .maps').append(flow(sign(''), map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign(isPlainMean() ? '÷ N →' : '· w →'), map(dz)));
   live(() => {
     find('#differs').hidden = !isOther();
     find('#differs').textContent = scalar(`${dz}.error`) <= data.tolerance
@@ -115,6 +117,8 @@ function showHeart() {
     find('#little').hidden = !(here < 0.01 && there > 10 * here);
     find('#little').textContent = `From this sample almost nothing is left to learn; from sample ${most.indexOf(there) + 1} the most.`;
   });
+  const many = data.class_names.length > 4; // then the maps stand below one another
+  find('#heart').classList.toggle('many', many);
   showTheLongWay();
 }
 
