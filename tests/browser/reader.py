@@ -92,7 +92,7 @@ def calculated(written: str) -> tuple[float, float, float]:
     """Calculate a sum as it is written out: what it makes, what it says that it makes, and how large its parts are."""
     left, _, right = written.rpartition(" = ")
     code = POWER.sub(lambda power: "e" + power[1].translate(SUPERSCRIPTS), left)
-    code = re.sub(r"\d+ more terms: ", "", code).replace("²", "**2").replace("−", "-").replace("·", "*")
+    code = re.sub(r"\d+ (?:more|smaller) terms: ", "", code).replace("²", "**2").replace("−", "-").replace("·", "*")
     code = re.sub(r"1\{(.*?)\}", r"float(\1)", code)
     code = re.sub(r"log (\S+)", r"log(\1)", code)
     known = {"__builtins__": {}, "exp": math.exp, "log": math.log, "tanh": math.tanh, "max": max, "float": float}

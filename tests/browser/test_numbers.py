@@ -263,3 +263,56 @@ def test_the_page_of_digits_has_at_most_3_mb_and_little_pictures(read: Read) -> 
     pictures = [cell for cell in reader.cells() if cell.name == "raw"]
     assert len(pictures) == 6 * 64
     assert reader.file.stat().st_size <= 3 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "i", "j", "code"),
+    [
+        ("0.z", 1, 2, "0.z[1, 2]"),
+        ("jacobian", 0, 2, "jacobian[1, 0, 2]"),
+        ("loss", 0, 0, "loss"),
+        ("0.W", 1, 0, "0.W[1, 0]"),
+    ],
+)
+def test_an_entry_has_the_index_that_it_has_in_the_code(read: Read, name: str, i: int, j: int, code: str) -> None:
+    reader = read("tiny")
+    reader.page.locator("#long-way").check()
+    reader.choose(0, 1)
+    reader.entry(name, i, j).hover()
+    assert reader.page.locator("#sum code").inner_text() == code
+
+
+def test_a_slope_by_complex_steps_is_not_said_to_be_made_by_the_backward_pass(read: Read) -> None:
+    reader = read("tiny bug")
+    cells = [cell for cell in reader.cells() if cell.name == "2.dz.exact"]
+    for cell, said in zip(cells, reader.point(cells), strict=True):
+        assert shows(said.value, reader.value(cell), 10)
+        assert said.written == ""
+        assert "This makes" not in said.verdict
+
+
+def test_what_rounding_alone_leaves_of_a_row_is_0(read: Read) -> None:
+    reader = read("tiny")
+    reader.page.locator('#heart td[data-array="y-t.row"]').hover()
+    assert reader.page.locator("#sum .written").inner_text().endswith(" = 0")
+    assert "but for rounding" in reader.page.locator("#sum").inner_text()
+
+
+def test_a_map_fades_where_more_of_it_is_to_be_seen(read: Read) -> None:
+    reader = read("digits", width=380)
+    box = reader.page.locator('#heart .maps .scroll:has([data-array="y"])').first
+    box.scroll_into_view_if_needed()
+    reader.page.wait_for_function("(box) => box.classList.contains('more-right')", arg=box.element_handle())
+    box.evaluate("(box) => { box.scrollLeft = box.scrollWidth; }")
+    reader.page.wait_for_function("(box) => !box.classList.contains('more-right')", arg=box.element_handle())
+
+
+def test_the_box_of_blanks_closes_with_escape_and_with_a_click_elsewhere(read: Read) -> None:
+    reader = read("tiny", width=380)
+    for close in (lambda: reader.page.keyboard.press("Escape"), lambda: reader.page.locator("#title").click()):
+        reader.page.locator("#hide summary").click()
+        box = reader.page.locator("#hide fieldset").bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 380
+        close()
+        assert reader.page.locator("#hide fieldset").is_hidden()

@@ -161,6 +161,8 @@ function grid(name, layout, version = 'arrays', picture = false) {
   const made = { name, layout, version, picture, table, cells: new Map(), form: '', stale: true, seen: false };
   made.large = lines.length * labels.length > LARGE;
   maps.push(made);
+  whenSized.observe(box);
+  whenSized.observe(table);
   if (made.large) {
     box.style.minHeight = `min(${lines.length * (lines.length > 40 ? 8 : 12) + 2}px, 34rem)`;
     box.grid = made;
@@ -168,6 +170,15 @@ function grid(name, layout, version = 'arrays', picture = false) {
   } else draw(made);
   return box;
 }
+
+/** Mark a box of which a part cannot be seen, so that its edge fades there. */
+function markEdges(box) {
+  box.classList.toggle('more-right', box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  box.classList.toggle('more-below', box.scrollTop + box.clientHeight < box.scrollHeight - 2);
+}
+
+const whenSized = new ResizeObserver((seen) => { for (const { target } of seen) markEdges(target.closest('.scroll')); });
+document.addEventListener('scroll', ({ target }) => target.classList?.contains('scroll') && markEdges(target), true);
 
 const whenSeen = new IntersectionObserver((boxes) => {
   for (const { target, isIntersecting } of boxes) {
@@ -197,11 +208,18 @@ function draw(made) {
   });
 }
 
+/** A name may be broken where its words end, and anywhere only if they are too long. */
+function breakable(label) {
+  const words = label.split(/(?<=[_=\s])/);
+  const pieces = words.flatMap((word) => [word, el('wbr')]);
+  return words.some((word) => word.length > 14) ? [el('span', { class: 'long' }, ...pieces)] : pieces;
+}
+
 /** Make the table's rows and columns, without numbers in them. */
 function build(made, lines, labels) {
   if (made.table.contains(state.pointed)) letGo();
-  const head = (label, scope) => (label === '' ? el('td') : el('th', { scope }, label));
-  const above = el('tr', {}, el('td'), ...labels.map((label) => head(label, 'col')));
+  const head = (label, scope, words = [label]) => (label === '' ? el('td') : el('th', { scope }, ...words));
+  const above = el('tr', {}, el('td'), ...labels.map((label) => head(label, 'col', breakable(label))));
   const row = ({ label, cells }) => el('tr', {}, head(label, 'row'), ...cells.map(() => el('td')));
   made.numbers = lines.length <= 17 && labels.length <= 13 && !made.picture;
   made.table.className = made.picture ? 'picture' : made.numbers ? 'numbers' : 'colours';

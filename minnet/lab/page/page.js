@@ -46,12 +46,13 @@ function showPath() {
 }
 
 function showBug() {
-  const { name, meaning, sign: seen, caught_by: by } = data.bug;
+  const { name, meaning, sign: seen, caught_by: by, scaled } = data.bug;
   const box = find('#bug');
   box.hidden = false;
   box.append(el('strong', {}, `With a mistake on purpose, ${name}: `), `${meaning}. `,
-    seen ? `What one sees of it: ${seen}. ` : '', `What catches it: ${by}. `);
-  const shown = names().filter((array) => linked.has(array));
+    seen ? `What one sees of it: ${seen}. ` : '', `What catches it: ${by}. `,
+    scaled ? 'To let it show, the features are 100 times as large, and the learning rate is 1/1000 of the usual. ' : '');
+  const shown = names().filter((array) => linked.has(array) && !array.endsWith('.exact'));
   const found = steps.flatMap((step, s) => shown.filter((array) => differs(array, step)).map((array) => [s, array]));
   const compared = steps.some(({ right }) => Object.keys(right).length > 0);
   if (compared && !found.length) box.append('In the steps recorded here it changes nothing.');

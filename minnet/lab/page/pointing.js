@@ -33,11 +33,14 @@ function showSum(cell) {
   const provable = has(`${withoutExact(name)}.exact`) && !right && !hidden;
   const inProof = Boolean(cell.closest('#proof'));
   const where = cell.getAttribute('aria-label').replace(/: [^:]*$/, '');
-  const code = value === undefined ? [' ', el('code', {}, `${name}[${i}, ${j}]`)] : [];
+  const code = value === undefined ? [' ', el('code', {}, inCode(name, i, j))] : [];
   const number = hidden ? 'hidden: click it, or press Enter' : text(valueOf(shown, right ? 'right' : 'arrays'), 10);
   find('#sum').append(el('p', {}, el('b', {}, where), ...code, ' = ', el('span', { class: 'value' }, number)));
-  const formula = right ? undefined : formulas[withoutExact(name)]?.(i, j, shown);
+  const formula = right ? undefined : formulas[name]?.(i, j, shown);
   if (formula) writeOut(formula, shown, hidden);
+  const words = { exact: 'Made by forward passes alone; no sum of the backward pass is in it.',
+    velocity: 'Made of μ times the velocity before this step (0 before the first), and the gradient.' }[parts(name).kind];
+  if (words) find('#sum').append(el('p', {}, words));
   if (provable && (state.check || inProof)) find('#sum').append(...proofOf(shown));
   find('#check').hidden = !provable || inProof;
 }
@@ -50,10 +53,11 @@ function writeOut(formula, shown, hidden) {
   else formula.parts.reduce((role, part) => role + put(box, part, role), 1);
   const value = formula.terms ? formula.sign * total(formula.terms) : formula.value;
   const size = formula.size ?? (formula.terms ?? []).reduce((sofar, term) => sofar + Math.abs(product(term)), 0);
-  const onKink = shown.name.endsWith('.exact') && Number.isNaN(recorded);
-  const holds = onKink || agree(value, recorded, size);
-  box.append(hidden ? ' = ?' : ` = ${text(value, 6)}`);
+  const holds = agree(value, recorded, size);
+  const rounded = recorded === 0 && holds; // what is rounding alone is shown as 0
+  box.append(hidden ? ' = ?' : ` = ${text(rounded ? 0 : value, 6)}`);
   find('#sum').append(box);
+  if (rounded && value !== 0) find('#sum').append(el('p', {}, el('small', {}, `but for rounding, ${text(value, 4)}`)));
   find('#sum').dataset.holds = holds;
   const words = `✗ This makes ${text(value, 10)}; what was recorded is ${text(recorded, 10)}.`;
   if (!holds && !hidden) find('#sum').append(el('p', { class: 'verdict wrong' }, words));
@@ -88,8 +92,9 @@ function writeTerms(box, { terms, sign: before }) {
     });
   });
   if (others.length) {
-    box.append(` + ${others.length} more terms: `);
+    box.append(` + (${others.length} smaller terms: `);
     put(box, others.flat().some(isHidden) ? '?' : total(others));
+    box.append(')');
     for (const term of others) term.forEach((part, f) => light(part, Math.min(2, f + 1)));
   }
   if (before < 0) box.append(')');
@@ -147,6 +152,7 @@ function neighbour(cell, key) {
 
 function onKey(event) {
   if (event.key === 'Escape') letGo();
+  if (event.key === 'Escape') find('#hide').open = false;
   const cell = event.target.closest('td[data-j]');
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
   const next = neighbour(cell, event.key);
@@ -170,6 +176,7 @@ function listen() {
   document.addEventListener('focusin', onCell((cell) => state.held || point(cell)));
   document.addEventListener('click', onCell(press));
   document.addEventListener('keydown', onKey);
+  document.addEventListener('click', ({ target }) => { if (!target.closest('#hide')) find('#hide').open = false; });
   find('#close').addEventListener('click', letGo);
   find('#check').addEventListener('click', ({ currentTarget }) => {
     state.check = !state.check;

@@ -43,10 +43,10 @@ function shapeOf(array) {
 }
 
 const now = () => steps[state.step];
-const has = (name) => name in now().arrays;
+const has = (name) => steps.every(({ arrays }) => name in arrays);
 const at = (name, i, j, version = 'arrays') => now()[version][name][i]?.[j] ?? NaN;
 const scalar = (name) => at(name, 0, 0);
-const names = () => Object.keys(now().arrays);
+const names = () => Object.keys(now().arrays).filter(has);
 const rows = (name) => now().arrays[name].length;
 const columns = (name) => now().arrays[name][0].length;
 const N = () => rows('x');
@@ -96,16 +96,24 @@ function symbol(name) {
   const since = place - before.findLastIndex((layer) => layer.output === 'z');
   const index = [...String(count)].map((digit) => '₀₁₂₃₄₅₆₇₈₉'[digit]).join('');
   const whole = (SYMBOLS[q] ?? q) + index + '′'.repeat(Math.max(0, since - 1));
-  return kind === undefined ? whole : `${kind}${['new', 'exact'].includes(kind) ? ' ' : ' of '}${whole}`;
+  const words = kind === 'velocity' ? 'velocity u' : kind;
+  return kind === undefined ? whole : `${words}${['new', 'exact'].includes(kind) ? ' ' : ' of '}${whole}`;
 }
 
-/** What is hidden together: "2.dW.exact" is a dW as well, and an optimizer's memory is made of gradients. */
+/** An entry as the code calls it: of a matrix by row and column, of a Jacobian by its sample before. */
+function inCode(name, i, j) {
+  const [shape, second] = [now().shapes[name], now().shapes[name][1]];
+  const index = [[], [j], [i, j], [Math.floor(i / second), i % second, j]][shape.length];
+  return index.length ? `${name}[${index.join(', ')}]` : name;
+}
+
+/** What is hidden together: "2.dW.exact" is a dW as well, and what an optimizer makes of dW gives it away. */
 function quantity(name) {
   const { q, kind } = parts(name);
   if (q === 'product') return 'y-t';
   if (kind === 'row') return kind;
   if (kind === undefined || ['exact', 'outer', 'share'].includes(kind)) return q;
-  return kind === 'new' ? 'new' : `d${q}`;
+  return `d${q}`;
 }
 
 const withoutExact = (name) => name.replace(/\.exact$/, '');

@@ -10,7 +10,10 @@ const learned = (parameters) => parameters.filter((name) => !name.startsWith('ru
 function showBatch() {
   range(mostN).forEach(showSample);
   const other = !data.picture && steps.some(({ arrays: { raw, x } }) => String(raw ?? x) !== String(x));
-  const raw = other && map('raw', { caption: 'as measured' });
+  const filled = data.feature_names.some((name) => name.endsWith('missing')) ? '; missing cells filled in' : '';
+  const raw = other && map('raw', { caption: `in the data’s units${filled}` });
+  const scaled = steps.some(({ arrays: { raw: first, x } }) => String(first ?? x) !== String(x));
+  if (scaled) find('#batch p').append(' x is standardised: each feature less its mean, divided by its standard deviation in the training data.');
   find('#batch .maps').append(flow(raw, other && sign('standardised →'), map('x'), map('t')));
 }
 
@@ -41,6 +44,11 @@ const pixels = (n) => () => {
 // 2 Each layer forward
 
 function showForward() {
+  const first = layers.findIndex((layer) => layer.output === 'z');
+  if (first >= 0) {
+    find('#counting').append(`${symbol(output(first))} is the output of the first linear layer, which is layer ${first} in the code, where it is `,
+      el('code', {}, output(first)), ': the code counts all layers, from 0.');
+  }
   layers.forEach((layer, place) => {
     const parameters = learned(layer.parameters).map((q) => `${place}.${q}`);
     const signs = layer.linear ? ['·', '+'] : [];
@@ -73,11 +81,13 @@ function showOutput() {
   const softmax = ['shifted', 'exp', 'sum'].map((name) => has(name) && map(name));
   const signs = ['− max →', 'exp →', 'Σ →'].map((words, k) => softmax[k] && sign(words));
   const chain = softmax.flatMap((piece, k) => [signs[k], piece]);
-  const losses = has('losses') ? [map('losses', { caption: 'each loss' }), sign('·'), map('weight'), sign('→')] : [];
+  const losses = has('losses') ? [sign('→'), map('losses', { caption: 'each loss' }), sign('·')] : [];
+  const weight = map('weight', { caption: isPlainMean() ? 'w = 1/N' : 'w' });
   find('#output .maps').append(
     flow(z, ...chain, sign(has('sum') ? '÷ →' : '→'), map('y')),
-    flow(has('losses') && map('log_y'), map('t'), sign('→'), ...losses, map('loss')),
+    flow(has('losses') && map('log_y'), map('t'), ...losses, weight, has('losses') && sign('→'), map('loss')),
   );
+  find('#other-loss').hidden = has('losses');
   if (!has('losses')) find('#output .cross-entropy').remove();
   if (has('sum')) return;
   find('#output .softmax').remove();
@@ -93,15 +103,32 @@ function showHeart() {
   const one = map('y-t', { layout: fourRows, beside: false });
   live(() => find('figcaption', one).replaceChildren(describe(state.sample)));
   find('#heart .one').append(one);
-  find('#heart .maps').append(flow(map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign('· w →'), map(dz)));
+  find('#heart .maps').append(flow(sign(''), map('y'), sign('−'), map('t'), sign('='), map('y-t'), sign(isPlainMean() ? '÷ N →' : '· w →'), map(dz)));
   live(() => {
     find('#differs').hidden = !isOther();
     find('#differs').textContent = scalar(`${dz}.error`) <= data.tolerance
-      ? `This output layer has another loss, whose gradient is not w · (y − t). It is right all the same.`
+      ? `This output layer has another loss, whose gradient is not w · (y − t). Of that loss it is right, as the proof says.`
       : `✗ The ${symbol(dz)} that was computed here is not w · (y − t).`;
   });
+  live(() => {
+    const [sums, most] = [(n) => total(classes().map((k) => [entry('y-t', n, k)])), range(N()).map(furthest)];
+    const even = range(N()).every((n) => agree(sums(n), 0, 1));
+    find('#row-sums').textContent = even ? 'Each row sums to 0.' : 'A row sums to 0 if y and t each sum to 1: here not all do.';
+    const [here, there] = [most[state.sample], Math.max(...most)];
+    find('#little').hidden = !(here < 0.01 && there > 10 * here);
+    find('#little').textContent = `From this sample almost nothing is left to learn; from sample ${most.indexOf(there) + 1} the most.`;
+  });
+  const many = data.class_names.length > 4; // then the maps stand below one another
+  find('#heart').classList.toggle('many', many);
   showTheLongWay();
 }
+
+/** How far a sample's probabilities are from its targets. */
+const furthest = (n) => Math.max(...classes().map((k) => Math.abs(at('y-t', n, k))));
+
+/** Whether every sample counts the same: then its weight is 1/N. */
+const isPlainMean = () => steps.every(({ arrays: { weight } }) =>
+  weight.every(([value]) => agree(value, 1 / weight.length)));
 
 const share = (n, k) => at('weight', n, 0) * at('y-t', n, k);
 
@@ -114,8 +141,7 @@ function isOther() {
 /** The chosen sample: what was said, what was right, and what that makes, under one another. */
 function fourRows() {
   const n = state.sample;
-  const even = range(N()).every((m) => agree(at('weight', m, 0), 1 / N()));
-  const words = even ? `(y − t)/${N()}` : `${text(at('weight', n, 0))} (y − t)`;
+  const words = isPlainMean() ? `(y − t)/${N()}` : `${text(at('weight', n, 0))} (y − t)`;
   const dz = gradient(last);
   const row = (name, label, value = () => undefined) => {
     const cells = classes().map((k) => entry(name, n, k, { value: value(k) }));
@@ -154,6 +180,10 @@ function showTheLongWay() {
     const name = place.dataset.map;
     place.append(map(name, { layout: name === 'jacobian' ? square : row(name) }));
   }
+  if (data.bug) {
+    find('#long-bug').hidden = false;
+    find('#long-bug').textContent = `This is what is right. The mistake of this page, ${data.bug.name}: ${data.bug.meaning}.`;
+  }
   const arrived = find('#long .verdict');
   live(() => {
     const n = state.sample;
@@ -177,9 +207,14 @@ function showBackward() {
 
 function backwardOfOther(place) {
   const { kind, parameters } = layers[place];
-  const needed = { ReLU: [input(place)], LeakyReLU: [input(place)], Tanh: [output(place)], Sigmoid: [output(place)] };
-  const factors = (needed[kind] ?? remembered(place)).flatMap((name) => [sign('·'), map(name)]);
-  const handed = has(handedOn(place)) ? [sign('→'), map(handedOn(place))] : [];
+  const [z, a] = [input(place), output(place)];
+  const slopes = { // of a map, and the words before it and after it
+    ReLU: ['· 1{', z, '> 0} '], LeakyReLU: ['· s where', z, '≤ 0 '], Tanh: ['· (1 −', a, '²) '],
+    Sigmoid: ['· a (1 − a) with a =', a, ''], Dropout: ['·', `${place}.mask`, ''],
+  };
+  const [before, name, after] = slopes[kind] ?? [];
+  const factors = name ? [sign(before), map(name)] : [z, ...remembered(place)].flatMap((each) => [sign('with'), map(each)]);
+  const handed = has(handedOn(place)) ? [sign(`${after ?? ''}→`), map(handedOn(place))] : [];
   const gradients = learned(parameters).map((q) => `${place}.d${q}`).filter(has);
   return [flow(map(gradient(place)), ...factors, ...handed), flow(...gradients.map((name) => map(name)))];
 }
@@ -195,6 +230,8 @@ function backwardOfLinear(place) {
   else db.remove();
   if (has(dx)) handed.append(flow(map(dz), sign('·'), map(`${place}.W`), sign('turned over ='), map(dx)));
   else handed.remove();
+  if (place === 0 && has(dx)) find('h4', handed).replaceChildren(`${symbol(dx)}, at the features`);
+  if (place === 0 && has(dx)) find('p', handed).append(' No layer is before this one, so a training leaves it out.');
   return [box];
 }
 
