@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -309,7 +309,11 @@ def test_a_map_fades_where_more_of_it_is_to_be_seen(read: Read) -> None:
 
 def test_the_box_of_blanks_closes_with_escape_and_with_a_click_elsewhere(read: Read) -> None:
     reader = read("tiny", width=380)
-    for close in (lambda: reader.page.keyboard.press("Escape"), lambda: reader.page.locator("#title").click()):
+    ways: list[Callable[[], None]] = [
+        lambda: reader.page.keyboard.press("Escape"),
+        lambda: reader.page.locator("#title").click(),
+    ]
+    for close in ways:
         reader.page.locator("#hide summary").click()
         box = reader.page.locator("#hide fieldset").bounding_box()
         assert box is not None

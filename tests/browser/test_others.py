@@ -132,7 +132,7 @@ def test_another_loss_is_said_to_be_another_and_not_to_be_wrong(read: Read, tmp_
     of_cross_entropy = {"shifted", "exp", "sum", "log_y", "losses", "dy", "jacobian", "product"}
     assert of_cross_entropy & {cell.name for cell in reader.cells()} == set()
     assert reader.page.locator("#long-way").count() == 0
-    assert reader.page.locator("#differs").inner_text().endswith("It is right all the same.")
+    assert reader.page.locator("#differs").inner_text().endswith("Of that loss it is right, as the proof says.")
     assert reader.page.locator("#other-loss").is_visible()
     assert reader.page.locator("#proof [data-holds=true]").count() == 5
 
