@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minnet.lab.long_way import Softmax
-from minnet.lab.trace import copied, fixed, numbers_kept, output_of, passes
+from minnet.lab.trace import collected, copied, fixed, numbers_kept, output_of
 from minnet.lab.trial import COMPLEX_STEP, units
 from minnet.layers import Array, Dropout
 from minnet.network import Network
@@ -51,7 +51,7 @@ def record(
     Parameters
     ----------
     network, x, t, sample_weight
-        As `minnet.lab.trace.passes` takes them: checked.
+        As `minnet.lab.trace.collected` takes them: checked.
     optimizer : Optimizer, optional
         Whose step is taken, by a copy of it.
 
@@ -69,10 +69,7 @@ def record(
           how far the backward pass is from them, such as "0.dW.error"; NaN where there is none, on a kink or of a
           loss that is not finite, or another one each time; and the "tolerance" of such errors.
     """
-    found = {"x": np.copy(x)}
-    with numbers_kept():
-        for place, name, array in passes(network, x, t, sample_weight):
-            found[name if place < 0 else f"{place}.{name}"] = np.copy(array)
+    found = collected(network, x, t, sample_weight)
     twin = fixed(network, network.theta.copy())
     with numbers_kept():
         twin.forward(x, t, False, sample_weight)
@@ -213,6 +210,13 @@ def output_name(network: Network, place: int) -> str:
     return f"{place}.{output_of(network.layers[place])}"
 
 
+def drop_alike(network: Network, like: Network) -> None:
+    """Let dropout drop what it dropped last in another network."""
+    for mine, theirs in zip(network.layers, like.layers, strict=True):
+        if isinstance(mine, Dropout):
+            mine.mask = theirs.mask
+
+
 class Recorder(Training):
     """A training that takes apart the steps that it is asked for, before it takes them, and ends after the last.
 
@@ -246,9 +250,7 @@ class Recorder(Training):
         ahead, drawn = (copied(network, network.theta.copy()) for _ in range(2))
         with numbers_kept():
             drawn.forward(x, t, False, w)
-        for mine, theirs in zip(ahead.layers, drawn.layers, strict=True):
-            if isinstance(mine, Dropout):  # drops what the step is going to drop
-                mine.mask = theirs.mask
+        drop_alike(ahead, drawn)  # what the step is going to drop
         arrays = record(ahead, x, t, self.optimizer, w)
         of_data = dataset.rows["train"][rows] if "train" in dataset.rows else rows
         arrays["row"] = of_data[:, np.newaxis] + 1
@@ -256,8 +258,7 @@ class Recorder(Training):
         right = {}
         if self.right is not None:
             other = self.right(network.theta)
-            for mine, theirs in zip(other.layers, ahead.layers, strict=True):
-                vars(mine).update({"mask": theirs.mask} if hasattr(theirs, "mask") else {})
+            drop_alike(other, ahead)
             right_x, right_t, right_w = Training.batch(self, rows)
             right = record(other, right_x, right_t, self.optimizer, right_w)
         return Step(number, arrays, right)

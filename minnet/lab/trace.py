@@ -42,7 +42,11 @@ def trace(network: Network, x: Array, t: Array, sample_weight: Array | None = No
         If the batch does not fit the network, or a layer's W is not the network's.
     """
     network.check_views()
-    x, t, sample_weight = network.check(x, t, sample_weight)
+    return collected(network, *network.check(x, t, sample_weight))
+
+
+def collected(network: Network, x: Array, t: Array, sample_weight: Array | None = None) -> dict[str, Array]:
+    """Give the arrays of `passes` by name, of a batch that was checked."""
     found = {"x": np.copy(x)}
     with numbers_kept():
         for place, name, array in passes(network, x, t, sample_weight):
