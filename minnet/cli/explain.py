@@ -5,41 +5,39 @@ import os
 import re
 import shutil
 import sys
-import traceback
-import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minnet.cli.flags import DATA, JSON, NETWORK, OUTPUT, Argument, Commands, Report
-from minnet.cli.learn import load_class
+from minnet.cli.learn import find_bug, load_class
 from minnet.data.dataset import Dataset
-from minnet.data.named import DATASETS, GENERATED
+from minnet.data.named import DATASETS
 from minnet.data.tables import is_file_name
-from minnet.lab.bugs import BUGS, Bug, Unstopped
 from minnet.lab.explain import Explanation, explain_training, tiny
 from minnet.lab.mistakes import MISTAKES
 from minnet.lab.trial import is_output, required
-from minnet.lab.walk import walk
-from minnet.layers import LeakyReLU, ReLU, Sigmoid, Tanh
 from minnet.network import Network
 from minnet.optimizers import Optimizer
-from minnet.runs.build import make_dataset, make_network, make_optimizer
+from minnet.runs.build import LAYERS as ACTIVATIONS
+from minnet.runs.build import make_dataset, make_datasets, make_network, make_optimizer, read
 from minnet.runs.config import DATASET, FIELDS, SWITCH, TEXT, Config, Kind, WrongUsage, flag, integer, several
 from minnet.runs.folder import read_config
 from minnet.runs.job import data_checksum
 from minnet.runs.model import LAYERS as MODEL_LAYERS
 from minnet.runs.model import describe, load, make
 from minnet.support.fit import shapes_of
-from minnet.support.text import nearest, one_line, printable
+from minnet.support.text import one_line, printable
 from minnet.training import Training
+
+if TYPE_CHECKING:
+    from minnet.lab.bugs import Bug
 
 TINY, HIDDEN, STEPS = "tiny", (8,), (0, 1, 10, 100)
 MOST_STEPS = 100_000
 HIDDEN_LAYERS = Argument("--hidden", default=HIDDEN, **FIELDS["hidden"].metadata)
-ACTIVATIONS = (ReLU, LeakyReLU, Tanh, Sigmoid)
 
 
 class Subject(NamedTuple):
@@ -57,7 +55,7 @@ def check_subject(what: str, value: str) -> str:
 
 def is_run(subject: str) -> bool:
     """Tell whether something is the name of a run folder, there or not."""
-    named = subject == TINY or subject in {*DATASETS, *GENERATED}
+    named = subject == TINY or subject in DATASETS
     return not named and (Path(subject).is_dir() or ("/" in subject and not is_file_name(subject)))
 
 
@@ -83,9 +81,7 @@ def explain(
     if (subject == TINY or run) and settings:
         typed = ", ".join(map(flag, settings))
         raise WrongUsage(f"{subject} has settings of its own: leave out {typed}")
-    if bug and bug not in BUGS:
-        raise WrongUsage(f"--bug: unknown mistake {bug!r:.80}; known are: {', '.join(nearest(bug, BUGS))}")
-    mistake = BUGS[bug] if bug else None
+    mistake = find_bug(bug, "--bug: ") if bug else None
     if subject == TINY:
         right = Subject(*tiny())
     else:
@@ -100,12 +96,18 @@ def explain(
     else:
         explained = train(right.network, right.optimizer, right.dataset)
     explained.hide(hide)
-    lines = walk(explained, show, *terminal()) if text else []
+    lines = []
+    if text:
+        from minnet.lab.walk import walk
+
+        lines = walk(explained, show, *terminal())
     if out or not text:
         out = out or Path(re.sub(r"[^\w.-]+", "-", f"explain-{name}.html"))
         explained.save(out)
         lines += [printable(f"page in {out}")]
         if open:
+            import webbrowser
+
             webbrowser.open(out.absolute().as_uri())
     missing = sorted({*steps} - {step.number for step in explained.steps})
     if missing:
@@ -139,14 +141,18 @@ def with_layer(train: Callable[..., Explanation], right: Subject, layer: str) ->
         try:
             return train(network, right.optimizer, right.dataset)
         except (Exception, SystemExit) as error:  # a learner's code may raise anything
+            import traceback
+
             file = layer.rpartition(":")[0]
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
             where = f" in {file}, line {frames[-1].lineno}" if frames else ""
             raise ValueError(f"{layer}: a step raised {type(error).__name__}{where}: {one_line(error)}") from None
 
 
-def with_mistake(train: Callable[..., Explanation], right: Subject, bug: Bug) -> Explanation:
+def with_mistake(train: Callable[..., Explanation], right: Subject, bug: "Bug") -> Explanation:
     """Explain the steps of a program with a classic mistake, beside what the right one computes in each."""
+    from minnet.lab.bugs import Unstopped
+
     network, optimizer, dataset = right
     about: dict[str, Any] = {
         "name": bug.name,
@@ -175,7 +181,7 @@ def substituted(network: Network, cls: type[Any]) -> Network:
         if is_output(cls):
             output = cls()
         for layer in network.layers:
-            is_linear, is_activation = "W" in shapes_of(layer), isinstance(layer, ACTIVATIONS)
+            is_linear, is_activation = "W" in shapes_of(layer), type(layer) in ACTIVATIONS.values()
             if takes == 2 and is_linear:
                 layers.append(cls(layer.D, layer.H))
             elif takes == 0 and is_activation and output is network.output:
@@ -194,7 +200,7 @@ def substituted(network: Network, cls: type[Any]) -> Network:
     return other
 
 
-def of_data(dataset: str, settings: dict[str, Any], bug: Bug | None) -> Subject:
+def of_data(dataset: str, settings: dict[str, Any], bug: "Bug | None") -> Subject:
     """Make a small network on a data set, in double precision; on one with a mistake in it, if that is the mistake."""
     config = Config(**{"hidden": HIDDEN, "weight_decay": 0.0, "dataset": dataset, "dtype": "float64", **settings})
     data = make_dataset(config.check_together())
@@ -210,13 +216,14 @@ def of_run(folder: Path) -> Subject:
     network = load(folder).network
     if network.theta.ndim > 1:
         raise ValueError(f"{folder} has {len(network.theta)} networks, of folds: explain one trained with --fold 1")
-    if content.get("data_sha256") != data_checksum([make_dataset(config)]):
+    table = read(config)
+    if content.get("data_sha256") != data_checksum(make_datasets([config], table)):
         raise ValueError(
             f"{folder} was trained on other data than {config.dataset!r} now holds: put them back as they were"
         )
     config = replace(config, dtype="float64")
     network = network.at(network.theta.astype("float64"))
-    return Subject(network, make_optimizer(config, partial(getattr, config)), make_dataset(config))
+    return Subject(network, make_optimizer(config, partial(getattr, config)), *make_datasets([config], table))
 
 
 STEP = integer(least=0, most=MOST_STEPS)

@@ -3,7 +3,7 @@
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from minnet.lab.mistakes import MISTAKES
 from minnet.runs.build import make_network
 from minnet.runs.config import COUNT, DATASET, SEED, SWITCH, TEXT, Config, Kind, WrongUsage
 from minnet.support.text import nearest, table
+
+if TYPE_CHECKING:
+    from minnet.lab.bugs import Bug
 
 SAMPLES = 8  # as many as a gradient check of a network uses: enough for every unit to be on for one of them
 
@@ -70,6 +73,18 @@ def pick(mystery: int) -> str:
     return shows[np.random.default_rng(mystery).integers(len(shows))]
 
 
+def find_bug(name: str, what: str = "") -> "Bug":
+    """Return a classic mistake by its name, or raise WrongUsage; what was asked for stands before the message."""
+    from minnet.lab.bugs import BUGS
+
+    if name in BUGS:
+        return BUGS[name]
+    if name in MISTAKES:
+        meaning = MISTAKES[name].meaning
+        raise WrongUsage(f"{what}{name} is a mistake that `minnet check` names, with no program to train: {meaning}")
+    raise WrongUsage(f"{what}unknown mistake {name!r:.80}; known are: {', '.join(nearest(name, BUGS))}")
+
+
 def bugs(
     name: str | None = None,
     dataset: str = "digits",
@@ -88,12 +103,7 @@ def bugs(
     chosen = name if mystery is None else pick(mystery)
     if chosen is None:
         return 0, table([[name, MISTAKES[name].meaning] for name in BUGS]), None
-    if chosen in MISTAKES and chosen not in BUGS:
-        meaning = MISTAKES[chosen].meaning
-        raise WrongUsage(f"{chosen} is a mistake that `minnet check` names, with no program to train: {meaning}")
-    if chosen not in BUGS:
-        raise WrongUsage(f"unknown mistake {name!r}; known are: {', '.join(nearest(chosen, BUGS))}")
-    bug = BUGS[chosen]
+    bug = find_bug(chosen)
     trained_on = load_dataset(dataset, seed)
     told, lines = mystery is None or tell, []
     if told:
