@@ -16,9 +16,9 @@ from minnet.data.dataset import Dataset, Part
 from minnet.data.preprocessing import Preprocessing, Standardization
 from minnet.lab.record import Recorder, Step, output_name, record
 from minnet.lab.trace import output_of
-from minnet.layers import Array, Linear, ReLU
+from minnet.layers import Array, LeakyReLU, Linear, ReLU
 from minnet.network import Network
-from minnet.optimizers import SGD, Optimizer
+from minnet.optimizers import SGD, Adam, Optimizer
 from minnet.support import expect
 from minnet.support.files import write_text
 from minnet.support.fit import check_part, described, shapes_of
@@ -41,15 +41,17 @@ class Explanation:
         What is explained.
     layers : list of dict
         Of each layer "name", "kind" (the class of minnet's that it is or inherits from, or ""), "output" ("z" or "a"),
-        "parameters" (names), "linear" (whether its output is x W + b), and its docstrings "forward" and "backward".
+        "parameters" (names), "linear" (whether its output is x W + b), "slope" (of a leaky ReLU), and its docstrings
+        "forward" and "backward".
     steps : list of Step
         In the order in which they were taken.
     losses : list of float
         The loss of each step's batch up to the last one that was recorded.
     about : dict
         "class_names", "feature_names", "picture" (height and width if a sample is one), "optimizer" (its repr, or ""),
-        "output" (the output layer), "dtype", "tolerance", "bug" (name, meaning, sign and what catches it), and
-        "hidden" (names of the arrays that are left blank).
+        "update" (whose equation it steps by, "SGD", "Nesterov", "Adam" or "") and "lr" (of these), "output" (the output
+        layer), "dtype", "tolerance", "bug" (name, meaning, sign and what catches it), and "hidden" (names of the arrays
+        that are left blank).
     """
 
     title: str
@@ -214,12 +216,17 @@ def explanation(
         "feature_names": list(dataset.feature_names if dataset else (f"x{d + 1}" for d in range(network.D))),
         "picture": None,
         "optimizer": one_line(repr(optimizer)) if optimizer else "",
+        "update": "",
+        "lr": None,
         "output": one_line(described(network.output)),
         "dtype": dtype,
         "tolerance": max(float(step.arrays["tolerance"]) for step in steps),
         "bug": bug,
         "hidden": [],
     }
+    if optimizer is not None and type(optimizer) in (SGD, Adam):
+        about["update"] = "Nesterov" if getattr(optimizer, "nesterov", False) else type(optimizer).__name__
+        about["lr"] = float(optimizer.lr)
     side = round(network.D**0.5)
     if side**2 == network.D and all(name.startswith("pixel") for name in about["feature_names"]):
         about["picture"] = [side, side]
@@ -245,6 +252,7 @@ def described_layer(network: Network, place: int, arrays: Mapping[str, Array]) -
         "output": output,
         "parameters": list(shapes),
         "linear": bool(linear),
+        "slope": layer.slope if isinstance(layer, LeakyReLU) else None,
         "forward": summary(layer.forward),
         "backward": summary(layer.backward),
     }

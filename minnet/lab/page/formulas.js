@@ -38,9 +38,8 @@ const SLOPES = {
   Sigmoid: (da, z, a) => written(factor(da) * factor(a) * (1 - factor(a)), da, ' · ', a, ' · (1 − ', a, ')'),
 };
 
-function formulasOfActivation(place, { kind, name }) {
+function formulasOfActivation(place, { kind, slope }) {
   const [z, a, da] = [input(place), output(place), gradient(place)];
-  const slope = +/[\d.e-]+(?=\))/.exec(name)?.[0]; // of a leaky ReLU
   formulas[a] = (n, j) => ACTIVATIONS[kind](entry(z, n, j), slope);
   formulas[handedOn(place)] = (n, j) => SLOPES[kind](entry(da, n, j), entry(z, n, j), entry(a, n, j), slope);
 }
@@ -123,8 +122,8 @@ function formulasOfTheLongWay() {
 
 /** Of an optimizer that keeps more than a velocity the page shows what it keeps, and no formula. */
 function formulasOfUpdate() {
-  if (!data.optimizer.startsWith('SGD(') || data.optimizer.includes('nesterov=True')) return;
-  const lr = +/lr=([\d.e+-]+)/.exec(data.optimizer)?.[1];
+  if (data.update !== 'SGD') return;
+  const { lr } = data;
   for (const name of names().filter((other) => other.endsWith('.new'))) {
     const [theta, v] = [name.replace('.new', ''), name.replace('.new', '.velocity')];
     formulas[name] = (i, j) => {

@@ -9,10 +9,10 @@ const learned = (parameters) => parameters.filter((name) => !name.startsWith('ru
 
 function showBatch() {
   range(mostN).forEach(showSample);
-  const other = !data.picture && steps.some(({ arrays: { raw, x } }) => String(raw ?? x) !== String(x));
+  const scaled = steps.some(({ arrays: { raw, x } }) => String(raw ?? x) !== String(x));
+  const other = scaled && !data.picture;
   const filled = data.feature_names.some((name) => name.endsWith('missing')) ? '; missing cells filled in' : '';
   const raw = other && map('raw', { caption: `in the data’s units${filled}` });
-  const scaled = steps.some(({ arrays: { raw: first, x } }) => String(first ?? x) !== String(x));
   if (scaled) find('#batch p').append(' x is standardised: each feature less its mean, divided by its standard deviation in the training data.');
   find('#batch .maps').append(flow(raw, other && sign('standardised →'), map('x'), map('t')));
 }
@@ -266,8 +266,7 @@ function showUpdate() {
     find('#contents a[href="#update"]').parentElement.remove();
     return;
   }
-  const kind = data.optimizer.includes('nesterov=True') ? 'Nesterov' : data.optimizer.split('(')[0];
-  find('#update .formula').append(el('p', {}, el('code', {}, data.optimizer)), equation(kind, (q) => q, ''));
+  find('#update .formula').append(el('p', {}, el('code', {}, data.optimizer)), equation(data.update, (q) => q, ''));
   for (const name of names().filter((other) => other.endsWith('.new') && !other.includes('running_'))) {
     const theta = name.replace('.new', '');
     const memory = names().filter((other) => other.startsWith(`${theta}.`) && other !== name);
