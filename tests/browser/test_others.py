@@ -134,6 +134,7 @@ def test_another_loss_is_said_to_be_another_and_not_to_be_wrong(read: Read, tmp_
     assert reader.page.locator("#long-way").count() == 0
     assert reader.page.locator("#differs").inner_text().endswith("Of that loss it is right, as the proof says.")
     assert reader.page.locator("#other-loss").is_visible()
+    assert "C is the mean" not in reader.page.locator("#output").inner_text()
     assert reader.page.locator("#proof [data-holds=true]").count() == 5
 
 

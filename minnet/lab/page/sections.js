@@ -88,7 +88,7 @@ function showOutput() {
     flow(has('losses') && map('log_y'), map('t'), ...losses, weight, has('losses') && sign('→'), map('loss')),
   );
   find('#other-loss').hidden = has('losses');
-  if (!has('losses')) find('#output .cross-entropy').remove();
+  if (!has('losses')) for (const words of document.querySelectorAll('#output .cross-entropy')) words.remove();
   if (has('sum')) return;
   find('#output .softmax').remove();
   find('#output p').textContent = `${data.output} makes probabilities of the logits, and says how wrong they are.`;
